@@ -1,0 +1,428 @@
+"""What a user may set: `profile.yaml` and the environment, validated, with errors that name the line and the remedy.
+
+Here belongs the shape of the configuration and nothing that acts on it. Not here: reading data, SQL, defaults that depend
+on data. Unknown names are errors: a misspelt setting must not be a silent default.
+"""
+
+import datetime as dt
+import difflib
+import hashlib
+import json
+import os
+import re
+import zoneinfo
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from profile_pipeline.raw.roles import ROLES
+from profile_pipeline.raw.tables import RECORD_TABLES
+
+CONFIG_VARIABLE = "PROFILE_PIPELINE_CONFIG"
+DATA_VARIABLE = "PROFILE_PIPELINE_DATA"
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+RESERVED_MODEL_NAMES = frozenset({"population", "selected_features", "segment_traits"})
+KEY_COLUMNS: dict[str, tuple[str, ...]] = {
+    "events": ("event_time", "event_type"),
+    "users": ("user_id",),
+    "items": ("item_id",),
+    "relations": ("user_id", "other_user_id"),
+    "contacts": ("campaign", "user_id"),
+}
+GIVEN_BY_LOADING = frozenset({"file_id", "row_number", "source", "event_hash", "role", "event_date", "loaded_at"})
+
+
+class ConfigurationError(Exception):
+    """The configuration is wrong; the text names file, line, what was found and what to do."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CalendarSettings(_Section):
+    """Which days there are, and where midnight is."""
+
+    start: dt.date
+    end: dt.date | None = None
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in zoneinfo.available_timezones():
+            near = difflib.get_close_matches(value, sorted(zoneinfo.available_timezones()), n=3)
+            raise ValueError(f"found {value!r}, expected a name of the tz database such as Asia/Shanghai" + _did_you_mean(near))
+        return value
+
+    @model_validator(mode="after")
+    def _ends_after_start(self) -> Self:
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+
+class ListSettings(_Section):
+    """A list made of flag columns, or of one column that is split."""
+
+    flags: tuple[str, ...] | None = None
+    split: str | None = None
+    on: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.flags is None) == (self.split is None) or (self.split is None) != (self.on is None):
+            raise ValueError("expected either `flags: [column, …]` or `split: column` with `on: separator`")
+        return self
+
+
+class SourceSettings(_Section):
+    """One kind of file: where it lands, how it is written, and which of its columns are ours."""
+
+    table: Literal["events", "users", "items", "relations", "contacts"]
+    path: str = Field(min_length=1)
+    format: Literal["csv", "tsv", "jsonl", "parquet"]
+    delimiter: str | None = Field(default=None, min_length=1)
+    header: bool | tuple[str, ...] = True
+    encoding: str = "utf-8"
+    timezone: str = "UTC"
+    time_format: str = "iso"
+    identical_records: Literal["one", "each"] = "one"
+    full_records: bool = False
+    columns: dict[str, str | ListSettings]
+    attributes: tuple[str, ...] | Literal["all"] = ()
+    roles: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return CalendarSettings._known_zone(value)
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError:
+            raise ValueError(f"found {value!r}, expected an encoding that Python knows, such as utf-8 or gb18030") from None
+        return value
+
+    @field_validator("roles")
+    @classmethod
+    def _known_roles(cls, value: dict[str, str]) -> dict[str, str]:
+        wrong = sorted({role for role in value.values() if role not in ROLES})
+        if wrong:
+            raise ValueError(f"found the roles {', '.join(wrong)}, expected some of {', '.join(ROLES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _columns_are_ours(self) -> Self:
+        faults = []
+        ours = [c for c in RECORD_TABLES[self.table].column_names if c not in GIVEN_BY_LOADING]
+        for name in self.columns:
+            if name not in ours:
+                near = difflib.get_close_matches(name, ours, n=3)
+                faults.append(f"columns: found {name!r}, expected a column of raw.{self.table}{_did_you_mean(near)}")
+        faults += [f"columns: {name!r} is needed and missing" for name in KEY_COLUMNS[self.table] if name not in self.columns]
+        if self.table != "events" and self.roles:
+            faults.append("roles: only sources of events have roles")
+        if self.delimiter is not None and self.format not in ("csv", "tsv"):
+            faults.append(f"delimiter: a {self.format} file has none")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class BotSettings(_Section):
+    """Who is not a person."""
+
+    user_agents: str = r"bot|crawl|spider|slurp|headless|python-requests|curl/|wget/"
+    max_events_per_stream_day: int = Field(default=1000, ge=1)
+
+
+class FeatureSettings(_Section):
+    """How interests fade, what a role is worth, and which CRM columns may be features."""
+
+    interest_half_life_days: int = Field(default=30, ge=1)
+    interests_per_kind: int = Field(default=20, ge=1)
+    role_weights: dict[str, float] = Field(default_factory=lambda: {
+        "view": 1.0, "search": 1.5, "add_to_cart": 3.0, "purchase": 5.0, "rate": 3.0, "play": 2.0, "read": 1.0, "share": 3.0, "follow": 3.0,
+    })
+    attributes: tuple[Name, ...] = ()
+
+    @field_validator("role_weights")
+    @classmethod
+    def _known_roles(cls, value: dict[str, float]) -> dict[str, float]:
+        return SourceSettings._known_roles({role: role for role in value}) and value
+
+
+class AttributeModelSettings(_Section):
+    """Predict what the CRM knows of some people only."""
+
+    task: Literal["attribute"]
+    label: str
+    bands: tuple[int, ...] | None = None
+    min_labels: int = Field(default=60, ge=10)
+
+
+class OutcomeModelSettings(_Section):
+    """Predict what the people who were active lately will do, or not do, within a horizon."""
+
+    task: Literal["outcome"]
+    active_days: int = Field(default=28, ge=1)
+    horizon_days: int = Field(default=14, ge=1)
+    happens: Literal["any"] | tuple[str, ...] = "any"
+    is_absence: bool = False
+    min_labels: int = Field(default=60, ge=10)
+
+    @field_validator("happens")
+    @classmethod
+    def _known_roles(cls, value: Any) -> Any:
+        if value != "any":
+            SourceSettings._known_roles({role: role for role in value})
+        return value
+
+
+class SegmentModelSettings(_Section):
+    """Group people by what they do."""
+
+    task: Literal["segments"]
+    k_min: int = Field(default=3, ge=2)
+    k_max: int = Field(default=8, ge=2)
+    n_init: int = Field(default=10, ge=1)
+    max_fit_rows: int = Field(default=50_000, ge=100)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.k_max < self.k_min:
+            raise ValueError(f"k_max {self.k_max} is below k_min {self.k_min}")
+        return self
+
+
+ModelSettings = Annotated[AttributeModelSettings | OutcomeModelSettings | SegmentModelSettings, Field(discriminator="task")]
+
+
+class TrainingSettings(_Section):
+    """What is spent on training; each line here buys time with thoroughness."""
+
+    algorithms: tuple[str, ...] = (
+        "logistic_regression", "decision_tree_entropy", "decision_tree_gini", "naive_bayes",
+        "linear_svm", "rbf_svm_nystroem", "rbf_svm_exact", "lightgbm",
+    )
+    default_algorithm: str = "logistic_regression"
+    contest: Literal["newest", "every"] = "newest"
+    folds: int = Field(default=3, ge=2)
+    held_out_share: float = Field(default=0.2, gt=0, lt=0.9)
+    max_features: int = Field(default=60, ge=5)
+    n_bootstrap: int = Field(default=200, ge=50)
+    exact_kernel_rows: int = Field(default=2_000, ge=100)
+    max_train_rows: int = Field(default=200_000, ge=100)
+    demo_weeks: int = Field(default=4, ge=1)
+
+
+class TagRule(_Section):
+    """A value and the condition under which it holds; the first that holds wins."""
+
+    value: str = Field(min_length=1)
+    when: str = Field(min_length=1)
+
+
+class TagSettings(_Section):
+    """A tag: a fact of the CRM, ordered rules over columns, a model's prediction; in this order, the first that says something."""
+
+    description: str = ""
+    fact: str | None = None
+    rules: tuple[TagRule, ...] = ()
+    predicted: str | None = None
+    min_confidence: float = Field(default=0.5, ge=0, le=1)
+    values: dict[str, float] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.fact or self.rules or self.predicted):
+            raise ValueError("expected one of `fact: column`, `rules: [{value, when}]`, `predicted: model`")
+        return self
+
+
+class AudienceSettings(_Section):
+    """People whose tags fulfil a condition."""
+
+    description: str = ""
+    where: str = Field(min_length=1)
+
+
+class RecommendationSettings(_Section):
+    """Item-kNN: which days, which roles, how many."""
+
+    window_days: int = Field(default=90, ge=1)
+    shrinkage: float = Field(default=10.0, ge=0)
+    neighbours: int = Field(default=100, ge=1)
+    per_person: int = Field(default=10, ge=1)
+    test_days: int = Field(default=7, ge=1)
+
+
+class Settings(_Section):
+    """All of `profile.yaml`."""
+
+    calendar: CalendarSettings
+    currency: str | None = None
+    restate_days: int = Field(default=3, ge=0)
+    activity_days: int = Field(default=365, ge=1)
+    daily_snapshots: int = Field(default=30, ge=1)
+    seed: int = 20260105
+    events_per_chunk: int = Field(default=4_000_000, ge=1_000)
+    memory_limit: str | None = None
+    threads: int | None = Field(default=None, ge=1)
+    lease_timeout_seconds: float = Field(default=3600, gt=0)
+    stable_seconds: float = Field(default=5, ge=0)
+    sources: dict[Name, SourceSettings]
+    bots: BotSettings = BotSettings()
+    features: FeatureSettings = FeatureSettings()
+    models: dict[Name, ModelSettings] = Field(default_factory=dict)
+    training: TrainingSettings = TrainingSettings()
+    recommendations: RecommendationSettings = RecommendationSettings()
+    tags: dict[Name, TagSettings] = Field(default_factory=dict)
+    audiences: dict[Name, AudienceSettings] = Field(default_factory=dict)
+
+    @field_validator("sources")
+    @classmethod
+    def _has_sources(cls, value: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        if not value:
+            raise ValueError("expected at least one source")
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _free_names(cls, value: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
+        taken = sorted(RESERVED_MODEL_NAMES & value.keys())
+        if taken:
+            raise ValueError(f"the names {', '.join(taken)} are tables of the project: choose others")
+        return value
+
+    def fingerprint(self, *sections: str) -> str:
+        """Return a hash of the named sections, for the code version of what reads them."""
+        tree = self.model_dump(mode="json")
+        return hashlib.sha256(json.dumps({s: tree[s] for s in sections}, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _did_you_mean(names: list[str]) -> str:
+    return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where things are: the configuration and everything under the data folder."""
+
+    config: Path
+    data: Path
+
+    @classmethod
+    def from_environment(cls, *, config: Path | None = None, data: Path | None = None) -> Self:
+        """Take what is given, else the environment, else `profile.yaml` and `data` of the working folder."""
+        return cls(
+            config=(config or Path(os.environ.get(CONFIG_VARIABLE, "profile.yaml"))).absolute(),
+            data=(data or Path(os.environ.get(DATA_VARIABLE, "data"))).absolute(),
+        )
+
+    @property
+    def landing(self) -> Path:
+        return self.data / "landing"
+
+    @property
+    def archive(self) -> Path:
+        return self.data / "archive"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.data / "profile.duckdb"
+
+    @property
+    def serving(self) -> Path:
+        return self.data / "serving.duckdb"
+
+    @property
+    def reports(self) -> Path:
+        return self.data / "reports"
+
+    @property
+    def exports(self) -> Path:
+        return self.data / "exports"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.data / "dagster_home"
+
+    @property
+    def truth(self) -> Path:
+        return self.data / "truth"
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and validate `profile.yaml`.
+
+    Raises
+    ------
+    ConfigurationError
+        With every fault at once: file, line, setting, found, expected, remedy.
+    """
+    if not path.is_file():
+        raise ConfigurationError(f"{path}: no such file. Copy profile.yaml of the project there, or name another with {CONFIG_VARIABLE}.")
+    text = path.read_text(encoding="utf-8")
+    try:
+        tree, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigurationError(f"{path}:1: found {type(tree).__name__}, expected settings by name, such as `calendar:` and `sources:`")
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        faults = [_told(path, root, fault) for fault in error.errors()]
+    raise ConfigurationError("\n".join(faults))
+
+
+def _told(path: Path, root: yaml.Node | None, fault: Any) -> str:
+    """One fault of pydantic in words: file, line, setting, found, expected."""
+    place = [part for part in fault["loc"] if part not in ("attribute", "outcome", "segments") or fault["type"] == "x"]
+    line = _line_of(root, fault["loc"])
+    setting = ".".join(str(part) for part in place)
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        known = _known_names(place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, n=3, cutoff=0.5)
+        message = f"unknown setting{_did_you_mean(near)}" + (f" (known here: {', '.join(known)})" if known else "")
+    elif fault["type"] == "missing":
+        message = "needed and missing"
+    elif "found" not in message:
+        message = f"found {fault['input']!r}, expected: {message[0].lower()}{message[1:]}"
+    return f"{path}:{line}: {setting}: {message}"
+
+
+def _known_names(place: list[Any]) -> list[str]:
+    section: Any = Settings
+    for part in place:
+        field = section.model_fields.get(str(part)) if isinstance(section, type) and issubclass(section, BaseModel) else None
+        candidates = re.findall(r"profile_pipeline\.settings\.(\w+)", str(field.annotation)) if field else []
+        section = globals().get(candidates[0]) if candidates else section
+    return sorted(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def _line_of(root: yaml.Node | None, place: tuple[Any, ...]) -> int:
+    """Return the line of the deepest part of `place` that the file holds; of a key, the key's own line."""
+    node, line = root, 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is None:
+                continue
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line

@@ -1,0 +1,291 @@
+"""The warehouse on DuckDB: the only code that opens `profile.duckdb`.
+
+Here belong the connection under its lease, transactions, and the few ways in which a table is written. Not here: what any
+table means, or SQL of a stage.
+"""
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from profile_pipeline.table import Table, quote_identifier
+from profile_pipeline.warehouse.lease import LeaseTimeoutError, lease
+
+# Tools of the 1.x line still open a file of this format; later connections keep it.
+STORAGE_FORMAT = "v1.5.0"
+HARDENED = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+
+class WarehouseError(Exception):
+    """The warehouse can't do what was asked; the text says what to do."""
+
+
+class Warehouse:
+    """One connection to the warehouse, opened at first use under the lease.
+
+    Parameters
+    ----------
+    path
+        The database file; its lease and spill folder lie beside it.
+    owner
+        Who works here, for those who wait.
+    say
+        Where waiting is told.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        owner: str,
+        say: Callable[[str], None],
+        lease_timeout_seconds: float = 3600,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.path, self.owner, self.say = path, owner, say
+        self.lease_timeout_seconds, self.memory_limit, self.threads = lease_timeout_seconds, memory_limit, threads
+        self._stack: contextlib.ExitStack | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._is_in_transaction = False
+        self.has_written = False
+
+    # ---- opening and closing
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The open connection; the first use takes the lease and opens the file."""
+        if self._connection is None:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(
+                    lease(
+                        self.path.with_suffix(".duckdb.lease"),
+                        owner=self.owner,
+                        timeout_seconds=self.lease_timeout_seconds,
+                        say=self.say,
+                    )
+                )
+                self._connection = self._open()
+                stack.callback(self._connection.close)
+                self._stack = stack.pop_all()
+        return self._connection
+
+    def close(self) -> None:
+        """Close the file and let the lease go; the next use opens it again. Temporary tables are gone then."""
+        stack, self._stack, self._connection = self._stack, None, None
+        if stack is not None:
+            stack.close()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        """Open the file; who has it open without the lease (a shell, a notebook) is waited for like any other."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        config = dict(HARDENED)
+        if not self.path.exists():
+            config["storage_compatibility_version"] = STORAGE_FORMAT
+        started, has_told = time.monotonic(), False
+        while True:
+            try:
+                connection = duckdb.connect(str(self.path), config=config)
+                break
+            except duckdb.IOException as error:
+                waited = time.monotonic() - started
+                if "Could not set lock" not in str(error):
+                    raise WarehouseError(
+                        f"{self.path} can't be opened: {str(error).splitlines()[0]}. `profile-pipeline doctor` says what can be done."
+                    ) from error
+                if waited >= self.lease_timeout_seconds:
+                    raise LeaseTimeoutError(
+                        f"{self.path} is still open in another program after {waited:.0f} s: {str(error).splitlines()[0]}"
+                    ) from None
+                if not has_told:
+                    self.say(f"waiting for a program that has {self.path.name} open: {str(error).splitlines()[0]}")
+                    has_told = True
+                time.sleep(0.2)
+        spill = self.path.with_suffix(".duckdb.tmp")
+        connection.execute("set enable_progress_bar = false")
+        connection.execute(f"set temp_directory = '{_literal(spill)}'")
+        connection.execute("set timezone = 'UTC'")
+        if self.memory_limit:
+            connection.execute(f"set memory_limit = '{_literal(self.memory_limit)}'")
+        if self.threads:
+            connection.execute(f"set threads = {int(self.threads)}")
+        connection.execute(f"set allowed_directories = ['{_literal(self.path.parent)}/']")
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
+        return connection
+
+    # ---- asking
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Return all rows of a query."""
+        return self.connection.execute(sql, dict(parameters or {})).fetchall()
+
+    def scalar(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Return the one value of a query of one row and one column."""
+        rows = self.rows(sql, parameters)
+        if len(rows) != 1 or len(rows[0]) != 1:
+            raise WarehouseError(f"expected one value, found {len(rows)} rows: {sql}")
+        return rows[0][0]
+
+    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Return the rows of a query as an Arrow table; decimals stay decimals."""
+        return self.connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
+
+    def dicts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return the rows of a query by column name."""
+        return self.arrow(sql, parameters).to_pylist()
+
+    def days(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dt.date]:
+        """Return the first column of a query, as days in order."""
+        return sorted(row[0] for row in self.rows(sql, parameters))
+
+    def has_table(self, name: str) -> bool:
+        """Say whether a table exists."""
+        schema, table = name.split(".")
+        return bool(
+            self.rows(
+                "select 1 from duckdb_tables() where schema_name = $schema and table_name = $table",
+                {"schema": schema, "table": table},
+            )
+        )
+
+    # ---- writing
+
+    def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
+        """Run a statement that changes something; return the number of rows that it says it changed."""
+        self.has_written = True
+        rows = self.connection.execute(sql, dict(parameters or {})).fetchall()
+        return rows[0][0] if rows and len(rows[0]) == 1 and isinstance(rows[0][0], int) else 0
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; inside another one it is part of it."""
+        if self._is_in_transaction:
+            yield
+            return
+        self.connection.execute("begin transaction").fetchall()
+        self._is_in_transaction = True
+        try:
+            yield
+            self.connection.execute("commit").fetchall()
+        except BaseException:
+            # A failed commit has rolled back already; the connection may be invalid after a full disk.
+            with contextlib.suppress(duckdb.Error):
+                self.connection.execute("rollback").fetchall()
+            raise
+        finally:
+            self._is_in_transaction = False
+
+    def create(self, tables: Iterable[Table]) -> None:
+        """Create what is missing: schemas, tables, and columns that a table has gained."""
+        existing: dict[str, set[str]] = {}
+        for schema, table, column in self.rows("select schema_name, table_name, column_name from duckdb_columns() where not internal"):
+            existing.setdefault(f"{schema}.{table}", set()).add(column)
+        wanted = list(tables)
+        missing = [table for table in wanted if table.name not in existing]
+        with self.transaction():
+            for schema in dict.fromkeys(table.schema for table in missing):
+                self.execute(f"create schema if not exists {quote_identifier(schema)}")
+            for table in missing:
+                self.execute(table.ddl())
+            for table in wanted:
+                for column in table.columns if table.name in existing else ():
+                    if column.name not in existing[table.name]:
+                        self.execute(f"alter table {table.name} add column {quote_identifier(column.name)} {column.type}")
+
+    def temporary(self, name: str, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Make a temporary table from Arrow or from a query, replacing one of that name."""
+        if isinstance(source, str):
+            self.connection.execute(f"create or replace temp table {quote_identifier(name)} as {source}", dict(parameters or {})).fetchall()
+            return
+        self.connection.register("incoming_arrow", source)
+        try:
+            self.connection.execute(f"create or replace temp table {quote_identifier(name)} as select * from incoming_arrow").fetchall()
+        finally:
+            self.connection.unregister("incoming_arrow")
+
+    def drop(self, *names: str) -> None:
+        """Drop temporary tables; what they hold stays in memory until then."""
+        for name in names:
+            self.connection.execute(f"drop table if exists temp.{quote_identifier(name)}").fetchall()
+
+    def insert(self, table: Table, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> int:
+        """Insert rows by column name; return how many.
+
+        Raises
+        ------
+        WarehouseError
+            If the rows lack a column of the table.
+        """
+        names = ", ".join(quote_identifier(name) for name in table.column_names)
+        if isinstance(source, str):
+            return self.execute(f"insert into {table.name} ({names}) select {names} from ({source})", parameters)
+        missing = [name for name in table.column_names if name not in source.column_names]
+        if missing:
+            raise WarehouseError(f"rows for {table.name} lack the columns {', '.join(missing)} (found: {', '.join(source.column_names)})")
+        self.connection.register("incoming_arrow", source)
+        try:
+            return self.execute(f"insert into {table.name} ({names}) select {names} from incoming_arrow")
+        finally:
+            self.connection.unregister("incoming_arrow")
+
+    def replace_days(
+        self,
+        table: Table,
+        source: pa.Table | str,
+        *,
+        first_day: dt.date,
+        last_day: dt.date,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Replace the rows of a range of days, in one transaction; return how many stand there now."""
+        with self.transaction():
+            self.execute(
+                f"delete from {table.name} where {table.partition_column} between $first_day and $last_day",
+                {"first_day": first_day, "last_day": last_day},
+            )
+            return self.insert(table, source, parameters)
+
+    def replace_keys(
+        self, table: Table, source: pa.Table | str, *, scope: str, keys: Sequence[str], parameters: Mapping[str, Any] | None = None
+    ) -> int:
+        """Replace the rows whose keys stand in the relation `scope`, in one transaction; return how many are new."""
+        condition = " and ".join(f"t.{key} is not distinct from s.{key}" for key in keys)
+        with self.transaction():
+            self.execute(f"delete from {table.name} as t using {scope} as s where {condition}")
+            return self.insert(table, source, parameters)
+
+    def replace_all(self, table: Table, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> tuple[int, int]:
+        """Make a table say what the rows say, touching only what differs; return rows removed and added.
+
+        A table that is rewritten whole grows the file by its size each time; one that is told its differences does not.
+        """
+        names = ", ".join(quote_identifier(name) for name in table.column_names)
+        with self.transaction():
+            if isinstance(source, str):
+                self.temporary("incoming_rows", f"select {names} from ({source})", parameters)
+            else:
+                self.temporary("incoming_rows", source.select(list(table.column_names)))
+            condition = " and ".join(f"t.{c} is not distinct from s.{c}" for c in map(quote_identifier, table.column_names))
+            self.temporary("outdated_rows", f"select {names} from {table.name} except all select {names} from incoming_rows")
+            self.temporary("new_rows", f"select {names} from incoming_rows except all select {names} from {table.name}")
+            removed = self.execute(f"delete from {table.name} as t using outdated_rows as s where {condition}")
+            added = self.insert(table, "select * from new_rows")
+            self.drop("incoming_rows", "outdated_rows", "new_rows")
+        return removed, added
+
+
+def _literal(value: object) -> str:
+    """The inside of a SQL string literal, for settings, which take no parameters."""
+    return str(value).replace("'", "''")
