@@ -42,6 +42,8 @@ class Warehouse:
         Who works here, for those who wait.
     say
         Where waiting is told.
+    tables
+        Created, where they are missing, when the file is opened.
     """
 
     def __init__(
@@ -50,11 +52,12 @@ class Warehouse:
         *,
         owner: str,
         say: Callable[[str], None],
+        tables: Sequence[Table] = (),
         lease_timeout_seconds: float = 3600,
         memory_limit: str | None = None,
         threads: int | None = None,
     ) -> None:
-        self.path, self.owner, self.say = path, owner, say
+        self.path, self.owner, self.say, self.tables = path, owner, say, tables
         self.lease_timeout_seconds, self.memory_limit, self.threads = lease_timeout_seconds, memory_limit, threads
         self._stack: contextlib.ExitStack | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -79,6 +82,7 @@ class Warehouse:
                 self._connection = self._open()
                 stack.callback(self._connection.close)
                 self._stack = stack.pop_all()
+            self.create(self.tables)
         return self._connection
 
     def close(self) -> None:
@@ -160,6 +164,17 @@ class Warehouse:
             )
         )
 
+    def columns_of(self, name: str) -> list[tuple[str, str]]:
+        """Return the columns of a table with their types, in order."""
+        schema, table = name.split(".")
+        return [
+            (column, kind)
+            for column, kind in self.rows(
+                "select column_name, data_type from duckdb_columns() where schema_name = $schema and table_name = $table order by column_index",
+                {"schema": schema, "table": table},
+            )
+        ]
+
     # ---- writing
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
@@ -194,6 +209,7 @@ class Warehouse:
             existing.setdefault(f"{schema}.{table}", set()).add(column)
         wanted = list(tables)
         missing = [table for table in wanted if table.name not in existing]
+        has_written = self.has_written
         with self.transaction():
             for schema in dict.fromkeys(table.schema for table in missing):
                 self.execute(f"create schema if not exists {quote_identifier(schema)}")
@@ -203,6 +219,7 @@ class Warehouse:
                 for column in table.columns if table.name in existing else ():
                     if column.name not in existing[table.name]:
                         self.execute(f"alter table {table.name} add column {quote_identifier(column.name)} {column.type}")
+        self.has_written = has_written
 
     def temporary(self, name: str, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> None:
         """Make a temporary table from Arrow or from a query, replacing one of that name."""
@@ -234,9 +251,13 @@ class Warehouse:
         missing = [name for name in table.column_names if name not in source.column_names]
         if missing:
             raise WarehouseError(f"rows for {table.name} lack the columns {', '.join(missing)} (found: {', '.join(source.column_names)})")
-        self.connection.register("incoming_arrow", source)
+        return self.insert_from(table, "select * from incoming_arrow", source, parameters)
+
+    def insert_from(self, table: Table, sql: str, incoming: pa.Table, parameters: Mapping[str, Any] | None = None) -> int:
+        """Insert what a query makes of Arrow rows, which it reads as `incoming_arrow`; return how many."""
+        self.connection.register("incoming_arrow", incoming)
         try:
-            return self.execute(f"insert into {table.name} ({names}) select {names} from incoming_arrow")
+            return self.insert(table, sql, parameters)
         finally:
             self.connection.unregister("incoming_arrow")
 

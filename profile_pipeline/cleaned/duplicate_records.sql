@@ -1,0 +1,32 @@
+-- Records of `scoped_events` that lose to another record with the same event_id, over all days.
+-- The hash finds candidates, the id decides; file and row break ties between records that are equal in everything else.
+with scoped as (
+    select event_hash from scoped_events
+),
+suspects as (
+    select event_hash from raw.events semi join scoped using (event_hash) group by event_hash having count(*) > 1
+),
+candidates as (
+    select
+        file_id, row_number, event_id, received_at, event_time,
+        md5(concat_ws(
+            '|', source, event_type, coalesce(cast(sent_at as varchar), ''), coalesce(anonymous_id, ''), coalesce(user_id, ''),
+            coalesce(device_id, ''), coalesce(email_hash, ''), coalesce(phone_hash, ''), coalesce(session_id, ''),
+            coalesce(order_id, ''), coalesce(item_id, ''), coalesce(category, ''), coalesce(cast(quantity as varchar), ''),
+            coalesce(cast(price as varchar), ''), coalesce(cast(value as varchar), ''), coalesce(currency, ''),
+            coalesce(query, ''), coalesce(url, ''), coalesce(referrer, ''), coalesce(campaign, ''), coalesce(device_type, ''),
+            coalesce(channel, ''), coalesce(ip, ''), coalesce(user_agent, ''), coalesce(country, ''), coalesce(city, ''),
+            coalesce(cast(latitude as varchar), ''), coalesce(cast(longitude as varchar), ''),
+            coalesce(cast(properties as varchar), '')
+        )) as record_md5
+    from raw.events semi join suspects using (event_hash)
+),
+ranked as (
+    select
+        file_id, row_number,
+        row_number() over (
+            partition by event_id order by received_at asc nulls last, event_time, record_md5, file_id, row_number
+        ) as copy_number
+    from candidates
+)
+select file_id, row_number from ranked where copy_number > 1

@@ -1,0 +1,58 @@
+-- What is known of an item, version by version; the rules are those of users.
+with records as (
+    select
+        r.*,
+        coalesce(full_record_sources.source is not null, false) as is_full_record,
+        md5(concat_ws(
+            '|', coalesce(kind, ''), coalesce(title, ''), coalesce(cast(categories as varchar), ''), coalesce(brand, ''),
+            coalesce(author, ''), coalesce(cast(price as varchar), ''), coalesce(currency, ''),
+            coalesce(cast(attributes as varchar), '')
+        )) as record_md5
+    from raw.items as r left join full_record_sources on full_record_sources.source = r.source
+),
+dated as (
+    select
+        *,
+        updated_at is null as is_timeless,
+        case
+            when updated_at is null then $calendar_start
+            else cast(updated_at at time zone 'UTC' at time zone $timezone as date)
+        end as valid_from,
+        sum(case when is_full_record then 1 else 0 end) over (
+            partition by item_id order by updated_at asc nulls first, record_md5
+            rows between unbounded preceding and current row
+        ) as n_full_records
+    from records
+),
+filled as (
+    select
+        item_id, valid_from, is_timeless, updated_at, record_md5,
+        last_value(kind ignore nulls) over known as kind,
+        last_value(title ignore nulls) over known as title,
+        last_value(categories ignore nulls) over known as categories,
+        last_value(brand ignore nulls) over known as brand,
+        last_value(author ignore nulls) over known as author,
+        last_value(price ignore nulls) over known as price,
+        last_value(currency ignore nulls) over known as currency,
+        last_value(attributes ignore nulls) over known as attributes
+    from dated
+    window known as (
+        partition by item_id, n_full_records order by updated_at asc nulls first, record_md5
+        rows between unbounded preceding and current row
+    )
+),
+ranked as (
+    select
+        *,
+        row_number() over (partition by item_id, valid_from order by updated_at desc nulls last, record_md5 desc) as place
+    from filled
+),
+versions as (
+    select * from ranked where place = 1
+)
+select
+    item_id, kind, title, categories, brand, author, price, currency, attributes,
+    is_timeless,
+    valid_from,
+    lead(valid_from) over (partition by item_id order by valid_from) as valid_to
+from versions

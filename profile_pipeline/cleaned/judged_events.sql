@@ -1,0 +1,40 @@
+-- Every record of `scoped_events` with the reason for which it does not count, or null; the first reason that holds is given.
+with scoped as (
+    select * from scoped_events
+),
+arrived as (
+    select file_id, min(arrived_at) as arrived_at from raw.files where status = 'loaded' group by file_id
+),
+duplicates as (
+    select file_id, row_number, true as is_duplicate from duplicate_records
+),
+bots as (
+    select stream_id, event_date, true as is_bot_day from bot_days
+),
+priced as (
+    select
+        scoped.*,
+        coalesce(duplicates.is_duplicate, false) as is_duplicate,
+        coalesce(bots.is_bot_day, false) as is_bot_day,
+        arrived.arrived_at,
+        coalesce(scoped.currency <> $currency, false) as is_other_currency,
+        try_cast(cast(coalesce(scoped.quantity, 1) as decimal(18, 4)) * scoped.price as decimal(18, 2)) as price_amount
+    from scoped
+    left join duplicates on duplicates.file_id = scoped.file_id and duplicates.row_number = scoped.row_number
+    left join bots on bots.stream_id = scoped.stream_id and bots.event_date = scoped.event_date
+    left join arrived on arrived.file_id = scoped.file_id
+)
+select
+    *,
+    case
+        when is_duplicate then 'duplicate'
+        when event_date < $calendar_start or event_date > $calendar_end then 'out_of_calendar'
+        when event_time > coalesce(received_at, arrived_at) + interval 1 day then 'out_of_calendar_future'
+        when price < 0 then 'invalid_price'
+        when quantity < 0 then 'invalid_quantity'
+        when quantity = 0 and role in ('purchase', 'refund') then 'invalid_quantity'
+        when price is not null and price_amount is null then 'invalid_amount'
+        when regexp_matches(lower(coalesce(user_agent, '')), $bot_user_agents) then 'bot_user_agent'
+        when is_bot_day then 'bot_volume'
+    end as reason_code
+from priced

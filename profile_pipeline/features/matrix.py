@@ -1,0 +1,91 @@
+"""The wide numeric matrix: which columns it has, and the query that makes it.
+
+Its columns are those of behavior, ratios of them, demand, and the numeric CRM attributes that `profile.yaml` names. Not here:
+selection, scaling, or anything fitted on other people.
+"""
+
+from profile_pipeline.features.tables import SUMMED_MEASURES, USER_FEATURES, WINDOWS
+from profile_pipeline.table import Column, Table, quote_identifier
+
+MEASURES = (
+    "n_events", "n_views", "n_searches", "n_add_to_carts", "n_purchases", "n_refunds", "n_plays", "n_reads", "n_shares", "n_follows",
+    "n_ratings", "n_orders", "purchase_amount", "n_sessions", "session_seconds", "n_active_days", "n_night_events",
+)  # fmt: skip
+RATIOS: dict[str, tuple[str, str, str]] = {
+    "night_share_90d": ("n_night_events_90d", "n_events_90d", "events between 0 and 6 o'clock by events"),
+    "search_share_90d": ("n_searches_90d", "n_events_90d", "searches by events"),
+    "content_share_90d": ("(n_plays_90d + n_reads_90d)", "n_events_90d", "plays and reads by events"),
+    "cart_share_90d": ("n_add_to_carts_90d", "n_views_90d", "additions to a cart by views"),
+    "buy_share_90d": ("n_purchases_90d", "n_add_to_carts_90d", "purchases by additions to a cart"),
+    "mean_order_amount_90d": ("purchase_amount_90d", "n_orders_90d", "amount by order"),
+    "mean_session_seconds_90d": ("session_seconds_90d", "n_sessions_90d", "seconds by session"),
+    "mean_session_events_90d": ("n_events_90d", "n_sessions_90d", "events by session"),
+    "trend_7d_30d_share": ("n_events_7d", "n_events_30d", "events of 7 days by those of 30"),
+    "trend_30d_90d_share": ("n_events_30d", "n_events_90d", "events of 30 days by those of 90"),
+    "active_share_all": ("n_active_days_all", "(tenure_days + 1)", "dates with an event by days since the first"),
+}
+DEMAND_COLUMNS = ("n_open_cart_items", "n_intent_items_7d", "purchase_recency_days", "refund_share_all", "clv_frequency", "clv_recency_days", "clv_age_days")
+
+
+def attribute_column(name: str) -> str:
+    """Return the column of a CRM attribute."""
+    return f"attribute_{name}"
+
+
+def user_features_table(attributes: tuple[str, ...]) -> Table:
+    """Return the table with the columns of the settings."""
+    measured = [
+        Column(f"{name}_{window}", "DOUBLE", f"{SUMMED_MEASURES[name][1] if name in SUMMED_MEASURES else name}, {window}")
+        for name in MEASURES
+        for window in WINDOWS
+    ]
+    return USER_FEATURES.with_columns([
+        Column("recency_days", "DOUBLE", "days since the last event", "days"),
+        Column("tenure_days", "DOUBLE", "days since the first event", "days"),
+        *measured,
+        *(Column(name, "DOUBLE", meaning) for name, (_, _, meaning) in RATIOS.items()),
+        *(Column(name, "DOUBLE", f"{name} of features.demand") for name in DEMAND_COLUMNS),
+        Column("n_interests", "DOUBLE", "categories with a score"),
+        *(Column(attribute_column(name), "DOUBLE", f"{name} of the CRM, where it is a number") for name in attributes),
+    ])  # fmt: skip
+
+
+def user_features_sql(attributes: tuple[str, ...]) -> str:
+    """Return the query: rows of behavior, demand and interests of the same days; CRM attributes as of the day."""
+    names = [f"{name}_{window}" for name in MEASURES for window in WINDOWS]
+    measured = ", ".join(f"cast(b.{name} as double) as {name}" for name in names)
+    ratios = ", ".join(
+        f"cast({_of_behavior(top)} as double) / nullif(cast({_of_behavior(bottom)} as double), 0) as {name}" for name, (top, bottom, _) in RATIOS.items()
+    )
+    demand = ", ".join(f"cast(d.{name} as double) as {name}" for name in DEMAND_COLUMNS)
+    crm = "".join(f", c.{quote_identifier(attribute_column(name))}" for name in attributes)
+    values = ", ".join(
+        # min, not any_value: a profile that holds two users must give the same number each time.
+        f"min(try_cast(json_extract_string(u.attributes, '$.{name}') as double)) as {quote_identifier(attribute_column(name))}"
+        for name in attributes
+    )
+    crm_cte = (
+        f", crm as (select s.as_of_date, i.profile_id, {values} from snapshot_days as s"
+        " join cleaned.identities as i on i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date)"
+        " join cleaned.users as u on 'user:' || u.user_id = i.alias_id and u.valid_from <= s.as_of_date"
+        " and (u.valid_to is null or u.valid_to > s.as_of_date) group by s.as_of_date, i.profile_id)"
+        if attributes
+        else ""
+    )
+    crm_join = " left join crm as c on c.profile_id = b.profile_id and c.as_of_date = b.as_of_date" if attributes else ""
+    return (
+        "with b as (select * from features.behavior where as_of_date between $first_day and $last_day),"
+        " d as (select * from features.demand where as_of_date between $first_day and $last_day),"
+        " n as (select profile_id, as_of_date, count(*) as n_interests from features.interests"
+        " where kind = 'category' and as_of_date between $first_day and $last_day group by profile_id, as_of_date)"
+        f"{crm_cte}"
+        f" select b.profile_id, b.as_of_date, cast(b.recency_days as double) as recency_days, cast(b.tenure_days as double) as tenure_days,"
+        f" {measured}, {ratios}, {demand}, cast(coalesce(n.n_interests, 0) as double) as n_interests{crm}"
+        " from b join d on d.profile_id = b.profile_id and d.as_of_date = b.as_of_date"
+        f" left join n on n.profile_id = b.profile_id and n.as_of_date = b.as_of_date{crm_join}"
+    )
+
+
+def _of_behavior(term: str) -> str:
+    words = term.strip("()").split(" + ")
+    return "(" + " + ".join(word if word.isdigit() else f"b.{word}" for word in words) + ")"

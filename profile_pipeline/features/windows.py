@@ -1,0 +1,54 @@
+"""What may be seen as of a day: the only code that turns a date into that.
+
+A snapshot of D sees the tiles with `event_date <= D` of the aliases that a profile holds at the end of D. The window of n days
+is `age_days < n`. Not here: what is computed from what is seen.
+"""
+
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+
+import pyarrow as pa
+
+from profile_pipeline.features.tables import TILES
+from profile_pipeline.table import Table
+
+SIX_PLACES = Decimal("0.000001")
+
+
+def visible_sql(tile: Table) -> str:
+    """Return the query of `visible_<tile>`: a tile's rows by profile and snapshot day, with their age in days.
+
+    It reads `snapshot_days(as_of_date)`, `cleaned.identities` and the tile.
+    """
+    columns = ", ".join(f"t.{name}" for name in tile.column_names)
+    return (
+        f"select s.as_of_date, i.profile_id, cast(date_diff('day', t.event_date, s.as_of_date) as integer) as age_days, {columns}"
+        f" from snapshot_days as s join {tile.name} as t on t.event_date <= s.as_of_date"
+        " join cleaned.identities as i on i.alias_id = t.alias_id"
+        " and i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date)"
+    )
+
+
+VISIBLE: dict[str, str] = {f"visible_{tile.table}": visible_sql(tile) for tile in TILES}
+
+
+def decay_weights(half_life_days: int) -> pa.Table:
+    """Return age_days and weight: 0.5 ** (age / half life), to six places, as far as it is above zero.
+
+    Computed in decimals, so that the weights are the same on every machine.
+    """
+    ages, weights = [], []
+    with localcontext() as context:
+        context.prec = 40
+        step = Decimal("0.5") ** (Decimal(1) / Decimal(half_life_days))
+        weight = Decimal(1)
+        while (rounded := weight.quantize(SIX_PLACES, rounding=ROUND_HALF_UP)) > 0:
+            ages.append(len(ages))
+            weights.append(rounded)
+            weight *= step
+    return pa.table({"age_days": pa.array(ages, pa.int32()), "weight": pa.array(weights, pa.decimal128(9, 6))})
+
+
+def role_weights(weights: dict[str, float]) -> pa.Table:
+    """Return role and weight, in decimals."""
+    values = [Decimal(str(weight)).quantize(SIX_PLACES) for weight in weights.values()]
+    return pa.table({"role": pa.array(list(weights), pa.string()), "weight": pa.array(values, pa.decimal128(9, 6))})

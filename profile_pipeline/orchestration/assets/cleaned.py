@@ -1,0 +1,178 @@
+"""The assets of cleaned: events judged, sessions cut, identities and versions.
+
+Not here: what makes an event count or a session end (`cleaned/`), or the transactions (`cleaning`, `sessions`).
+"""
+
+import datetime as dt
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from profile_pipeline.cleaned.tables import (
+    EVENTS,
+    EXCLUDED_EVENTS,
+    IDENTITIES,
+    ITEMS,
+    LEDGER,
+    RELATIONS,
+    SESSION_DAYS,
+    SESSIONS,
+    TOUCHED,
+    USERS,
+)
+from profile_pipeline.orchestration.cleaning import STALE_CONSUMER, judge_events
+from profile_pipeline.orchestration.days import OPEN_END, RunDays, daily_partitions, day_keys, touch_days
+from profile_pipeline.orchestration.lineage import LineageCache
+from profile_pipeline.orchestration.sessions import cut_sessions
+from profile_pipeline.orchestration.table_assets import (
+    asset_arguments,
+    code_version,
+    key_of,
+    report_days,
+    report_whole,
+    require_judged,
+    spec_of,
+)
+from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.table import Table
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.sql import bound, sql_file
+
+KEY_VARIABLE = "PROFILE_PIPELINE_KEY"
+
+
+def sql_parameters(settings: Settings) -> dict[str, Any]:
+    """Return every parameter that SQL files bind and that the settings know."""
+    secret = os.environ.get(KEY_VARIABLE, "")
+    return {
+        "timezone": settings.calendar.timezone,
+        "calendar_start": settings.calendar.start,
+        "calendar_end": settings.calendar.end or OPEN_END,
+        "currency": settings.currency,
+        "activity_days": settings.activity_days,
+        "interests_per_kind": settings.features.interests_per_kind,
+        "max_events_per_stream_day": settings.bots.max_events_per_stream_day,
+        "bot_user_agents": settings.bots.user_agents,
+        # Hashed to a fixed length first: what follows it can't be taken for a part of it.
+        "key": hashlib.sha256(secret.encode()).hexdigest() if secret else "",
+    }
+
+
+def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
+    """Return the assets of cleaned."""
+    del paths
+    daily = daily_partitions(settings.calendar)
+    parameters = sql_parameters(settings)
+    single_run = dg.BackfillPolicy.single_run()
+    judging = ("cleaned.identified_events", "cleaned.duplicate_records", "cleaned.bot_days", "cleaned.judged_events")
+    judging_version = code_version(*map(sql_file, judging), sql_file("cleaned.events"), settings.fingerprint("calendar", "bots", "currency"))
+    events_lineage, excluded_lineage = (lineages.of(sql_file(f"cleaned.{name}")) for name in ("events", "excluded_events"))
+
+    @dg.multi_asset(
+        name="judged_events",
+        specs=[
+            spec_of(EVENTS, deps=["raw.events", "raw.files", "raw.pending"], kinds={"duckdb", "sql"}, version=judging_version, lineage=events_lineage, partitions_def=daily),
+            spec_of(EXCLUDED_EVENTS, deps=["raw.events", "raw.files", "raw.pending"], kinds={"duckdb", "sql"}, version=judging_version, lineage=excluded_lineage, partitions_def=daily),
+        ],
+        backfill_policy=single_run,
+    )
+    def judged_events(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+        run, w = RunDays.of(context), warehouse
+        judged = judge_events(w, settings, run, newest=day_keys(daily)[-1], parameters=parameters, say=context.log.info)
+        for table in (EVENTS, EXCLUDED_EVENTS):
+            told = report_days(context, w, table, run=run, days=judged.days)
+            yield dg.MaterializeResult(
+                asset_key=key_of(table.name),
+                metadata=told | {"touched_days": ", ".join(map(str, judged.touched_days)) or "none"},
+            )
+
+    @dg.asset(**asset_arguments(spec_of(
+        LEDGER, deps=["cleaned.events", "cleaned.excluded_events"], kinds={"duckdb", "sql"}, version=code_version(sql_file("cleaned.ledger")), lineage=lineages.of(sql_file("cleaned.ledger")),
+    )))  # fmt: skip
+    def ledger(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """The rows are written with the events; here they are summed up."""
+        w = warehouse
+        sums = w.rows("select coalesce(cast(sum(n_loaded) as bigint), 0), coalesce(cast(sum(n_cleaned) as bigint), 0), coalesce(cast(sum(n_excluded) as bigint), 0), coalesce(cast(sum(n_waiting) as bigint), 0) from cleaned.ledger")[0]
+        told = dict(zip(("events_loaded", "events_cleaned", "events_excluded", "events_waiting"), sums, strict=True))
+        return dg.MaterializeResult(metadata=report_whole(w, LEDGER, **told))
+
+    session_files = ("cleaned.session_chains", "cleaned.session_events", "cleaned.sessions", "cleaned.session_days")
+    session_version = code_version(*map(sql_file, session_files))
+
+    @dg.multi_asset(
+        name="cut_sessions",
+        specs=[spec_of(table, deps=["cleaned.events"], kinds={"duckdb", "sql"}, version=session_version, lineage=lineages.of(sql_file(table.name)), partitions_def=daily) for table in (SESSIONS, SESSION_DAYS)],
+        backfill_policy=single_run,
+    )
+    def sessions(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+        run, w = RunDays.of(context), warehouse
+        require_judged(w, "cleaned.sessions", days=run.days)
+        days = cut_sessions(w, run, events_per_chunk=settings.events_per_chunk, say=context.log.info)
+        for table in (SESSIONS, SESSION_DAYS):
+            yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=report_days(context, w, table, run=run, days=days))
+
+    @dg.asset(**asset_arguments(spec_of(
+        IDENTITIES, deps=["cleaned.events"], kinds={"duckdb", "sql"}, version=code_version(sql_file("cleaned.identities")), lineage=lineages.of(sql_file("cleaned.identities")),
+    )))  # fmt: skip
+    def identities(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        w = warehouse
+        text = sql_file("cleaned.identities")
+        with w.transaction():
+            w.temporary("old_identities", "select * from cleaned.identities")
+            removed, added = w.replace_all(IDENTITIES, text, bound(text, parameters))
+            changed = w.rows(
+                "select min(valid_from) from (from ((select * from cleaned.identities except select * from old_identities)"
+                " union all (select * from old_identities except select * from cleaned.identities)))"
+            )[0][0]
+            w.drop("old_identities")
+            if changed is not None:
+                touch_days(w, (STALE_CONSUMER,), [changed])
+        return dg.MaterializeResult(metadata=report_whole(w, IDENTITIES, rows_removed=removed, rows_added=added))
+
+    return [judged_events, ledger, sessions, identities, *(_versions(table, settings, lineages, parameters) for table in (USERS, ITEMS, RELATIONS)), _touched()]
+
+
+def _touched() -> dg.AssetsDefinition:
+    @dg.asset(**asset_arguments(spec_of(TOUCHED, deps=["cleaned.events", "cleaned.sessions"], kinds={"duckdb"}, version="1")))
+    def touched(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """What still has to follow; every table deletes its own rows as it does."""
+        return dg.MaterializeResult(metadata=report_whole(warehouse, TOUCHED))
+
+    return touched
+
+
+def _versions(table: Table, settings: Settings, lineages: LineageCache, parameters: dict[str, Any]) -> dg.AssetsDefinition:
+    """A table of versions: rewritten where it differs, and what a change outdates is noted."""
+    text = sql_file(table.name)
+    raw = f"raw.{table.table}"
+    version = code_version(text, settings.fingerprint("calendar", "sources"))
+
+    @dg.asset(**asset_arguments(spec_of(table, deps=[raw], kinds={"duckdb", "sql"}, version=version, lineage=lineages.of(text))))
+    def versions(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        w = warehouse
+        full = [name for name, source in settings.sources.items() if source.full_records]
+        listed = ", ".join(f"('{name}')" for name in full)
+        w.temporary("full_record_sources", f"select * from (values {listed}) as v(source)" if full else "select null::varchar as source where false")
+        with w.transaction():
+            _note_outdated(w, table, text, parameters)
+            removed, added = w.replace_all(table, text, bound(text, parameters))
+        w.drop("full_record_sources")
+        return dg.MaterializeResult(metadata=report_whole(w, table, rows_removed=removed, rows_added=added))
+
+    return versions
+
+
+def _note_outdated(w: Warehouse, table: Table, text: str, parameters: dict[str, Any]) -> None:
+    """Note the first day from which a version reads otherwise than before."""
+    names = ", ".join(table.column_names)
+    w.temporary("fresh_versions", f"select {names} from ({text})", bound(text, parameters))
+    changed: dt.date | None = w.rows(
+        f"select min(valid_from) from ((select {names} from fresh_versions except select {names} from {table.name})"
+        f" union all (select {names} from {table.name} except select {names} from fresh_versions))"
+    )[0][0]
+    w.drop("fresh_versions")
+    if changed is not None:
+        touch_days(w, (STALE_CONSUMER,), [changed])

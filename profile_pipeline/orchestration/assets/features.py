@@ -1,0 +1,204 @@
+"""The assets of features: tiles by touched rows, snapshots by whole days.
+
+Not here: what a feature is (`features/`), or which days a run has (`days`).
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from profile_pipeline.features.matrix import user_features_sql, user_features_table
+from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, STALE_DAYS, TILES
+from profile_pipeline.features.windows import VISIBLE, decay_weights, role_weights
+from profile_pipeline.orchestration.assets.cleaned import sql_parameters
+from profile_pipeline.orchestration.cleaning import STALE_CONSUMER
+from profile_pipeline.orchestration.days import (
+    RunDays,
+    chunks_of,
+    daily_partitions,
+    day_keys,
+    days_between,
+    days_to_build,
+    settle_days,
+    settle_rows,
+    stretches,
+    touch_days,
+    touched_rows_query,
+)
+from profile_pipeline.orchestration.lineage import LineageCache
+from profile_pipeline.orchestration.table_assets import (
+    asset_arguments,
+    code_version,
+    report_days,
+    report_whole,
+    require_judged,
+    require_rows,
+    spec_of,
+)
+from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.table import Table
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.sql import bound, confined, sql_file
+
+# Rows that a snapshot query joins at once: tiles by days. It bounds memory, as chunks of events do.
+SNAPSHOT_ROWS = 8_000_000
+# A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.
+REBUILT = "rebuilt:"
+
+
+def build_features(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
+    """Return the assets of features."""
+    del paths
+    matrix = user_features_table(settings.features.attributes)
+    snapshots: list[tuple[Table, str, tuple[str, ...]]] = [
+        (BEHAVIOR, sql_file("features.behavior"), ()),
+        (INTERESTS, sql_file("features.interests"), ("features.behavior",)),
+        (DEMAND, sql_file("features.demand"), ("features.behavior",)),
+        (matrix, user_features_sql(settings.features.attributes), ("features.behavior", "features.demand", "features.interests")),
+    ]
+    return [
+        *(_tile(tile, settings, lineages) for tile in TILES),
+        *(_snapshot(table, text, upstream, settings, lineages) for table, text, upstream in snapshots),
+        _stale_days(settings),
+    ]
+
+
+def _tile(table: Table, settings: Settings, lineages: LineageCache) -> dg.AssetsDefinition:
+    """A tile: whole days of the run, and touched (alias, day) rows of other days by the same text."""
+    text = sql_file(table.name)
+    lineage = lineages.of(text)
+    daily = daily_partitions(settings.calendar)
+    known = sql_parameters(settings)
+    spec = spec_of(
+        table, deps=lineage.tables, kinds={"duckdb", "sql"}, version=code_version(text, settings.fingerprint("calendar")), lineage=lineage, partitions_def=daily
+    )
+
+    @dg.asset(**asset_arguments(spec), backfill_policy=dg.BackfillPolicy.single_run())
+    def tile(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        run, w = RunDays.of(context), warehouse
+        require_judged(w, table.name, days=run.days)
+        days = days_to_build(w, table.name, run)
+        for first, last in chunks_of(w, days, events_per_chunk=settings.events_per_chunk):
+            with w.transaction():
+                parameters = bound(text, known | {"first_day": first, "last_day": last})
+                w.replace_days(table, text, first_day=first, last_day=last, parameters=parameters)
+                settle_days(w, table.name, days_between(first, last))
+        n_touched = _follow_rows(w, table, text, lineage.tables, known)
+        return dg.MaterializeResult(metadata=report_days(context, w, table, run=run, days=days) | {"touched_alias_days": n_touched})
+
+    return tile
+
+
+def _follow_rows(w: Warehouse, table: Table, text: str, upstream: Sequence[str], known: dict[str, Any]) -> int:
+    """Compute the touched rows of days that are not built whole; return how many (alias, day) pairs there were."""
+    w.temporary("touched_rows", touched_rows_query(), {"consumer": table.name})
+    n_rows, first, last = w.rows("select count(*), min(event_date), max(event_date) from touched_rows")[0]
+    if n_rows:
+        keys = ("event_date", "alias_id")
+        narrowed = confined(text, tables=upstream, scope="touched_rows", keys=keys)
+        with w.transaction():
+            parameters = bound(narrowed, known | {"first_day": first, "last_day": last})
+            w.replace_keys(table, narrowed, scope="touched_rows", keys=keys, parameters=parameters)
+            settle_rows(w, table.name, "touched_rows")
+    w.drop("touched_rows")
+    return n_rows
+
+
+def _snapshot(table: Table, text: str, upstream: tuple[str, ...], settings: Settings, lineages: LineageCache) -> dg.AssetsDefinition:
+    """A snapshot: whole days, computed from the history as of each."""
+    lineage = lineages.of(text)
+    daily = daily_partitions(settings.calendar)
+    known = sql_parameters(settings)
+    version = code_version(text, settings.fingerprint("calendar", "activity_days", "features"))
+    deps = [dep for dep in lineage.tables]
+    spec = spec_of(table, deps=deps, kinds={"duckdb", "sql"}, version=version, lineage=lineage, partitions_def=daily)
+    reads_behavior = "features.behavior" in upstream
+
+    @dg.asset(**asset_arguments(spec), backfill_policy=dg.BackfillPolicy.single_run())
+    def snapshot(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        run, w = RunDays.of(context), warehouse
+        days = days_to_build(w, table.name, run)
+        require_judged(w, table.name, until=max(days))
+        if reads_behavior:
+            require_rows(w, table.name, BEHAVIOR, days)
+        prepare_snapshots(w, settings)
+        for first, last in snapshot_chunks(w, days):
+            with w.transaction():
+                w.temporary("snapshot_days", snapshot_days(days_between(first, last)))
+                parameters = bound(text, known | {"first_day": first, "last_day": last})
+                w.replace_days(table, text, first_day=first, last_day=last, parameters=parameters)
+                settle_days(w, table.name, days_between(first, last))
+                touch_days(w, (REBUILT + table.table,), days_between(first, last))
+            context.log.info(f"{table.name}: {first} to {last}")
+        return dg.MaterializeResult(metadata=report_days(context, w, table, run=run, days=days))
+
+    return snapshot
+
+
+def snapshot_days(days: Sequence[dt.date]) -> pa.Table:
+    """Return the relation that snapshot queries read."""
+    return pa.table({"as_of_date": pa.array(days, pa.date32())})
+
+
+def snapshot_chunks(w: Warehouse, days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    """Cut days so that a query joins a bounded number of rows."""
+    n_tiles = max(1, w.scalar("select count(*) from features.user_item_days"))
+    at_once = max(1, SNAPSHOT_ROWS // n_tiles)
+    chunks = []
+    for first, last in stretches(days):
+        whole = days_between(first, last)
+        chunks += [(whole[i], whole[min(i + at_once, len(whole)) - 1]) for i in range(0, len(whole), at_once)]
+    return chunks
+
+
+def prepare_snapshots(w: Warehouse, settings: Settings) -> None:
+    """Make what snapshot queries read beside tables: what may be seen, and weights."""
+    w.temporary("snapshot_days", snapshot_days([]))
+    for name, query in VISIBLE.items():
+        w.execute(f"create or replace temp view {name} as {query}")
+    w.temporary("decay_weights", decay_weights(settings.features.interest_half_life_days))
+    w.temporary("role_weights", role_weights(settings.features.role_weights))
+
+
+def _stale_days(settings: Settings) -> dg.AssetsDefinition:
+    """Which kept snapshots late events, identities or versions have outdated: marked here, rebuilt by a later run."""
+    daily = daily_partitions(settings.calendar)
+    spec = spec_of(STALE_DAYS, deps=["features.user_features", "cleaned.identities", "cleaned.users", "cleaned.items"], kinds={"duckdb"}, version="1")
+
+    @dg.asset(**asset_arguments(spec))
+    def stale_days(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        w = warehouse
+        newest = day_keys(daily)[-1]
+        mark_stale_days(w, restate_from=newest - dt.timedelta(days=settings.restate_days))
+        return dg.MaterializeResult(metadata=report_whole(w, STALE_DAYS))
+
+    return stale_days
+
+
+def mark_stale_days(w: Warehouse, *, restate_from: dt.date) -> None:
+    """Mark the snapshots that what changed has outdated, and unmark those built since.
+
+    A day is no longer stale when all of its tables were built since it was marked. Marked are days before `restate_from`: later
+    ones are rebuilt by every refresh.
+    """
+    rebuilt = "select event_date from cleaned.touched where starts_with(consumer, $rebuilt) group by event_date having count(*) = 4"
+    with w.transaction():
+        w.execute(f"delete from features.stale_days where as_of_date in ({rebuilt})", {"rebuilt": REBUILT})
+        w.execute(
+            "insert into features.stale_days select s.as_of_date, 'events, identities or records of ' || cast(c.changed_date as varchar) || ' changed'"
+            " from (select distinct as_of_date from features.user_features) as s"
+            " cross join (select min(event_date) as changed_date from cleaned.touched where consumer = $consumer) as c"
+            " where s.as_of_date >= c.changed_date and s.as_of_date < $restate_from"
+            " and s.as_of_date not in (select as_of_date from features.stale_days)"
+            f" and s.as_of_date not in ({rebuilt})",
+            {"consumer": STALE_CONSUMER, "restate_from": restate_from, "rebuilt": REBUILT},
+        )
+        w.execute(
+            "delete from cleaned.touched where consumer = $consumer or starts_with(consumer, $rebuilt)",
+            {"consumer": STALE_CONSUMER, "rebuilt": REBUILT},
+        )
+
+

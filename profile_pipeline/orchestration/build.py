@@ -1,0 +1,70 @@
+"""The project put together: assets, jobs, schedules, sensors, checks and resources, from one configuration.
+
+Not here: any of them. Nothing is computed at import; `definitions.py` calls `build_defs` once.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from profile_pipeline.features.windows import VISIBLE
+from profile_pipeline.orchestration.assets.cleaned import build_cleaned
+from profile_pipeline.orchestration.assets.features import build_features
+from profile_pipeline.orchestration.assets.raw import build_raw
+from profile_pipeline.orchestration.catalogue import all_tables
+from profile_pipeline.orchestration.lineage import LineageCache
+from profile_pipeline.orchestration.resources import warehouse_resource
+from profile_pipeline.raw.mapping import check_source
+from profile_pipeline.settings import ConfigurationError, Paths, Settings, load_settings
+
+# `backfill_policy` and partition mappings carry Dagster's beta mark; what they do here is held by tests.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+
+def build_assets(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
+    """Return all assets, stage by stage."""
+    return [
+        *build_raw(settings, paths),
+        *build_cleaned(settings, paths, lineages),
+        *build_features(settings, paths, lineages),
+    ]
+
+
+def lineage_cache(settings: Settings) -> LineageCache:
+    """Return the lineage of all SQL of this configuration, from the package where it holds it."""
+    return LineageCache({table.name: table.types for table in all_tables(settings)}, VISIBLE)
+
+
+def checked(settings: Settings, paths: Paths) -> Settings:
+    """Refuse settings whose expressions can't be used.
+
+    Raises
+    ------
+    ConfigurationError
+        With every fault.
+    """
+    faults = [fault for name, source in settings.sources.items() for fault in check_source(name, source)]
+    if faults:
+        raise ConfigurationError("\n".join(f"{paths.config}: {fault}" for fault in faults))
+    return settings
+
+
+def build_defs(*, settings: Settings | None = None, paths: Paths | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Assemble the project.
+
+    Parameters
+    ----------
+    settings, paths
+        Taken from the environment where they are not given.
+    resources
+        Override single resources, for tests.
+    """
+    paths = paths or Paths.from_environment()
+    settings = checked(settings or load_settings(paths.config), paths)
+    return dg.Definitions(
+        assets=build_assets(settings, paths, lineage_cache(settings)),
+        resources={"warehouse": warehouse_resource(settings, paths), **(resources or {})},
+        executor=dg.in_process_executor,
+    )

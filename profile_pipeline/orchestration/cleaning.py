@@ -1,0 +1,246 @@
+"""Judging events: which days and streams a run has to judge, and the transactions that do it.
+
+The steps of `cleaned.events`, `cleaned.excluded_events`, `cleaned.ledger` and `raw.pending`, which change together or not at
+all. Not here: what makes an event count (the SQL files of cleaned), or Dagster's side of it (`assets/cleaned.py`).
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from profile_pipeline.cleaned.tables import EVENTS, EXCLUDED_EVENTS, LEDGER
+from profile_pipeline.orchestration.days import (
+    ONE_DAY,
+    RunDays,
+    chunks_of,
+    days_between,
+    kept_snapshot_days,
+    touch_days,
+    touch_rows,
+    values_of,
+)
+from profile_pipeline.settings import Settings
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.sql import bound, sql_file
+
+MUCH_NEW_SHARE = 0.1
+STREAM_CONSUMERS = ("cleaned.sessions",)
+ALIAS_CONSUMERS = ("features.user_days", "features.user_item_days", "features.user_term_days")
+DAY_CONSUMERS = ("applications.daily_metrics",)
+SNAPSHOT_CONSUMERS = (
+    "features.behavior", "features.interests", "features.demand", "features.user_features",
+    "profiles.scores", "profiles.tags", "profiles.user_profiles",
+)
+STALE_CONSUMER = "features.stale_days"
+
+
+class CountingError(Exception):
+    """Events would be lost or doubled; nothing was written."""
+
+
+@dataclass
+class Judged:
+    """What a run did to cleaned.events."""
+
+    days: list[dt.date] = field(default_factory=list)
+    touched_days: list[dt.date] = field(default_factory=list)
+    n_cleaned: int = 0
+    n_excluded: int = 0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits, sorted by how it is to be folded in."""
+
+    whole: list[dt.date]
+    rows: list[dt.date]
+    outside: list[dt.date]
+
+
+def waiting_days(warehouse: Warehouse, run: RunDays, *, calendar_start: dt.date, newest: dt.date) -> Waiting:
+    """Sort the days that wait: to be judged whole, by touched rows, or outside of every partition.
+
+    A day that was never judged, or of which more than a tenth is new, is judged whole. Days outside of the calendar hold
+    nothing that could count, and tomorrow's events wait for tomorrow.
+    """
+    counts = warehouse.rows(
+        "with waiting as (select event_date, cast(sum(n_events) as bigint) as n_new from raw.pending group by event_date),"
+        " judged as (select event_date, cast(sum(n_cleaned + n_excluded) as bigint) as n_judged from cleaned.ledger group by event_date)"
+        " select waiting.event_date, n_new, coalesce(n_judged, 0) from waiting left join judged using (event_date)"
+    )
+    whole, rows, outside = [], [], []
+    for day, n_new, n_judged in sorted(counts):
+        if day < calendar_start or day > newest + ONE_DAY:
+            outside.append(day)
+        elif day > newest or day in run.days:
+            continue
+        elif n_judged == 0 or n_new > MUCH_NEW_SHARE * (n_new + n_judged):
+            whole.append(day)
+        else:
+            rows.append(day)
+    return Waiting(whole=whole, rows=rows, outside=outside)
+
+
+def judge_events(
+    warehouse: Warehouse, settings: Settings, run: RunDays, *, newest: dt.date, parameters: Mapping[str, Any], say: Callable[[str], None]
+) -> Judged:
+    """Judge the events of a run's days and, in a refresh, all that waits; note what derived tables have to follow."""
+    waiting = waiting_days(warehouse, run, calendar_start=settings.calendar.start, newest=newest)
+    extra = waiting.whole if run.is_refresh else []
+    judged = Judged(days=sorted({*run.days, *extra}))
+    _find_touched_streams(warehouse, judged.days, waiting.rows if run.is_refresh else [])
+    if run.is_refresh:
+        touch_days(warehouse, SNAPSHOT_CONSUMERS, kept_snapshot_days(extra, newest=newest, daily_snapshots=settings.daily_snapshots))
+    if run.includes_stale:
+        touch_days(warehouse, SNAPSHOT_CONSUMERS, warehouse.days("select as_of_date from features.stale_days"))
+    for day in waiting.outside:
+        _judge_days(warehouse, day, day, parameters, judged, is_partition=False)
+    chunks = chunks_of(warehouse, judged.days, events_per_chunk=settings.events_per_chunk)
+    for number, (first, last) in enumerate(chunks, start=1):
+        _judge_days(warehouse, first, last, parameters, judged, is_partition=True)
+        say(f"judged {first} to {last} ({number} of {len(chunks)} chunks)")
+    if run.is_refresh:
+        # A day that was opened again after it was judged holds nothing new.
+        warehouse.execute(f"delete from raw.pending as p using ({values_of(waiting.rows)}) as d where p.event_date = d.event_date and p.file_id is null")
+    judged.touched_days = _judge_touched_streams(warehouse, parameters, judged)
+    warehouse.drop("touched_streams", "touched_pending")
+    return judged
+
+
+def _find_touched_streams(warehouse: Warehouse, whole: list[dt.date], rows: list[dt.date]) -> None:
+    """Make `touched_streams` (event_date, stream_id): what has to be judged again although its day is not judged whole.
+
+    These are the streams of waiting rows on days that are folded row by row, and those of judged rows that share an id with a
+    waiting row: the newcomer may displace them, whichever day they are on.
+    """
+    listed = values_of([*whole, *rows])
+    warehouse.temporary(
+        "touched_pending",
+        f"select p.file_id, p.event_date from raw.pending as p semi join ({listed}) as d using (event_date) where p.file_id is not null",
+    )
+    warehouse.temporary(
+        "touched_streams",
+        f"with identified as ({sql_file('cleaned.identified_events')}),"
+        " incoming as (select * from identified semi join touched_pending using (file_id, event_date)),"
+        " partners as (select i.* from identified as i semi join incoming as n on n.event_hash = i.event_hash and n.event_id = i.event_id"
+        " anti join raw.pending as p on p.file_id = i.file_id and p.event_date = i.event_date),"
+        " found as (select event_date, stream_id from incoming union select event_date, stream_id from partners)"
+        f" select distinct event_date, stream_id from found anti join ({values_of(whole)}) as w using (event_date)",
+    )
+
+
+def _prepare(warehouse: Warehouse, scope: str, parameters: Mapping[str, Any]) -> None:
+    """Make the relations that judging reads, for the records of `scope`."""
+    warehouse.execute(f"create or replace temp view scoped_events as {scope}")
+    for name in ("duplicate_records", "bot_days"):
+        text = sql_file(f"cleaned.{name}")
+        warehouse.temporary(name, text, bound(text, parameters))
+    text = sql_file("cleaned.judged_events")
+    warehouse.temporary("judged_events", text, bound(text, parameters))
+
+
+def _release(warehouse: Warehouse) -> None:
+    warehouse.drop("judged_events", "bot_days", "duplicate_records")
+
+
+def _judge_days(
+    warehouse: Warehouse, first: dt.date, last: dt.date, parameters: Mapping[str, Any], judged: Judged, *, is_partition: bool
+) -> None:
+    """Judge all events of a stretch of days, in one transaction with its ledger."""
+    between = f"event_date between date '{first.isoformat()}' and date '{last.isoformat()}'"
+    days = days_between(first, last)
+    with warehouse.transaction():
+        before = _fingerprints(warehouse, between)
+        _prepare(warehouse, f"select * from ({sql_file('cleaned.identified_events')}) where {between}", parameters)
+        judged.n_cleaned += warehouse.replace_days(EVENTS, sql_file("cleaned.events"), first_day=first, last_day=last)
+        judged.n_excluded += warehouse.replace_days(
+            EXCLUDED_EVENTS, sql_file("cleaned.excluded_events"), first_day=first, last_day=last
+        )
+        _release(warehouse)
+        warehouse.execute(f"delete from raw.pending where {between}")
+        _write_ledger(warehouse, days)
+        if is_partition:
+            touch_days(warehouse, (*STREAM_CONSUMERS, *ALIAS_CONSUMERS, *DAY_CONSUMERS), days)
+            after = _fingerprints(warehouse, between)
+            touch_days(warehouse, (STALE_CONSUMER,), sorted(d for d in before.keys() | after.keys() if before.get(d) != after.get(d)))
+
+
+def _fingerprints(warehouse: Warehouse, between: str) -> dict[dt.date, tuple[int, int]]:
+    """Count and order-free hash of the events of each day: a day judged again with the same result outdates nothing."""
+    return {
+        day: (n, mixed)
+        for day, n, mixed in warehouse.rows(
+            "select event_date, count(*), bit_xor(hash(event_id, event_time, role, alias_id, stream_id, device_id, page, order_id, item_id,"
+            f" category, query, quantity, value, amount)) from cleaned.events where {between} group by event_date"
+        )
+    }
+
+
+def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], judged: Judged) -> list[dt.date]:
+    """Judge the touched streams of other days again and write only what differs; return the days that changed."""
+    days = warehouse.days("select distinct event_date from touched_streams")
+    if not days:
+        return []
+    scope = (
+        f"select e.* from ({sql_file('cleaned.identified_events')}) as e semi join touched_streams as s"
+        " on s.event_date = e.event_date and s.stream_id is not distinct from e.stream_id"
+        f" where e.event_date between date '{days[0].isoformat()}' and date '{days[-1].isoformat()}'"
+    )
+    with warehouse.transaction():
+        _prepare(warehouse, scope, parameters)
+        events, excluded = ", ".join(EVENTS.column_names), ", ".join(EXCLUDED_EVENTS.column_names)
+        old = "join judged_events as j on j.file_id = t.file_id and j.row_number = t.row_number and j.event_date = t.event_date"
+        warehouse.temporary("old_events", f"select t.* from cleaned.events as t semi {old}")
+        warehouse.temporary("fresh_events", f"select {events} from ({sql_file('cleaned.events')})")
+        warehouse.temporary("gone_events", f"select {events} from old_events except select {events} from fresh_events")
+        warehouse.temporary("new_events", f"select {events} from fresh_events except select {events} from old_events")
+        warehouse.execute(
+            "delete from cleaned.events as t using gone_events as g"
+            " where t.event_date = g.event_date and t.file_id = g.file_id and t.row_number = g.row_number"
+        )
+        judged.n_cleaned += warehouse.insert(EVENTS, "select * from new_events")
+        warehouse.execute(
+            "delete from cleaned.excluded_events as t using judged_events as j"
+            " where t.event_date = j.event_date and t.file_id = j.file_id and t.row_number = j.row_number"
+        )
+        judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, f"select {excluded} from ({sql_file('cleaned.excluded_events')})")
+        _release(warehouse)
+        warehouse.execute(
+            "delete from raw.pending as p using touched_pending as t where p.file_id = t.file_id and p.event_date = t.event_date"
+        )
+        _write_ledger(warehouse, days)
+        changed = "select * from gone_events union all select * from new_events"
+        for consumer in STREAM_CONSUMERS:
+            touch_rows(
+                warehouse, consumer, f"select event_date, stream_id, null as alias_id from ({changed}) where stream_id is not null"
+            )
+        for consumer in ALIAS_CONSUMERS:
+            touch_rows(warehouse, consumer, f"select event_date, null as stream_id, alias_id from ({changed}) where alias_id is not null")
+        changed_days = warehouse.days(f"select distinct event_date from ({changed})")
+        touch_days(warehouse, (*DAY_CONSUMERS, STALE_CONSUMER), changed_days)
+        warehouse.drop("old_events", "fresh_events", "gone_events", "new_events")
+    return changed_days
+
+
+def _write_ledger(warehouse: Warehouse, days: list[dt.date]) -> None:
+    """Write the ledger of these days and refuse to commit unless every loaded event is in exactly one place.
+
+    Raises
+    ------
+    CountingError
+        With the days and files that do not add up.
+    """
+    warehouse.temporary("ledger_days", values_of(days))
+    warehouse.execute("delete from cleaned.ledger as t using ledger_days as d where t.event_date = d.event_date")
+    warehouse.insert(LEDGER, sql_file("cleaned.ledger"))
+    faults = warehouse.rows(
+        "select event_date, file_id, n_loaded, n_cleaned, n_excluded, n_waiting from cleaned.ledger semi join ledger_days using (event_date)"
+        " where n_loaded <> n_cleaned + n_excluded + n_waiting order by event_date, file_id"
+    )
+    warehouse.drop("ledger_days")
+    if faults:
+        told = "; ".join(f"{day} of file {file_id[:12]}: loaded {n}, cleaned {c}, excluded {x}, waiting {w}" for day, file_id, n, c, x, w in faults[:5])
+        raise CountingError(f"{len(faults)} days of files do not add up, nothing was written: {told}")
+
+

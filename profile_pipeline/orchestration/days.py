@@ -1,0 +1,209 @@
+"""Which days a run is about: partitions, ranges, and what waits in the warehouse.
+
+Here is the arithmetic of days between Dagster's partitions and the tables `raw.pending` and `cleaned.touched`. Not here: what
+is computed for a day.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+from profile_pipeline.settings import CalendarSettings
+from profile_pipeline.warehouse.duckdb import Warehouse
+
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+REFRESH_TAG = "profile_pipeline/refresh"
+STALE_TAG = "profile_pipeline/stale"
+OPEN_END = dt.date(9999, 12, 31)
+ONE_DAY = dt.timedelta(days=1)
+WEEK_DAYS = 7
+
+
+class DaysError(Exception):
+    """The days asked for can't be built; the text says which can."""
+
+
+def daily_partitions(calendar: CalendarSettings) -> dg.DailyPartitionsDefinition:
+    """All days of the calendar; without an end, today is one."""
+    end = str(calendar.end + ONE_DAY) if calendar.end else None
+    return dg.DailyPartitionsDefinition(
+        start_date=str(calendar.start), end_date=end, timezone=calendar.timezone, end_offset=0 if end else 1
+    )
+
+
+def weekly_partitions(calendar: CalendarSettings) -> dg.WeeklyPartitionsDefinition:
+    """All weeks of the calendar that have ended, named by their Monday."""
+    end = str(calendar.end + ONE_DAY) if calendar.end else None
+    return dg.WeeklyPartitionsDefinition(start_date=str(calendar.start), end_date=end, timezone=calendar.timezone, day_offset=1)
+
+
+def day_keys(partitions: dg.TimeWindowPartitionsDefinition) -> list[dt.date]:
+    """The days (or Mondays) that are partitions now, in order."""
+    return [dt.date.fromisoformat(key) for key in partitions.get_partition_keys()]
+
+
+def first_open_day(calendar: CalendarSettings) -> dt.date:
+    """The first day that has not ended yet: rows of days before it are final."""
+    closed = dg.DailyPartitionsDefinition(start_date=str(calendar.start), timezone=calendar.timezone).get_last_partition_key()
+    return dt.date.fromisoformat(closed) + ONE_DAY if closed else calendar.start
+
+
+def last_day_of(week: dt.date) -> dt.date:
+    """The Sunday of a week that is named by its Monday."""
+    return week + dt.timedelta(days=WEEK_DAYS - 1)
+
+
+def stretches(days: Iterable[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    """Group days into stretches without a hole.
+
+    Examples
+    --------
+    >>> d = dt.date
+    >>> stretches([d(2026, 1, 1), d(2026, 1, 2), d(2026, 1, 5)]) == [(d(2026, 1, 1), d(2026, 1, 2)), (d(2026, 1, 5), d(2026, 1, 5))]
+    True
+    """
+    found: list[tuple[dt.date, dt.date]] = []
+    for day in sorted(set(days)):
+        if found and day - found[-1][1] == ONE_DAY:
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+
+def days_between(first: dt.date, last: dt.date) -> list[dt.date]:
+    """All days from first to last, both included."""
+    return [first + dt.timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+@dataclass(frozen=True)
+class RunDays:
+    """The partitions of a run, and whether it also folds in what waits for other days."""
+
+    first: dt.date
+    last: dt.date
+    is_refresh: bool
+    includes_stale: bool
+
+    @property
+    def days(self) -> list[dt.date]:
+        return days_between(self.first, self.last)
+
+    @classmethod
+    def of(cls, context: dg.AssetExecutionContext) -> "RunDays":
+        """Read the partitions and tags of a run.
+
+        Raises
+        ------
+        DaysError
+            If a range ends before it starts or leaves the calendar.
+        """
+        keys = context.partition_key_range
+        first, last = dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end)
+        known = set(context.assets_def.partitions_def.get_partition_keys()) if context.assets_def.partitions_def else set()
+        checked_range(first, last, sorted(dt.date.fromisoformat(key) for key in known))
+        tags = context.run.tags
+        return cls(first=first, last=last, is_refresh=tags.get(REFRESH_TAG) == "true", includes_stale=tags.get(STALE_TAG) == "true")
+
+
+def checked_range(first: dt.date, last: dt.date, known: Sequence[dt.date]) -> None:
+    """Refuse a range that Dagster would run empty and green, or stop in the middle of.
+
+    Raises
+    ------
+    DaysError
+        With the range that can be built.
+    """
+    if not known:
+        raise DaysError("the calendar has no day yet: `calendar.start` of profile.yaml lies in the future")
+    if first > last or first < known[0] or last > known[-1]:
+        raise DaysError(f"found the range {first} to {last}, expected days from {known[0]} to {known[-1]}, the first not after the last")
+
+
+def kept_snapshot_days(days: Iterable[dt.date], *, newest: dt.date, daily_snapshots: int) -> list[dt.date]:
+    """Of days that a refresh found, those whose snapshots are kept: the last ones, and every week's last day."""
+    return sorted(
+        day for day in set(days) if day <= newest and (day > newest - dt.timedelta(days=daily_snapshots) or day.isoweekday() == WEEK_DAYS)
+    )
+
+
+# ---- cleaned.touched: what changed in cleaned and a table derived from it has not followed yet
+
+
+def values_of(days: Iterable[dt.date]) -> str:
+    """A query of one column event_date that holds these days."""
+    rows = ", ".join(f"(date '{day.isoformat()}')" for day in days)
+    return f"select * from (values {rows}) as v(event_date)" if rows else "select cast(null as date) as event_date where false"
+
+
+def touch_days(warehouse: Warehouse, consumers: Iterable[str], days: Iterable[dt.date]) -> None:
+    """Note whole days for tables that have to follow."""
+    query = values_of(days)
+    for consumer in consumers:
+        touch_rows(warehouse, consumer, f"select event_date, cast(null as varchar) as stream_id, cast(null as varchar) as alias_id from ({query})")
+
+
+def touch_rows(warehouse: Warehouse, consumer: str, rows: str) -> None:
+    """Note the (event_date, stream_id, alias_id) of a query for a table that has to follow."""
+    warehouse.execute(
+        f"insert into cleaned.touched select $consumer, event_date, stream_id, alias_id from"
+        f" (select distinct event_date, stream_id, alias_id from ({rows})) as r where not exists (select 1 from cleaned.touched as t"
+        f" where t.consumer = $consumer and t.event_date = r.event_date and t.stream_id is not distinct from r.stream_id"
+        f" and t.alias_id is not distinct from r.alias_id)",
+        {"consumer": consumer},
+    )
+
+
+def days_to_build(warehouse: Warehouse, consumer: str, run: RunDays) -> list[dt.date]:
+    """The whole days that a table has to build in this run: its partitions and, in a refresh, the days noted for it."""
+    noted = warehouse.days(
+        "select distinct event_date from cleaned.touched where consumer = $consumer and stream_id is null and alias_id is null",
+        {"consumer": consumer},
+    )
+    return sorted({*run.days, *(noted if run.is_refresh else ())})
+
+
+def settle_days(warehouse: Warehouse, consumer: str, days: Iterable[dt.date]) -> None:
+    """Forget what was noted for days that a table has now built whole."""
+    for first, last in stretches(days):
+        warehouse.execute(
+            "delete from cleaned.touched where consumer = $consumer and event_date between $first and $last",
+            {"consumer": consumer, "first": first, "last": last},
+        )
+
+
+def touched_rows_query(consumer_parameter: str = "$consumer") -> str:
+    """The rows noted for a table on days that it has built: a day noted whole is not built, its rows wait with it."""
+    return (
+        f"select event_date, stream_id, alias_id from cleaned.touched as t where consumer = {consumer_parameter}"
+        " and (stream_id is not null or alias_id is not null) and not exists (select 1 from cleaned.touched as w"
+        " where w.consumer = t.consumer and w.event_date = t.event_date and w.stream_id is null and w.alias_id is null)"
+    )
+
+
+def settle_rows(warehouse: Warehouse, consumer: str, rows: str) -> None:
+    """Forget the rows, of a relation with event_date, stream_id and alias_id, that a table has followed."""
+    warehouse.execute(
+        f"delete from cleaned.touched as t using {rows} as r where t.consumer = $consumer and t.event_date = r.event_date"
+        " and t.stream_id is not distinct from r.stream_id and t.alias_id is not distinct from r.alias_id",
+        {"consumer": consumer},
+    )
+
+
+def chunks_of(warehouse: Warehouse, days: Iterable[dt.date], *, events_per_chunk: int) -> list[tuple[dt.date, dt.date]]:
+    """Cut days into stretches of at most so many loaded events (at least one day each): this bounds memory."""
+    counts = dict(warehouse.rows("select event_date, cast(sum(n_loaded) as bigint) from cleaned.ledger group by event_date"))
+    chunks: list[tuple[dt.date, dt.date]] = []
+    for first, last in stretches(days):
+        start, held = first, 0
+        for day in days_between(first, last):
+            n_events = counts.get(day, 0)
+            if held and held + n_events > events_per_chunk:
+                chunks.append((start, day - ONE_DAY))
+                start, held = day, 0
+            held += n_events
+        chunks.append((start, last))
+    return chunks

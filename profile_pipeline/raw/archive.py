@@ -1,0 +1,79 @@
+"""The archive: every delivered file, kept by the sha256 of its bytes, with a sidecar that says what it was.
+
+Everything can be rebuilt from it. Not here: reading what is in a file, or the table of files.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+BLOCK_BYTES = 1 << 20
+
+
+class ChangedWhileReadError(Exception):
+    """A file changed while it was copied: it was not complete yet."""
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A file in the archive."""
+
+    file_id: str
+    path: Path
+    size_bytes: int
+
+
+def archived_path(archive: Path, file_id: str) -> Path:
+    """Return where the bytes of a file lie."""
+    return archive / file_id[:2] / file_id
+
+
+def store(path: Path, *, archive: Path) -> Archived:
+    """Copy a file into the archive under the sha256 of its bytes; a copy that is there already stays.
+
+    Raises
+    ------
+    ChangedWhileReadError
+        If size or modification time differ before and after.
+    OSError
+        If it can't be read, or the archive can't be written.
+    """
+    archive.mkdir(parents=True, exist_ok=True)
+    before = path.stat()
+    digest = hashlib.sha256()
+    descriptor, name = tempfile.mkstemp(dir=archive, prefix=".incoming-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as target, path.open("rb") as source:
+            while block := source.read(BLOCK_BYTES):
+                digest.update(block)
+                target.write(block)
+            target.flush()
+            os.fsync(target.fileno())
+        after = path.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise ChangedWhileReadError(f"{path} changed while it was read; it is taken when it is complete")
+        file_id = digest.hexdigest()
+        kept = archived_path(archive, file_id)
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            temporary.replace(kept)
+        return Archived(file_id=file_id, path=kept, size_bytes=before.st_size)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def describe(archived: Archived, *, source: str | None, path: str, arrived_at: dt.datetime, mapping_version: str) -> None:
+    """Write the sidecar: under which names and mapping the bytes were delivered, one entry a delivery."""
+    sidecar = archived.path.with_suffix(".json")
+    entries = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else []
+    entry = {"source": source, "path": path, "arrived_at": arrived_at.isoformat(), "mapping_version": mapping_version}
+    if any(e["path"] == path and e["mapping_version"] == mapping_version for e in entries):
+        return
+    temporary = sidecar.with_suffix(".tmp")
+    temporary.write_text(json.dumps([*entries, entry], indent=1, ensure_ascii=False), encoding="utf-8")
+    temporary.replace(sidecar)

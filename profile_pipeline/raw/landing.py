@@ -1,0 +1,94 @@
+"""Which files have landed, are complete, and belong to which source.
+
+Not here: reading them. Left alone are hidden files, files still being written (`.tmp`, `.part`), and everything that is not a
+plain file: links, pipes, devices, folders.
+"""
+
+import fnmatch
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from profile_pipeline.settings import SourceSettings
+
+UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".swp")
+
+
+@dataclass(frozen=True)
+class LandingFile:
+    """A complete file, and the source that claims it (None: no source does)."""
+
+    path: Path
+    name: str
+    source: str | None
+    size_bytes: int
+    modified_ns: int
+
+
+def complete_files(
+    landing: Path, sources: Mapping[str, SourceSettings], *, now_seconds: float, stable_seconds: float
+) -> list[LandingFile]:
+    """List complete files of the landing folder and of sources with absolute paths, by name.
+
+    Parameters
+    ----------
+    now_seconds
+        The time against which `stable_seconds` is judged: a file changed since then may still be being written.
+    """
+    found = []
+    for path in _plain_files(landing):
+        name = path.relative_to(landing).as_posix()
+        claimed = next((key for key, source in sources.items() if _matches(name, source.path)), None)
+        found.append(_described(path, name, claimed))
+    for key, source in sources.items():
+        if Path(source.path).is_absolute():
+            folder = _fixed_part(source.path)
+            files = [folder] if folder.is_file() and not folder.is_symlink() else _plain_files(folder)
+            found += [_described(path, path.as_posix(), key) for path in files if _matches(path.as_posix(), source.path)]
+    settled = (now_seconds - stable_seconds) * 1e9
+    return sorted((file for file in found if file.modified_ns <= settled), key=lambda file: (_order(file.source, sources), file.name))
+
+
+def _order(source: str | None, sources: Mapping[str, SourceSettings]) -> int:
+    return list(sources).index(source) if source is not None else len(sources)
+
+
+def _described(path: Path, name: str, source: str | None) -> LandingFile:
+    status = path.stat()
+    return LandingFile(path=path, name=name, source=source, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
+
+
+def _plain_files(folder: Path) -> Iterator[Path]:
+    """Walk a folder in order; never follow a link out of it."""
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda e: e.name):
+            if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED_SUFFIXES):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _plain_files(Path(entry.path))
+            elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
+                yield Path(entry.path)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Compare part by part: `*` does not cross folders, `**` does."""
+    return _parts_match(name.split("/"), pattern.split("/"))
+
+
+def _parts_match(names: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not names
+    if patterns[0] == "**":
+        return any(_parts_match(names[i:], patterns[1:]) for i in range(len(names) + 1))
+    return bool(names) and fnmatch.fnmatchcase(names[0], patterns[0]) and _parts_match(names[1:], patterns[1:])
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The longest folder of a pattern that holds no wildcard."""
+    parts = Path(pattern).parts
+    fixed = [part for i, part in enumerate(parts) if not any(set("*?[") & set(p) for p in parts[: i + 1])]
+    return Path(*fixed)

@@ -1,0 +1,125 @@
+"""What `columns:` of a source may say: a column of theirs, or a scalar expression over their columns.
+
+Here expressions are parsed and refused; `readers.evaluate` runs them. Not here: types, reasons, files.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+
+from profile_pipeline.settings import ListSettings, SourceSettings
+from profile_pipeline.table import quote_identifier
+
+_REFUSED = (
+    exp.Subquery, exp.Select, exp.AggFunc, exp.Window, exp.Table, exp.Star, exp.Parameter, exp.Placeholder, exp.Command,
+    exp.DDL, exp.DML, exp.UDTF,
+)  # fmt: skip
+# Functions that sqlglot does not know by name are refused but for these, which neither read files nor settings.
+_ALLOWED_ANONYMOUS = frozenset({"strptime", "try_strptime", "regexp_extract", "printf", "epoch_ms", "make_timestamp", "to_timestamp", "strip_accents", "hash", "json_extract_string"})
+
+
+class MappingError(Exception):
+    """A mapping can't be used; the text says which, why and what is near."""
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A scalar expression, with their columns quoted."""
+
+    sql: str
+    reads: tuple[str, ...]
+
+
+def check_source(name: str, source: SourceSettings) -> list[str]:
+    """Return the faults of a source's expressions that show before any file is there."""
+    faults = []
+    for ours, theirs in source.columns.items():
+        if isinstance(theirs, str):
+            try:
+                _parse(theirs)
+            except MappingError as error:
+                faults.append(f"sources.{name}.columns.{ours}: {error}")
+    return faults
+
+
+def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str, str | Expression | ListSettings]:
+    """Resolve each of our columns to a column of theirs, an expression or a list.
+
+    Raises
+    ------
+    MappingError
+        With every column that the file does not have, and the nearest names.
+    """
+    names = list(available)
+    faults, resolved = [], {}
+    for ours, theirs in source.columns.items():
+        if isinstance(theirs, ListSettings):
+            wanted = theirs.flags or (theirs.split,)
+            faults += [_missing(ours, column, names) for column in wanted if column not in names]
+            resolved[ours] = theirs
+        elif theirs in names:
+            resolved[ours] = theirs
+        else:
+            expression = _bind(theirs)
+            faults += [_missing(ours, column, names) for column in expression.reads if column not in names]
+            resolved[ours] = expression
+    if faults:
+        raise MappingError("; ".join(faults))
+    return resolved
+
+
+def columns_read(source: SourceSettings, available: Iterable[str]) -> set[str]:
+    """Return every column of theirs that the mapping reads, be it there or not."""
+    names, found = list(available), set()
+    for theirs in source.columns.values():
+        if isinstance(theirs, ListSettings):
+            found |= set(theirs.flags or (str(theirs.split),))
+        else:
+            found |= {theirs} if theirs in names else set(_bind(theirs).reads)
+    return found
+
+
+def _missing(ours: str, theirs: str | None, names: list[str]) -> str:
+    near = difflib.get_close_matches(str(theirs), names, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else f" (found: {', '.join(names[:20])})"
+    return f"{ours}: expected a column {theirs!r}{hint}"
+
+
+def _parse(text: str) -> exp.Expression:
+    try:
+        tree = sqlglot.parse_one(f"select {text}", dialect="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        raise MappingError(f"found {text!r}, expected a column or a scalar expression: {str(error).splitlines()[0]}") from None
+    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.args.get("from_") or tree.args.get("from"):
+        raise MappingError(f"found {text!r}, expected one scalar expression")
+    expression = tree.expressions[0]
+    for node in expression.walk():
+        if isinstance(node, _REFUSED):
+            raise MappingError(f"found {text!r}: {type(node).__name__.lower()} is not allowed, expected a scalar expression over the source's columns")
+        if isinstance(node, exp.Anonymous) and node.name.lower() not in _ALLOWED_ANONYMOUS:
+            raise MappingError(f"found {text!r}: the function {node.name} is not allowed here")
+    return expression
+
+
+def _bind(text: str) -> Expression:
+    """Quote their columns; a dotted path is the name of a nested field."""
+    tree = _parse(text).copy()
+    reads: list[str] = []
+
+    def quoted(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Dot | exp.Column):
+            path = ".".join(part.name for part in node.parts) if isinstance(node, exp.Column) else node.sql(dialect="duckdb")
+            reads.append(path)
+            return exp.column(exp.to_identifier(path, quoted=True))
+        return node
+
+    bound = tree.transform(quoted)
+    return Expression(sql=bound.sql(dialect="duckdb"), reads=tuple(dict.fromkeys(reads)))
+
+
+def select_list(expressions: Mapping[str, Expression]) -> str:
+    """Return the select list that gives each expression as text under its name."""
+    return ", ".join(f"cast({e.sql} as varchar) as {quote_identifier(name)}" for name, e in expressions.items())

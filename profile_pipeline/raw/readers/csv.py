@@ -1,0 +1,271 @@
+"""Delimited text: a fast path by pyarrow, and a lossless one, record by record, for files that the fast one is not sure of.
+
+Records are counted apart from both, by the line ends outside of quotes. Not here: what columns mean.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from profile_pipeline.raw.readers.bytes import BLOCK_BYTES, FileRefused, open_utf8, refusing_damage
+from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
+from profile_pipeline.settings import SourceSettings
+
+JOINED_LINES = 50
+JOINED_BYTES = 1 << 20
+FAST_BLOCK_BYTES = 16 << 20
+QUOTE, NEWLINE, RETURN = b'"'[0], b"\n"[0], b"\r"[0]
+
+
+class UnsureError(Exception):
+    """The fast path and the count disagree: the file is read record by record."""
+
+
+def delimiter_of(source: SourceSettings) -> str:
+    """Return the delimiter of a source."""
+    return source.delimiter or ("\t" if source.format == "tsv" else ",")
+
+
+def count_records(path: Path, source: SourceSettings) -> int:
+    """Count records, the header apart, by line ends outside of quotes; blank lines are none.
+
+    Raises
+    ------
+    UnsureError
+        If the file needs the lossless path: an odd number of quotes, lone carriage returns, NUL bytes.
+    """
+    n_lines, is_quoted, has_content = 0, False, False
+    last_byte = NEWLINE
+    with refusing_damage(), open_utf8(path, source.encoding) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            data = np.frombuffer(block, np.uint8)
+            if (data == 0).any():
+                raise UnsureError("NUL bytes")
+            returns = np.flatnonzero(data == RETURN)
+            if len(returns) and (returns[-1] + 1 >= len(data) or (data[np.minimum(returns + 1, len(data) - 1)] != NEWLINE).any()):
+                raise UnsureError("carriage returns without line feed")
+            quotes = data == QUOTE
+            parity = (np.cumsum(quotes) + is_quoted) % 2
+            ends = np.flatnonzero((data == NEWLINE) & (parity == 0))
+            before = np.concatenate([[-1], ends])
+            for_length = np.diff(before) - 1
+            if len(ends):
+                lengths = for_length.copy()
+                is_return = (ends > 0) & (data[np.maximum(ends - 1, 0)] == RETURN)
+                lengths -= is_return & (lengths > 0)
+                has_text = lengths > 0
+                has_text[0] = has_text[0] or has_content
+                n_lines += int(has_text.sum())
+                has_content = len(data) - 1 > ends[-1] and bool((data[ends[-1] + 1 :] != RETURN).any())
+            else:
+                has_content = has_content or bool((data != RETURN).any())
+            is_quoted = bool(parity[-1]) if len(parity) else is_quoted
+            last_byte = int(data[-1])
+    if is_quoted:
+        raise UnsureError("an odd number of quotes")
+    n_lines += int(has_content and last_byte != NEWLINE)
+    return max(0, n_lines - (1 if source.header is True else 0))
+
+
+def header_of(path: Path, source: SourceSettings) -> list[str]:
+    """Return the column names, of the file or of the settings.
+
+    Raises
+    ------
+    FileRefused
+        If the file is empty, or names a column twice.
+    """
+    if isinstance(source.header, tuple):
+        return list(source.header)
+    delimiter = delimiter_of(source)
+    with refusing_damage(), open_utf8(path, source.encoding) as stream:
+        first = stream.readline(JOINED_BYTES).lstrip(b"\r\n") or stream.readline(JOINED_BYTES)
+    line = first.rstrip(b"\r\n").split(b"\r")[0]
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise FileRefused("wrong_encoding", f"the header is not {source.encoding}") from None
+    if not text.strip():
+        raise FileRefused("empty_file", "found no header, expected a line of column names")
+    names = _split(text, delimiter)
+    if names is None:
+        raise FileRefused("bad_header", f"found {text[:200]!r}, expected column names")
+    if source.header is False:
+        return [f"column{i}" for i in range(1, len(names) + 1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise FileRefused("duplicate_column", f"the header names {', '.join(twice)} twice")
+    return names
+
+
+def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rejects) -> Iterator[TextBatch]:
+    """Read by pyarrow; records with a wrong number of fields or bytes that are no text are rejected.
+
+    Raises
+    ------
+    UnsureError
+        If a damaged record spans lines: then a quote was left open.
+    """
+    bad: dict[int, str] = {}
+    n_header = 1 if source.header is True else 0
+
+    def ragged(row: pacsv.InvalidRow) -> str:
+        if row.text and "\n" in row.text.strip("\r\n"):
+            raise UnsureError("a damaged record spans lines")
+        bad[row.number - n_header] = row.text or ""
+        rejects.add(row.number - n_header, "field_count", f"found {row.actual_columns} fields, expected {row.expected_columns}", row.text or "")
+        return "skip"
+
+    if len(delimiter_of(source)) != 1:
+        raise UnsureError("a delimiter of several characters")
+    with refusing_damage(), open_utf8(path, source.encoding) as stream:
+        try:
+            reader = pacsv.open_csv(
+                stream,
+                read_options=pacsv.ReadOptions(
+                    use_threads=False, block_size=FAST_BLOCK_BYTES, column_names=names, skip_rows=n_header,
+                ),
+                parse_options=pacsv.ParseOptions(
+                    delimiter=delimiter_of(source), newlines_in_values=True, invalid_row_handler=ragged,
+                ),
+                convert_options=pacsv.ConvertOptions(column_types={name: pa.binary() for name in names}, strings_can_be_null=False),
+            )  # fmt: skip
+            n_seen = 0
+            for batch in reader:
+                numbers = []
+                while len(numbers) < batch.num_rows:
+                    n_seen += 1
+                    if n_seen not in bad:
+                        numbers.append(n_seen)
+                yield from _as_text(batch, numbers, names, rejects)
+        except pa.ArrowInvalid as error:
+            raise UnsureError(str(error)) from None
+
+
+def _as_text(batch: pa.RecordBatch, numbers: list[int], names: list[str], rejects: Rejects) -> Iterator[TextBatch]:
+    row_numbers = pa.array(numbers, pa.int64())
+    for start in range(0, batch.num_rows, BATCH_RECORDS):
+        part, places = batch.slice(start, BATCH_RECORDS), row_numbers.slice(start, BATCH_RECORDS)
+        try:
+            columns = {name: part.column(i).cast(pa.string()) for i, name in enumerate(names)}
+        except pa.ArrowInvalid:
+            good = _reject_bytes(part, places, rejects)
+            part, places = part.filter(good), places.filter(good)
+            columns = {name: part.column(i).cast(pa.string()) for i, name in enumerate(names)}
+        yield TextBatch(places, columns)
+
+
+def _reject_bytes(part: pa.RecordBatch, places: pa.Array, rejects: Rejects) -> pa.Array:
+    """Reject the records that are not text; return which rows are."""
+    rows = list(zip(*(column.to_pylist() for column in part.columns), strict=True))
+    good = []
+    for row, place in zip(rows, places.to_pylist(), strict=True):
+        record = b",".join(value or b"" for value in row)
+        try:
+            record.decode("utf-8")
+            good.append(True)
+        except UnicodeDecodeError as error:
+            good.append(False)
+            rejects.add(place, "bad_encoding", f"byte {error.start}: {error.reason}", record)
+    return pa.array(good)
+
+
+def _split(text: str, delimiter: str) -> list[str] | None:
+    """Split one record; None where its quotes are not in order."""
+    if len(delimiter) > 1:
+        return text.split(delimiter)
+    try:
+        rows = list(csv.reader([text], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 else None
+
+
+def _physical_lines(path: Path, source: SourceSettings) -> Iterator[bytes]:
+    """Lines by LF, CRLF or CR, without their end; blank ones left out."""
+    held = b""
+    with refusing_damage(), open_utf8(path, source.encoding) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            held += block
+            if held.endswith(b"\r"):
+                continue
+            lines = held.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+            held = lines.pop()
+            yield from (line for line in lines if line)
+    yield from (line for line in held.replace(b"\r", b"\n").split(b"\n") if line)
+
+
+def logical_records(path: Path, source: SourceSettings) -> Iterator[tuple[bytes, bool]]:
+    """Records with whether they are whole. A quote that stays open rejects its first line only and goes on with the next."""
+    lines = _physical_lines(path, source)
+    queue: list[bytes] = []
+    while True:
+        line = queue.pop(0) if queue else next(lines, None)
+        if line is None:
+            return
+        joined, taken = line, []
+        while joined.count(b'"') % 2 and len(taken) < JOINED_LINES and len(joined) < JOINED_BYTES:
+            following = queue.pop(0) if queue else next(lines, None)
+            if following is None:
+                break
+            taken.append(following)
+            joined += b"\n" + following
+        if joined.count(b'"') % 2:
+            queue = taken + queue
+            yield line, False
+        else:
+            yield joined, True
+
+
+def read_lossless(path: Path, source: SourceSettings, names: list[str], rejects: Rejects) -> Iterator[TextBatch]:
+    """Read record by record: each ends in a batch or among the rejects."""
+    delimiter = delimiter_of(source)
+    numbers: list[int] = []
+    columns: list[list[str]] = [[] for _ in names]
+    skip = 1 if source.header is True else 0
+    for number, (record, is_whole) in enumerate(logical_records(path, source), start=1 - skip):
+        if number < 1:
+            continue
+        fields = None
+        if not is_whole:
+            rejects.add(number, "open_quote", "a quote is opened and not closed", record)
+        elif b"\x00" in record:
+            rejects.add(number, "bad_text", "NUL byte", record)
+        else:
+            try:
+                fields = _split(record.decode("utf-8"), delimiter) if len(delimiter) > 1 else _split_joined(record.decode("utf-8"), delimiter)
+            except UnicodeDecodeError as error:
+                rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", record)
+                continue
+            if fields is None:
+                rejects.add(number, "bad_quotes", "text after a closing quote", record)
+            elif len(fields) != len(names):
+                rejects.add(number, "field_count", f"found {len(fields)} fields, expected {len(names)}", record)
+                fields = None
+        if fields is not None:
+            numbers.append(number)
+            for column, value in zip(columns, fields, strict=True):
+                column.append(value)
+        if len(numbers) == BATCH_RECORDS:
+            yield _text_batch(numbers, names, columns)
+            numbers, columns = [], [[] for _ in names]
+    if numbers:
+        yield _text_batch(numbers, names, columns)
+
+
+def _split_joined(text: str, delimiter: str) -> list[str] | None:
+    try:
+        rows = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 else None
+
+
+def _text_batch(numbers: list[int], names: list[str], columns: list[list[str]]) -> TextBatch:
+    arrays = {name: pc.cast(pa.array(values, pa.string()), pa.string()) for name, values in zip(names, columns, strict=True)}
+    return TextBatch(pa.array(numbers, pa.int64()), arrays)

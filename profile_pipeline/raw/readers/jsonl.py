@@ -1,0 +1,122 @@
+"""JSON Lines, strictly: one object a line, no name twice, no NaN, digits kept as they are written.
+
+Nested objects become dotted names (`context.device.id`). Not here: what the fields mean.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from profile_pipeline.raw.readers.bytes import BLOCK_BYTES, open_utf8, refusing_damage
+from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
+from profile_pipeline.settings import SourceSettings
+
+LONGEST_LINE_BYTES = 32 << 20
+DEEPEST = 50
+
+
+class _DuplicateNameError(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _DuplicateNameError("a name stands twice in one object")
+    return found
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=str, parse_int=str)
+
+
+def count_records(path: Path, source: SourceSettings) -> int:
+    """Count the lines that are not blank."""
+    return sum(1 for _ in _lines(path, source))
+
+
+def _lines(path: Path, source: SourceSettings) -> Iterator[bytes]:
+    with refusing_damage(), open_utf8(path, source.encoding) as stream:
+        held = b""
+        while block := stream.read(BLOCK_BYTES):
+            lines = (held + block).split(b"\n")
+            held = lines.pop()
+            yield from (line for line in lines if line.strip())
+    if held.strip():
+        yield held
+
+
+def flattened(record: dict[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Give each leaf under its dotted name; lists stay lists, of text.
+
+    Raises
+    ------
+    ValueError
+        If objects are nested more than 50 deep.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"nested more than {DEEPEST} deep")
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}.", depth + 1)
+        elif isinstance(value, list):
+            yield f"{prefix}{name}", [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in value]
+        elif isinstance(value, bool):
+            yield f"{prefix}{name}", "true" if value else "false"
+        else:
+            yield f"{prefix}{name}", value
+
+
+def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextBatch]:
+    """Read line by line: each ends in a batch or among the rejects."""
+    numbers: list[int] = []
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(_lines(path, source), start=1):
+        if len(line) > LONGEST_LINE_BYTES:
+            rejects.add(number, "too_long", f"{len(line)} bytes, at most {LONGEST_LINE_BYTES}", line[:20_000])
+            continue
+        try:
+            text = line.decode("utf-8")
+            record = _DECODER.decode(text)
+            if not isinstance(record, dict):
+                raise ValueError("found no object")
+            fields = dict(flattened(record))
+            if "\\u" in text:
+                json.dumps(record, ensure_ascii=False).encode("utf-8")
+        except _DuplicateNameError as error:
+            rejects.add(number, "duplicate_key", str(error), line)
+        except UnicodeDecodeError as error:
+            rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", line)
+        except UnicodeEncodeError:
+            rejects.add(number, "bad_text", "half of a surrogate pair", line)
+        except (ValueError, RecursionError) as error:
+            rejects.add(number, "bad_json", str(error), line)
+        else:
+            numbers.append(number)
+            records.append(fields)
+        if len(numbers) == BATCH_RECORDS:
+            yield _text_batch(numbers, records)
+            numbers, records = [], []
+    if numbers:
+        yield _text_batch(numbers, records)
+
+
+def _text_batch(numbers: list[int], records: list[dict[str, Any]]) -> TextBatch:
+    names: dict[str, None] = {}
+    for record in records:
+        names.update(dict.fromkeys(record))
+    columns = {}
+    for name in names:
+        values = [record.get(name) for record in records]
+        if any(isinstance(value, list) for value in values):
+            values = [value if isinstance(value, list) or value is None else [value] for value in values]
+            columns[name] = pa.array(values, pa.list_(pa.string()))
+        else:
+            columns[name] = pa.array(values, pa.string())
+    return TextBatch(pa.array(numbers, pa.int64()), columns)

@@ -1,0 +1,275 @@
+"""A file as typed records of one raw table, every record loaded or rejected with a reason.
+
+Here a reader's text meets the mapping of its source. Not here: formats, archive, database.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, columns_read
+from profile_pipeline.raw.readers import csv, jsonl, parquet
+from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.evaluate import connect, evaluate
+from profile_pipeline.raw.readers.records import Rejects, TextBatch
+from profile_pipeline.raw.readers.typing import (
+    Converted,
+    blanks_to_null,
+    to_boolean,
+    to_date,
+    to_decimal,
+    to_double,
+    to_integer,
+    to_text,
+    to_timestamp,
+)
+from profile_pipeline.raw.roles import KNOWN_EVENT_TYPES
+from profile_pipeline.raw.tables import RECORD_TABLES
+from profile_pipeline.settings import GIVEN_BY_LOADING, KEY_COLUMNS, ListSettings, SourceSettings
+from profile_pipeline.table import MONEY, PRICE
+
+HASHED_COLUMNS = {"email_hash": "e-mail", "phone_hash": "phone"}
+_REASON_OF_TYPE = {
+    "TIMESTAMP": "bad_time", "DATE": "bad_date", "BOOLEAN": "bad_boolean", "VARCHAR": "bad_text", "JSON": "bad_text", "VARCHAR[]": "bad_text",
+}  # fmt: skip
+
+
+@dataclass
+class FileRead:
+    """A file while it is read.
+
+    Attributes
+    ----------
+    n_records
+        Records of the file, counted apart from the parser.
+    batches
+        Typed rows of the source's raw table, all its columns but file_id, loaded_at, event_hash and event_date.
+    """
+
+    n_records: int
+    batches: Iterator[pa.Table]
+    _rejects: Rejects = field(default_factory=Rejects)
+
+    @property
+    def rejected(self) -> pa.Table:
+        """row_number, reason_code, detail, record of what could not be loaded; whole when `batches` is exhausted."""
+        return self._rejects.table()
+
+
+def read_file(path: Path, *, name: str, source: SourceSettings, is_lossless: bool = False) -> FileRead:
+    """Read a file of a source.
+
+    Parameters
+    ----------
+    is_lossless
+        Read delimited text record by record even where the fast path seems sure.
+
+    Raises
+    ------
+    FileRefused
+        If it is bad as a whole; also while `batches` are taken.
+    csv.UnsureError
+        While `batches` are taken: read it again with `is_lossless`.
+    """
+    rejects = Rejects()
+    if source.format == "parquet":
+        names, n_records = parquet.names_of(path), parquet.count_records(path)
+        texts = parquet.read(path)
+    elif source.format == "jsonl":
+        names, n_records = [], jsonl.count_records(path, source)
+        texts = jsonl.read(path, source, rejects)
+    else:
+        names = csv.header_of(path, source)
+        n_records, texts = _delimited(path, source, names, rejects, is_lossless=is_lossless)
+    if source.format != "jsonl":
+        _resolved(source, names)
+    return FileRead(n_records, _typed(texts, name, source, rejects), rejects)
+
+
+def _delimited(path: Path, source: SourceSettings, names: list[str], rejects: Rejects, *, is_lossless: bool) -> tuple[int, Iterator[TextBatch]]:
+    if not is_lossless:
+        try:
+            return csv.count_records(path, source), csv.read_fast(path, source, names, rejects)
+        except csv.UnsureError:
+            is_lossless = True
+    n_records = max(0, sum(1 for _ in csv.logical_records(path, source)) - (1 if source.header is True else 0))
+    return n_records, csv.read_lossless(path, source, names, rejects)
+
+
+def _resolved(source: SourceSettings, names: list[str]) -> dict[str, str | Expression | ListSettings]:
+    try:
+        return columns_needed(source, names)
+    except MappingError as error:
+        raise FileRefused("missing_column", str(error)) from None
+
+
+def _typed(texts: Iterator[TextBatch], name: str, source: SourceSettings, rejects: Rejects) -> Iterator[pa.Table]:
+    engine = connect()
+    copies: Counter[bytes] = Counter()
+    try:
+        for batch in texts:
+            if source.format == "jsonl":
+                batch = _with_named_columns(batch, source)
+            yield _typed_batch(batch, name, source, rejects, engine, copies)
+    finally:
+        engine.close()
+
+
+def _with_named_columns(batch: TextBatch, source: SourceSettings) -> TextBatch:
+    """Give a batch of JSON the columns that the mapping names and no record of it has: a field may be absent."""
+    missing = sorted(columns_read(source, batch.columns) - batch.columns.keys())
+    n_rows = len(batch.row_numbers)
+    return TextBatch(batch.row_numbers, batch.columns | {column: pa.nulls(n_rows, pa.string()) for column in missing})
+
+
+def _typed_batch(
+    batch: TextBatch, name: str, source: SourceSettings, rejects: Rejects, engine: duckdb.DuckDBPyConnection, copies: Counter[bytes]
+) -> pa.Table:
+    table = RECORD_TABLES[source.table]
+    mapping = _resolved(source, list(batch.columns))
+    expressions = {ours: e for ours, e in mapping.items() if isinstance(e, Expression)}
+    evaluated: dict[str, pa.Array] = {}
+    bad: dict[int, tuple[str, str]] = {}
+    if expressions:
+        evaluated, faults = evaluate(engine, batch, expressions)
+        bad |= {row: ("bad_expression", text) for row, text in faults.items()}
+    n_rows = len(batch.row_numbers)
+    columns: dict[str, pa.Array] = {"row_number": batch.row_numbers, "source": pa.array([name] * n_rows, pa.string())}
+    for column in table.columns:
+        if column.name in GIVEN_BY_LOADING:
+            continue
+        theirs = mapping.get(column.name)
+        if isinstance(theirs, ListSettings):
+            converted = Converted(_listed(batch, theirs), [])
+        elif theirs is None:
+            converted = Converted(pa.nulls(n_rows, _arrow_type(column.type)), [])
+        else:
+            text = evaluated[column.name] if isinstance(theirs, Expression) else batch.columns[theirs]
+            converted = _converted(text, column.name, column.type, source)
+        for row in converted.bad_rows:
+            found = "" if theirs is None or isinstance(theirs, ListSettings) else str(batch.columns[theirs][row]) if isinstance(theirs, str) else ""
+            reason = "bad_number" if column.type not in _REASON_OF_TYPE else _REASON_OF_TYPE[column.type]
+            bad.setdefault(row, (reason, f"{column.name}: found {found[:100]!r}, expected {column.type.lower()}"))
+        columns[column.name] = converted.values
+    if source.attributes:
+        columns["properties" if source.table == "events" else "attributes"] = _attributes(batch, source, mapping, engine)
+    if source.table == "events":
+        columns["role"] = _roles(columns["event_type"], source)
+        if "event_id" not in source.columns:
+            columns["event_id"] = _content_ids(batch, name, source, copies)
+    required = [*KEY_COLUMNS[source.table], *(("event_id",) if "event_id" in source.columns else ())]
+    for needed in required:
+        for row in pc.indices_nonzero(pc.is_null(columns[needed])).to_pylist():
+            bad.setdefault(row, (f"missing_{needed}", f"{needed}: blank"))
+    for row, (reason, detail) in sorted(bad.items()):
+        rejects.add(batch.row_numbers[row].as_py(), reason, detail, batch.record_text(row))
+    typed = pa.table(columns)
+    return typed.filter(pa.array([row not in bad for row in range(n_rows)])) if bad else typed
+
+
+def _arrow_type(kind: str) -> pa.DataType:
+    return {
+        "VARCHAR": pa.string(), "JSON": pa.string(), "TIMESTAMP": pa.timestamp("us"), "DATE": pa.date32(), "BIGINT": pa.int64(),
+        "INTEGER": pa.int32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(), "VARCHAR[]": pa.list_(pa.string()), MONEY: pa.decimal128(18, 4),
+        PRICE: pa.decimal128(18, 4),
+    }[kind]  # fmt: skip
+
+
+def _converted(text: pa.Array, name: str, kind: str, source: SourceSettings) -> Converted:
+    """Convert one column of text to the type of ours."""
+    if isinstance(text, pa.ChunkedArray):
+        text = text.combine_chunks()
+    if kind == "VARCHAR[]":
+        if pa.types.is_list(text.type):
+            return Converted(text, [])
+        values = blanks_to_null(text)
+        return Converted(pa.array([None if v is None else [v] for v in values.to_pylist()], pa.list_(pa.string())), [])
+    if pa.types.is_list(text.type):
+        text = pa.array([None if v is None else json.dumps(v, ensure_ascii=False) for v in text.to_pylist()], pa.string())
+    text = blanks_to_null(text)
+    if name in HASHED_COLUMNS:
+        return Converted(pa.array([None if v is None else _hashed(v, name) for v in text.to_pylist()], pa.string()), [])
+    if kind == "TIMESTAMP":
+        return to_timestamp(text, time_format=source.time_format, timezone=source.timezone)
+    if kind == "DATE":
+        return to_date(text)
+    if kind in (PRICE, MONEY):
+        return to_decimal(text)
+    if kind in ("BIGINT", "INTEGER"):
+        return to_integer(text, _arrow_type(kind))
+    if kind == "DOUBLE":
+        return to_double(text)
+    if kind == "BOOLEAN":
+        return to_boolean(text)
+    return to_text(text)
+
+
+def _hashed(value: str, name: str) -> str:
+    """sha256 of a normalised e-mail address or phone number; what is a hash already stays."""
+    folded = value.strip().casefold()
+    if len(folded) == 64 and all(c in "0123456789abcdef" for c in folded):
+        return folded
+    normal = folded if name == "email_hash" else "".join(c for c in folded if c.isdigit())
+    return hashlib.sha256(normal.encode()).hexdigest()
+
+
+def _listed(batch: TextBatch, settings: ListSettings) -> pa.Array:
+    if settings.flags:
+        flags = [[(v or "").strip().lower() in ("1", "true", "t", "yes", "1.0") for v in batch.columns[f].to_pylist()] for f in settings.flags]
+        rows = zip(*flags, strict=True)
+        return pa.array([[name for name, is_set in zip(settings.flags, row, strict=True) if is_set] for row in rows], pa.list_(pa.string()))
+    texts = batch.columns[settings.split or ""].to_pylist()
+    parts = [None if not t or not t.strip() else [p.strip() for p in t.split(settings.on) if p.strip()] for t in texts]
+    return pa.array(parts, pa.list_(pa.string()))
+
+
+def _attributes(batch: TextBatch, source: SourceSettings, mapping: dict, engine: duckdb.DuckDBPyConnection) -> pa.Array:
+    """What else a record says, as JSON text by name; fields without a value are left out."""
+    used = {theirs for theirs in mapping.values() if isinstance(theirs, str)}
+    names = [n for n in batch.columns if n not in used] if source.attributes == "all" else [n for n in source.attributes if n in batch.columns]
+    if not names:
+        return pa.nulls(len(batch.row_numbers), pa.string())
+    engine.register("record", pa.table({n: batch.columns[n] for n in names}))
+    try:
+        pairs = ", ".join(f"'{n.replace(chr(39), chr(39) * 2)}', nullif(cast(\"{n.replace(chr(34), chr(34) * 2)}\" as varchar), '')" for n in names)
+        merged = engine.sql(f"select cast(json_object({pairs}) as varchar) as j from record").to_arrow_table()
+    finally:
+        engine.unregister("record")
+    return merged.column("j").combine_chunks()
+
+
+def _roles(event_types: pa.Array, source: SourceSettings) -> pa.Array:
+    """The role of each event type: as the source says, else as common trackers name it, else `other`."""
+    folded = {theirs.casefold(): role for theirs, role in source.roles.items()}
+    encoded = event_types.dictionary_encode()
+    roles = [
+        source.roles.get(t) or folded.get(t.casefold()) or KNOWN_EVENT_TYPES.get(t.casefold(), "other") if t is not None else None
+        for t in encoded.dictionary.to_pylist()
+    ]
+    return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(roles, pa.string())).dictionary_decode()
+
+
+def _content_ids(batch: TextBatch, name: str, source: SourceSettings, copies: Counter[bytes]) -> pa.Array:
+    """md5 of source, canonical record and the number of its copy within the file.
+
+    The canonical record is its fields by name, trimmed, those without a value left out: the order of columns does not matter.
+    """
+    names = sorted(batch.columns)
+    ids = []
+    for row in zip(*(batch.columns[n].to_pylist() for n in names), strict=True):
+        fields = "\x1f".join(f"{n}={str(v).strip()}" for n, v in zip(names, row, strict=True) if v is not None and str(v).strip())
+        digest = hashlib.md5(f"{name}\x1e{fields}".encode(), usedforsecurity=False)
+        number = 0
+        if source.identical_records == "each":
+            number = copies[digest.digest()]
+            copies[digest.digest()] += 1
+        digest.update(f"\x1e{number}".encode())
+        ids.append(digest.hexdigest())
+    return pa.array(ids, pa.string())

@@ -1,0 +1,64 @@
+"""What every reader hands over: batches of records as text, by their own column names, each with its place in the file.
+
+Not here: reading a format, or what the columns mean.
+"""
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+RECORD_LIMIT = 10_000
+BATCH_RECORDS = 100_000
+
+
+@dataclass
+class Rejects:
+    """Records that could not be loaded, as they come up."""
+
+    row_numbers: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    details: list[str] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)
+
+    def add(self, row_number: int, reason: str, detail: str, record: str | bytes) -> None:
+        """Note one; the record's text is cut at 10,000 characters, bytes that are no text are shown escaped."""
+        text = record.decode("utf-8", "backslashreplace") if isinstance(record, bytes) else record
+        self.row_numbers.append(row_number)
+        self.reasons.append(reason)
+        self.details.append(detail[:500])
+        self.records.append(text.replace("\x00", "\\x00")[:RECORD_LIMIT])
+
+    def table(self) -> pa.Table:
+        return pa.table({
+            "row_number": pa.array(self.row_numbers, pa.int64()),
+            "reason_code": pa.array(self.reasons, pa.string()),
+            "detail": pa.array(self.details, pa.string()),
+            "record": pa.array(self.records, pa.string()),
+        })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Records of one batch.
+
+    Attributes
+    ----------
+    row_numbers
+        Place of each record in its file, from 1; int64.
+    columns
+        Their columns as text, null where a record has none; lists stay lists.
+    """
+
+    row_numbers: pa.Array
+    columns: dict[str, pa.Array]
+
+    def record_text(self, row: int) -> str:
+        """Return a record as text, for `raw.rejected_records`."""
+        return "; ".join(f"{name}={value}" for name, column in self.columns.items() if (value := column[row].as_py()) is not None)
+
+    def without(self, rows: set[int]) -> "TextBatch":
+        """Return the batch without these rows."""
+        if not rows:
+            return self
+        keep = pa.array([row not in rows for row in range(len(self.row_numbers))])
+        return TextBatch(self.row_numbers.filter(keep), {name: column.filter(keep) for name, column in self.columns.items()})

@@ -1,0 +1,218 @@
+"""From text to types: each column of a batch converted at once, and a reason for every value that can't be.
+
+Not here: where the text comes from. A value is converted exactly or its record is rejected; nothing is guessed.
+"""
+
+import datetime as dt
+import re
+import zoneinfo
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SMALL = 64
+EARLIEST, LATEST = dt.datetime(1678, 1, 1), dt.datetime(2262, 1, 1)
+TRUE_WORDS, FALSE_WORDS = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
+_ZONED = r"(Z|z|[+-]\d{2}:?\d{2})$"
+_ISO = re.compile(r"^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Values, and the rows (positions) of those that could not be converted."""
+
+    values: pa.Array
+    bad_rows: list[int]
+
+
+def _by_halves(array: pa.Array, whole: Callable[[pa.Array], pa.Array], one: Callable[[str], Any], kind: pa.DataType, offset: int = 0) -> Converted:
+    """Convert all at once; where that fails, halves, and small pieces one by one. Damage is rare, so this stays fast."""
+    try:
+        return Converted(whole(array).cast(kind), [])
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if len(array) > SMALL:
+            middle = len(array) // 2
+            left = _by_halves(array.slice(0, middle), whole, one, kind, offset)
+            right = _by_halves(array.slice(middle), whole, one, kind, offset + middle)
+            return Converted(pa.concat_arrays([left.values, right.values]), left.bad_rows + right.bad_rows)
+    values, bad = [], []
+    for row, text in enumerate(array.to_pylist()):
+        try:
+            values.append(None if text is None else one(text))
+        except (ValueError, InvalidOperation, OverflowError):
+            values.append(None)
+            bad.append(offset + row)
+    return Converted(pa.array(values, kind), bad)
+
+
+def blanks_to_null(array: pa.Array) -> pa.Array:
+    """Trim white space; what is empty then is null."""
+    trimmed = pc.utf8_trim_whitespace(array)
+    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+
+
+def to_text(array: pa.Array) -> Converted:
+    """Text as it is; control characters are not text."""
+    bad = pc.fill_null(pc.match_substring_regex(array, r"[\x00-\x08\x0e-\x1f\x7f]"), False)
+    if not pc.any(bad).as_py():
+        return Converted(array, [])
+    return Converted(pc.if_else(bad, pa.scalar(None, pa.string()), array), [i for i, is_bad in enumerate(bad.to_pylist()) if is_bad])
+
+
+def to_decimal(array: pa.Array) -> Converted:
+    """DECIMAL(18,4), rounded half up."""
+    kind = pa.decimal128(18, 4)
+
+    def whole(part: pa.Array) -> pa.Array:
+        if not pc.all(pc.fill_null(pc.match_substring_regex(part, r"^[+-]?[0-9]{1,14}(\.[0-9]{1,10})?$"), True)).as_py():
+            raise pa.ArrowInvalid("not plain")
+        return pc.round(part.cast(pa.decimal128(38, 10)), ndigits=4, round_mode="half_towards_infinity")
+
+    def one(text: str) -> Decimal:
+        if not text.isascii() or "_" in text:
+            raise ValueError(text)
+        number = Decimal(text)
+        if not number.is_finite() or abs(number) >= Decimal(10) ** 14:
+            raise ValueError(text)
+        return number.quantize(Decimal("0.0001"), rounding=ROUND_HALF_UP)
+
+    return _by_halves(array, whole, one, kind)
+
+
+def to_integer(array: pa.Array, kind: pa.DataType) -> Converted:
+    """Whole numbers; `1990.0` is one, `1990.5` is not."""
+
+    def whole(part: pa.Array) -> pa.Array:
+        return part.cast(pa.int64())
+
+    def one(text: str) -> int:
+        number = Decimal(text)
+        if not text.isascii() or "_" in text or number != number.to_integral_value() or abs(number) >= 2 ** (kind.bit_width - 1):
+            raise ValueError(text)
+        return int(number)
+
+    return _by_halves(array, whole, one, kind)
+
+
+def to_double(array: pa.Array) -> Converted:
+    """Degrees of latitude and longitude: finite numbers."""
+
+    def one(text: str) -> float:
+        number = Decimal(text)
+        if not number.is_finite():
+            raise ValueError(text)
+        return float(number)
+
+    def whole(part: pa.Array) -> pa.Array:
+        values = part.cast(pa.float64())
+        if not pc.all(pc.fill_null(pc.is_finite(values), True)).as_py():
+            raise pa.ArrowInvalid("not finite")
+        return values
+
+    return _by_halves(array, whole, one, pa.float64())
+
+
+def to_boolean(array: pa.Array) -> Converted:
+    """True and false by their usual words."""
+
+    def one(text: str) -> bool:
+        word = text.lower()
+        if word not in TRUE_WORDS | FALSE_WORDS:
+            raise ValueError(text)
+        return word in TRUE_WORDS
+
+    values, bad = [], []
+    for row, text in enumerate(array.to_pylist()):
+        try:
+            values.append(None if text is None else one(text))
+        except ValueError:
+            values.append(None)
+            bad.append(row)
+    return Converted(pa.array(values, pa.bool_()), bad)
+
+
+def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Converted:
+    """Times as naive UTC, to the microsecond.
+
+    A naive time is of `timezone`: in the hour that is skipped in spring it does not exist and is rejected, in the hour that
+    comes twice in autumn it is the first of the two.
+    """
+    kind = pa.timestamp("us")
+    zone = zoneinfo.ZoneInfo(timezone)
+    scale = {"s": 1_000_000, "ms": 1_000, "us": 1}.get(time_format)
+
+    def whole(part: pa.Array) -> pa.Array:
+        if time_format != "iso":
+            raise pa.ArrowInvalid("one by one")
+        if pc.all(pc.fill_null(pc.match_substring_regex(part, _ZONED), True)).as_py():
+            values = part.cast(pa.timestamp("us", "UTC")).cast(kind)
+        elif pc.any(pc.fill_null(pc.match_substring_regex(part, _ZONED), False)).as_py():
+            raise pa.ArrowInvalid("mixed")
+        else:
+            values = part.cast(kind)
+            if timezone != "UTC":
+                values = pc.assume_timezone(values, timezone, ambiguous="earliest", nonexistent="raise").cast(pa.timestamp("us", "UTC")).cast(kind)
+        if pc.any(pc.fill_null(pc.or_(pc.less(values, EARLIEST), pc.greater(values, LATEST)), False)).as_py():
+            raise pa.ArrowInvalid("out of range")
+        return values
+
+    def one(text: str) -> dt.datetime:
+        if scale is not None:
+            value = _epoch(text, scale)
+        elif time_format == "iso":
+            value = _iso(text, zone)
+        else:
+            parsed = dt.datetime.strptime(text, time_format)
+            value = parsed.astimezone(dt.UTC).replace(tzinfo=None) if parsed.tzinfo else _localized(parsed, zone)
+        if not EARLIEST <= value <= LATEST:
+            raise ValueError(text)
+        return value
+
+    return _by_halves(array, whole, one, kind)
+
+
+def _epoch(text: str, scale: int) -> dt.datetime:
+    number = Decimal(text)
+    if not text.isascii() or not number.is_finite():
+        raise ValueError(text)
+    return dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int((number * scale).to_integral_value(ROUND_HALF_UP)))
+
+
+def _iso(text: str, zone: zoneinfo.ZoneInfo) -> dt.datetime:
+    found = _ISO.match(text)
+    if found is None:
+        raise ValueError(text)
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    microsecond = int((found[7] or "").ljust(6, "0")[:6] or 0)
+    naive = dt.datetime(year, month, day, hour, minute, second, microsecond)
+    if found[8] is None:
+        return _localized(naive, zone)
+    if found[8] in "Zz":
+        return naive
+    digits = found[8][1:].replace(":", "")
+    offset = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
+    return naive - offset if found[8][0] == "+" else naive + offset
+
+
+def _localized(naive: dt.datetime, zone: zoneinfo.ZoneInfo) -> dt.datetime:
+    utc = naive.replace(tzinfo=zone, fold=0).astimezone(dt.UTC)
+    if utc.astimezone(zone).replace(tzinfo=None) != naive:
+        raise ValueError(f"{naive} does not exist in {zone.key}")
+    return utc.replace(tzinfo=None)
+
+
+def to_date(array: pa.Array) -> Converted:
+    """Calendar dates, ISO."""
+
+    def one(text: str) -> dt.date:
+        return dt.date.fromisoformat(text[:10]) if _ISO.match(text) else _refuse(text)
+
+    return _by_halves(array, lambda part: part.cast(pa.date32()), one, pa.date32())
+
+
+def _refuse(text: str) -> dt.date:
+    raise ValueError(text)
