@@ -25,7 +25,7 @@ CONFIG_VARIABLE = "PROFILE_PIPELINE_CONFIG"
 DATA_VARIABLE = "PROFILE_PIPELINE_DATA"
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-RESERVED_MODEL_NAMES = frozenset({"population", "selected_features", "segment_traits"})
+RESERVED_MODEL_NAMES = frozenset({"population", "selected_features", "segment_traits", "segment_members", "predictions"})
 KEY_COLUMNS: dict[str, tuple[str, ...]] = {
     "events": ("event_time", "event_type"),
     "users": ("user_id",),

@@ -106,4 +106,17 @@ PREDICTIONS = Table(
     ),
 )
 
-TABLES: tuple[Table, ...] = (POPULATION, SELECTED_FEATURES, SEGMENT_TRAITS, PREDICTIONS)
+SEGMENT_MEMBERS = Table(
+    "models.segment_members",
+    grain="a person's segment when the segments of a week were found; next week's are named after them",
+    key=("week", "model", "profile_id"),
+    partition_column="week",
+    columns=(
+        _WEEK,
+        _MODEL,
+        Column("profile_id", "VARCHAR", "the person", is_nullable=False),
+        Column("segment", "VARCHAR", "the segment", is_nullable=False),
+    ),
+)
+
+TABLES: tuple[Table, ...] = (POPULATION, SELECTED_FEATURES, SEGMENT_TRAITS, SEGMENT_MEMBERS, PREDICTIONS)

@@ -9,13 +9,19 @@ from typing import Any
 
 import dagster as dg
 
+from profile_pipeline.applications.audiences import check_audiences
 from profile_pipeline.features.windows import VISIBLE
+from profile_pipeline.orchestration.assets.applications import build_applications
 from profile_pipeline.orchestration.assets.cleaned import build_cleaned
+from profile_pipeline.orchestration.assets.evaluation import build_evaluation
 from profile_pipeline.orchestration.assets.features import build_features
+from profile_pipeline.orchestration.assets.models import build_models
+from profile_pipeline.orchestration.assets.profiles import build_profiles
 from profile_pipeline.orchestration.assets.raw import build_raw
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.lineage import LineageCache
 from profile_pipeline.orchestration.resources import warehouse_resource
+from profile_pipeline.profiles.tags import check_tags
 from profile_pipeline.raw.mapping import check_source
 from profile_pipeline.settings import ConfigurationError, Paths, Settings, load_settings
 
@@ -29,6 +35,10 @@ def build_assets(settings: Settings, paths: Paths, lineages: LineageCache) -> li
         *build_raw(settings, paths),
         *build_cleaned(settings, paths, lineages),
         *build_features(settings, paths, lineages),
+        *build_models(settings, paths),
+        *build_evaluation(settings, paths),
+        *build_profiles(settings, paths),
+        *build_applications(settings, paths),
     ]
 
 
@@ -46,6 +56,8 @@ def checked(settings: Settings, paths: Paths) -> Settings:
         With every fault.
     """
     faults = [fault for name, source in settings.sources.items() for fault in check_source(name, source)]
+    faults += check_tags(settings.tags, settings.models)
+    faults += check_audiences(settings.audiences, settings.tags)
     if faults:
         raise ConfigurationError("\n".join(f"{paths.config}: {fault}" for fault in faults))
     return settings

@@ -1,0 +1,108 @@
+"""The algorithms that compete: each fits numbers to classes and gives a score for every class.
+
+All are seeded, run on one thread and scale within the fit, so that nothing of a held-out row leaks into it. Not here: choosing
+between them (`contest`), calibration, storage.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import lightgbm as lgb
+import numpy as np
+from sklearn.impute import SimpleImputer
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+
+class Scorer(Protocol):
+    """Something fitted that scores rows."""
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        """Return raw scores, shape (n, k); of two classes k is 1, the positive one's margin."""
+        ...
+
+
+@dataclass(frozen=True)
+class SklearnScorer:
+    """A fitted pipeline of scikit-learn."""
+
+    pipeline: Pipeline
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        prepared = compressed(values)
+        if hasattr(self.pipeline, "decision_function"):
+            margins = np.asarray(self.pipeline.decision_function(prepared), dtype=float)
+            return margins.reshape(len(values), -1)
+        shares = np.clip(self.pipeline.predict_proba(prepared), 1e-6, 1 - 1e-6)
+        margins = np.log(shares / (1 - shares))
+        return margins[:, 1:] if margins.shape[1] == 2 else margins
+
+
+@dataclass(frozen=True)
+class LightgbmScorer:
+    """A fitted booster."""
+
+    booster: lgb.Booster
+
+    def scores(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(self.booster.predict(values, raw_score=True, num_threads=1), dtype=float).reshape(len(values), -1)
+
+
+def compressed(values: np.ndarray) -> np.ndarray:
+    """Return values on a scale on which counts are not ruled by a few: sign(x) ln(1 + |x|)."""
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
+def _pipeline(estimator: Any, *more: tuple[str, Any]) -> Pipeline:
+    return Pipeline([("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler()), *more, ("model", estimator)])
+
+
+# Simple ones first: of two that do equally well the simpler is chosen.
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "logistic_regression": {"C": 0.1, "max_iter": 500, "class_weight": None},
+    "naive_bayes": {"var_smoothing": 1e-3},
+    "decision_tree_entropy": {"criterion": "entropy", "max_depth": 4, "min_samples_leaf": 25},
+    "decision_tree_gini": {"criterion": "gini", "max_depth": 4, "min_samples_leaf": 25},
+    "linear_svm": {"C": 0.003, "loss": "squared_hinge", "dual": False},
+    "rbf_svm_nystroem": {"n_components": 120, "gamma": 0.01, "C": 0.1},
+    "rbf_svm_exact": {"C": 1.0, "gamma": "scale"},
+    "lightgbm": {"num_leaves": 15, "learning_rate": 0.06, "n_rounds": 90, "min_data_in_leaf": 25, "feature_fraction": 0.7, "lambda_l2": 5.0},
+}
+ALGORITHMS = tuple(PARAMETERS)
+
+
+def fit(name: str, values: np.ndarray, labels: np.ndarray, *, n_classes: int, seed: int) -> Scorer:
+    """Fit an algorithm by name.
+
+    Parameters
+    ----------
+    values
+        Shape (n, m), NaN where not known.
+    labels
+        Shape (n,), class numbers from 0.
+    """
+    p = dict(PARAMETERS[name])
+    if name == "lightgbm":
+        n_rounds = p.pop("n_rounds")
+        objective = {"objective": "binary"} if n_classes == 2 else {"objective": "multiclass", "num_class": n_classes}
+        options = p | objective | {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_col_wise": True, "seed": seed}
+        return LightgbmScorer(lgb.train(options, lgb.Dataset(values, labels, free_raw_data=True), num_boost_round=n_rounds))
+    if name == "logistic_regression":
+        pipeline = _pipeline(LogisticRegression(random_state=seed, **p))
+    elif name == "naive_bayes":
+        pipeline = _pipeline(GaussianNB(**p))
+    elif name.startswith("decision_tree"):
+        pipeline = _pipeline(DecisionTreeClassifier(random_state=seed, **p))
+    elif name == "linear_svm":
+        pipeline = _pipeline(LinearSVC(random_state=seed, max_iter=3000, **p))
+    elif name == "rbf_svm_nystroem":
+        kernel = Nystroem(kernel="rbf", gamma=p["gamma"], n_components=min(p["n_components"], len(values)), random_state=seed, n_jobs=1)
+        pipeline = _pipeline(LogisticRegression(C=p["C"], max_iter=500, random_state=seed), ("kernel", kernel))
+    else:
+        pipeline = _pipeline(SVC(kernel="rbf", decision_function_shape="ovr", random_state=seed, **p))
+    return SklearnScorer(pipeline.fit(compressed(values), labels))

@@ -1,0 +1,14 @@
+-- What the CRM knows of people as of a day; a profile that holds several users who differ has no label.
+with identities as (
+    select * from cleaned.identities where valid_from <= $as_of_date and (valid_to is null or valid_to > $as_of_date)
+),
+users as (
+    select * from cleaned.users where valid_from <= $as_of_date and (valid_to is null or valid_to > $as_of_date)
+)
+select
+    identities.profile_id,
+    min(cast({label} as varchar)) as label
+from identities join users on 'user:' || users.user_id = identities.alias_id
+where {label} is not null
+group by identities.profile_id
+having count(distinct cast({label} as varchar)) = 1

@@ -1,0 +1,98 @@
+"""Labels: the only code that looks past the day as of which something was known.
+
+Here are cohorts, and the queries that give a label. Not here: features, or models.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+from profile_pipeline.cleaned.tables import USERS
+from profile_pipeline.raw.roles import COUNT_OF_ROLE
+from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings
+from profile_pipeline.warehouse.sql import sql_file
+
+FIRST_COHORT_DAY = 28
+WEEK = dt.timedelta(days=7)
+
+
+class LabelError(Exception):
+    """A label can't be made; the text says what to set."""
+
+
+@dataclass(frozen=True)
+class Cohorts:
+    """Days as of which people are looked at: to train on, and the newest one whose outcome is known, to be judged by."""
+
+    train: tuple[dt.date, ...]
+    future: dt.date | None
+
+
+def cohorts_of(week: dt.date, *, calendar_start: dt.date, horizon_days: int) -> Cohorts:
+    """Return the cohorts of an outcome model of a week.
+
+    Cohorts are week ends from the calendar's 28th day on. `future` is the newest whose horizon had ended by the end of the week;
+    the training cohorts lie a whole horizon before it, so that no label of theirs overlaps with it.
+
+    Examples
+    --------
+    >>> monday = dt.date(2026, 1, 5)
+    >>> cohorts_of(monday + 7 * WEEK, calendar_start=monday, horizon_days=14).train == (monday + dt.timedelta(days=27),)
+    True
+    """
+    horizon = dt.timedelta(days=horizon_days)
+    end = week + dt.timedelta(days=6)
+    first_day = calendar_start + dt.timedelta(days=FIRST_COHORT_DAY - 1)
+    days = []
+    day = end
+    while day >= first_day:
+        days.append(day)
+        day -= WEEK
+    closed = [day for day in days if day + horizon <= end]
+    if not closed:
+        return Cohorts((), None)
+    future = closed[0]
+    return Cohorts(tuple(sorted(day for day in closed if day + horizon <= future)), future)
+
+
+def outcome_labels(settings: OutcomeModelSettings, cohort: dt.date) -> tuple[str, dict[str, Any]]:
+    """Return the query of (profile_id, has_happened) and its parameters."""
+    roles = None if settings.happens == "any" else settings.happens
+    measure = "tiles.n_events" if roles is None else " + ".join(f"tiles.{COUNT_OF_ROLE[role]}" for role in roles)
+    text = sql_file("models.outcome_labels").replace("{measure}", measure)
+    return text, {
+        "cohort": cohort,
+        "active_after": cohort - dt.timedelta(days=settings.active_days),
+        "label_until": cohort + dt.timedelta(days=settings.horizon_days),
+    }
+
+
+def attribute_labels(settings: AttributeModelSettings, as_of_date: dt.date) -> tuple[str, dict[str, Any]]:
+    """Return the query of (profile_id, label) and its parameters.
+
+    Raises
+    ------
+    LabelError
+        If the CRM has no such column.
+    """
+    name = settings.label
+    if name.startswith("attributes."):
+        path = name.removeprefix("attributes.")
+        if not path.replace("_", "").isalnum():
+            raise LabelError(f"found the label {name!r}, expected attributes.<name> of letters, digits and underscores")
+        expression = f"json_extract_string(users.attributes, '$.{path}')"
+    elif name in USERS.column_names:
+        expression = f"users.{name}"
+    else:
+        raise LabelError(f"found the label {name!r}, expected attributes.<name> or one of {', '.join(USERS.column_names)}")
+    if settings.bands:
+        age = f"({as_of_date.year} - {expression})" if name == "birth_year" else f"date_diff('year', {expression}, $as_of_date)" if name == "birth_date" else expression
+        expression = banded(age, settings.bands)
+    return sql_file("models.attribute_labels").replace("{label}", expression), {"as_of_date": as_of_date}
+
+
+def banded(expression: str, bands: tuple[int, ...]) -> str:
+    """Return an expression that names the band of a number: under the first, between, from the last on."""
+    cases = [f"when {expression} < {bands[0]} then 'under {bands[0]}'"]
+    cases += [f"when {expression} < {high} then '{low} to {high - 1}'" for low, high in zip(bands, bands[1:], strict=False)]
+    return f"case when {expression} is null then null {' '.join(cases)} else '{bands[-1]} and over' end"

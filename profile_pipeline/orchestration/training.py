@@ -1,0 +1,196 @@
+"""Training the models of a week: what is read under the lease, trained without it, and written in one transaction.
+
+Not here: the models (`models/`), or Dagster's side (`assets/models.py`).
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
+from profile_pipeline.models.frame import Frame, frame_of
+from profile_pipeline.models.labels import attribute_labels, cohorts_of, outcome_labels
+from profile_pipeline.models.segments import Segmented, train_segments
+from profile_pipeline.orchestration.days import last_day_of
+from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
+from profile_pipeline.warehouse.duckdb import Warehouse
+
+INTERESTS_READ = 60
+
+
+@dataclass
+class Material:
+    """What the models of a week are trained on, read from the warehouse."""
+
+    frames: dict[dt.date, Frame] = field(default_factory=dict)
+    labels: dict[str, dict[dt.date, dict[str, str]]] = field(default_factory=dict)
+    segments_before: dict[str, str] = field(default_factory=dict)
+    segment_names: list[str] = field(default_factory=list)
+
+
+def outcome_classes(name: str) -> tuple[str, str]:
+    """The two classes of an outcome; the positive one, last, has the model's name."""
+    return (f"no_{name}", name)
+
+
+def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[str]) -> Material:
+    """Read frames and labels of the models of a week."""
+    material = Material()
+    end = last_day_of(week)
+    days: set[dt.date] = set()
+    for name in names:
+        model = settings.models[name]
+        if isinstance(model, AttributeModelSettings):
+            sql, parameters = attribute_labels(model, end)
+            material.labels[name] = {end: dict(w.rows(sql, parameters))}
+            days.add(end)
+        elif isinstance(model, OutcomeModelSettings):
+            found = cohorts_of(week, calendar_start=settings.calendar.start, horizon_days=model.horizon_days)
+            negative, positive = outcome_classes(name)
+            material.labels[name] = {}
+            for cohort in (*found.train, *((found.future,) if found.future else ())):
+                sql, parameters = outcome_labels(model, cohort)
+                material.labels[name][cohort] = {p: positive if bool(h) != model.is_absence else negative for p, h in w.rows(sql, parameters)}
+                days.add(cohort)
+        else:
+            days.add(end)
+            material.segments_before = _segments_before(w, name, week)
+            material.segment_names = sorted({s for (s,) in w.rows("select distinct segment from models.segment_traits where model = $m and week < $w", {"m": name, "w": week})})
+    present = set(w.days("select distinct as_of_date from features.user_features"))
+    interest_names = popular_interests(w, min(days & present)) if days & present else []
+    for day in sorted(days & present):
+        material.frames[day] = read_frame(w, day, interest_names)
+    return material
+
+
+def popular_interests(w: Warehouse, day: dt.date) -> list[str]:
+    """The interests that most people have; those of brands and searches by words apart."""
+    return [
+        name
+        for (name,) in w.rows(
+            "select kind || '=' || interest from (select kind, interest, count(*) as n, row_number() over (partition by kind order by count(*) desc, interest) as place"
+            " from features.interests where as_of_date = $day group by kind, interest) where place <= $most order by kind, place",
+            {"day": day, "most": INTERESTS_READ},
+        )
+    ]
+
+
+def read_frame(w: Warehouse, day: dt.date, interest_names: list[str]) -> Frame:
+    """Read the people of a day with the interests that are named."""
+    matrix = w.arrow("select * from features.user_features where as_of_date = $day", {"day": day})
+    shares = w.arrow(
+        "select profile_id, name, share from (select profile_id, kind || '=' || interest as name,"
+        " cast(score as double) / cast(sum(score) over (partition by profile_id, kind) as double) as share"
+        " from features.interests where as_of_date = $day) where list_contains($names, name)",
+        {"day": day, "names": interest_names},
+    )
+    return frame_of(matrix, shares, interest_names=interest_names)
+
+
+def _segments_before(w: Warehouse, name: str, week: dt.date) -> dict[str, str]:
+    rows = w.rows(
+        "select profile_id, segment from models.segment_members where model = $m and week = (select max(week) from models.segment_members where model = $m and week < $w)",
+        {"m": name, "w": week},
+    )
+    return dict(rows)
+
+
+def train_week(
+    material: Material, settings: Settings, week: dt.date, names: list[str], *, hold_contest: bool, say: Callable[[str], None]
+) -> dict[str, Trained | Segmented | NotTrained]:
+    """Train the models of a week; nothing is read or written."""
+    end = last_day_of(week)
+    results: dict[str, Trained | Segmented | NotTrained] = {}
+    for name in names:
+        model = settings.models[name]
+        common: dict[str, Any] = {"model": name, "week": week, "seed": settings.seed}
+        if isinstance(model, SegmentModelSettings):
+            frame = material.frames.get(end)
+            results[name] = (
+                NotTrained(f"not_trained: needs features.user_features of {end}")
+                if frame is None
+                else train_segments(
+                    frame, settings=model, train_dates=(settings.calendar.start, end), before=material.segments_before, names_used=material.segment_names, **common
+                )
+            )
+        elif isinstance(model, AttributeModelSettings):
+            results[name] = _train_attribute(material, settings, model, end, hold_contest=hold_contest, **common)
+        else:
+            results[name] = _train_outcome(material, settings, model, hold_contest=hold_contest, **common)
+        outcome = results[name]
+        say(f"{name} of week {week}: {outcome.reason if isinstance(outcome, NotTrained) else outcome.chosen if isinstance(outcome, Trained) else 'k-means'}")
+    return results
+
+
+def _train_attribute(
+    material: Material, settings: Settings, options: AttributeModelSettings, end: dt.date, *, hold_contest: bool, **common: Any
+) -> Trained | NotTrained:
+    labels = material.labels[common["model"]][end]
+    frame = material.frames.get(end)
+    if frame is None:
+        return NotTrained(f"not_trained: needs features.user_features of {end}")
+    keep = np.array([p in labels for p in frame.profile_ids], dtype=bool)
+    labelled = frame.rows(keep)
+    told = [labels[p] for p in labelled.profile_ids]
+    classes = sorted(set(told))
+    if len(classes) < 2:
+        return NotTrained(f"not_trained: needs two classes of {options.label}, found {len(classes)}")
+    return train_classifier(
+        labelled, told, classes=classes, training=settings.training, train_dates=(settings.calendar.start, end), hold_contest=hold_contest,
+        min_labels=options.min_labels, **common,
+    )  # fmt: skip
+
+
+def _train_outcome(material: Material, settings: Settings, options: OutcomeModelSettings, *, hold_contest: bool, **common: Any) -> Trained | NotTrained:
+    name, week = common["model"], common["week"]
+    found = cohorts_of(week, calendar_start=settings.calendar.start, horizon_days=options.horizon_days)
+    if not found.train or found.future is None:
+        return NotTrained(f"not_trained: needs a cohort from day 28 on whose {options.horizon_days} days ended {options.horizon_days} days before the newest closed one")
+    missing = [day for day in (*found.train, found.future) if day not in material.frames]
+    if missing:
+        return NotTrained(f"not_trained: needs features.user_features of {', '.join(map(str, missing))}")
+
+    def rows_of(days: tuple[dt.date, ...]) -> tuple[Frame, list[str]]:
+        frames, told = [], []
+        for day in days:
+            labels = material.labels[name][day]
+            frame = material.frames[day]
+            part = frame.rows(np.array([p in labels for p in frame.profile_ids], dtype=bool))
+            frames.append(part)
+            told += [labels[p] for p in part.profile_ids]
+        joined = Frame(
+            np.concatenate([f.profile_ids for f in frames]), np.concatenate([f.cohorts for f in frames]), frames[0].names, np.vstack([f.values for f in frames])
+        )
+        return joined, told
+
+    train, labels = rows_of(found.train)
+    last = found.train[-1] + dt.timedelta(days=options.horizon_days)
+    return train_classifier(
+        train, labels, classes=outcome_classes(name), training=settings.training, train_dates=(settings.calendar.start, last),
+        hold_contest=hold_contest, min_labels=options.min_labels, future=rows_of((found.future,)), **common,
+    )  # fmt: skip
+
+
+def predictions_table(name: str, week: dt.date, trained: Trained) -> pa.Table:
+    """Return the rows of `models.predictions`: of two classes the positive one only."""
+    columns: dict[str, list[Any]] = {c: [] for c in ("week", "model", "algorithm", "split", "as_of_date", "profile_id", "class", "probability", "actual")}
+    for split, scored in trained.splits.items():
+        days = scored.cohorts.astype("datetime64[D]").astype(object).tolist()
+        actual = [trained.classes[i] for i in scored.labels]
+        for algorithm, p in scored.probabilities.items():
+            for number in range(1, 2) if len(trained.classes) == 2 else range(len(trained.classes)):
+                n = len(actual)
+                columns["week"] += [week] * n
+                columns["model"] += [name] * n
+                columns["algorithm"] += [algorithm] * n
+                columns["split"] += [split] * n
+                columns["as_of_date"] += days
+                columns["profile_id"] += scored.profile_ids.tolist()
+                columns["class"] += [trained.classes[number]] * n
+                columns["probability"] += p[:, number].tolist()
+                columns["actual"] += actual
+    return pa.table(columns)
