@@ -221,7 +221,7 @@ class TrainingSettings(_Section):
     n_bootstrap: int = Field(default=200, ge=50)
     exact_kernel_rows: int = Field(default=2_000, ge=100)
     max_train_rows: int = Field(default=200_000, ge=100)
-    demo_weeks: int = Field(default=4, ge=1)
+    backfill_weeks: int = Field(default=4, ge=1)
 
 
 class TagRule(_Section):

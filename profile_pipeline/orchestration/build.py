@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 
 from profile_pipeline.applications.audiences import check_audiences
+from profile_pipeline.cleaned.tables import TABLES as CLEANED
+from profile_pipeline.features.tables import TABLES as FEATURES
 from profile_pipeline.features.windows import VISIBLE
 from profile_pipeline.orchestration.assets.applications import build_applications
 from profile_pipeline.orchestration.assets.cleaned import build_cleaned
@@ -18,11 +20,15 @@ from profile_pipeline.orchestration.assets.features import build_features
 from profile_pipeline.orchestration.assets.models import build_models
 from profile_pipeline.orchestration.assets.profiles import build_profiles
 from profile_pipeline.orchestration.assets.raw import build_raw
-from profile_pipeline.orchestration.catalogue import all_tables
+from profile_pipeline.orchestration.checks import build_checks
+from profile_pipeline.orchestration.jobs import build_jobs
 from profile_pipeline.orchestration.lineage import LineageCache
 from profile_pipeline.orchestration.resources import warehouse_resource
+from profile_pipeline.orchestration.schedules import build_schedules
+from profile_pipeline.orchestration.sensors import build_sensors
 from profile_pipeline.profiles.tags import check_tags
 from profile_pipeline.raw.mapping import check_source
+from profile_pipeline.raw.tables import TABLES as RAW
 from profile_pipeline.settings import ConfigurationError, Paths, Settings, load_settings
 
 # `backfill_policy` and partition mappings carry Dagster's beta mark; what they do here is held by tests.
@@ -42,9 +48,9 @@ def build_assets(settings: Settings, paths: Paths, lineages: LineageCache) -> li
     ]
 
 
-def lineage_cache(settings: Settings) -> LineageCache:
-    """Return the lineage of all SQL of this configuration, from the package where it holds it."""
-    return LineageCache({table.name: table.types for table in all_tables(settings)}, VISIBLE)
+def lineage_cache() -> LineageCache:
+    """Return the lineage of all SQL, from the package where it holds it; it does not depend on what a configuration names."""
+    return LineageCache({table.name: table.types for table in (*RAW, *CLEANED, *FEATURES)}, VISIBLE)
 
 
 def checked(settings: Settings, paths: Paths) -> Settings:
@@ -76,7 +82,11 @@ def build_defs(*, settings: Settings | None = None, paths: Paths | None = None, 
     paths = paths or Paths.from_environment()
     settings = checked(settings or load_settings(paths.config), paths)
     return dg.Definitions(
-        assets=build_assets(settings, paths, lineage_cache(settings)),
+        assets=build_assets(settings, paths, lineage_cache()),
         resources={"warehouse": warehouse_resource(settings, paths), **(resources or {})},
+        jobs=build_jobs(settings),
+        schedules=build_schedules(settings),
+        sensors=build_sensors(settings, paths),
+        asset_checks=build_checks(settings),
         executor=dg.in_process_executor,
     )

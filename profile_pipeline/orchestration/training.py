@@ -4,6 +4,8 @@ Not here: the models (`models/`), or Dagster's side (`assets/models.py`).
 """
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,15 +13,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from profile_pipeline.features.tables import BEHAVIOR, DEMAND
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
 from profile_pipeline.models.frame import Frame, frame_of
 from profile_pipeline.models.labels import attribute_labels, cohorts_of, outcome_labels
 from profile_pipeline.models.segments import Segmented, train_segments
+from profile_pipeline.models.tables import POPULATION, PREDICTIONS, SEGMENT_MEMBERS, SEGMENT_TRAITS, SELECTED_FEATURES
 from profile_pipeline.orchestration.days import last_day_of
+from profile_pipeline.orchestration.model_rows import write_rows
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
+from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.sql import sql_file
 
 INTERESTS_READ = 60
+QUANTILE_TYPES = ("BIGINT", "INTEGER", "DECIMAL", "DOUBLE")
 
 
 @dataclass
@@ -194,3 +202,40 @@ def predictions_table(name: str, week: dt.date, trained: Trained) -> pa.Table:
                 columns["probability"] += p[:, number].tolist()
                 columns["actual"] += actual
     return pa.table(columns)
+
+
+def write_model(w: Warehouse, table: Table, name: str, week: dt.date, result: Trained | Segmented | NotTrained, settings: Settings) -> None:
+    """Write all that a model of a week leaves, in the transaction of its week."""
+    version_of = settings.fingerprint("models", "training", "seed")
+    rows: list[dict[str, Any]] = []
+    selected: list[dict[str, Any]] = []
+    traits: list[dict[str, Any]] = []
+    members: list[dict[str, Any]] = []
+    if isinstance(result, NotTrained):
+        rows = [{"model": name, "week": week, "algorithm": "none", "is_chosen": False, "explanation": json.dumps({"not_trained": result.reason})}]
+    elif isinstance(result, Segmented):
+        rows, traits = [result.row], result.traits
+        members = [{"week": week, "model": name, "profile_id": p, "segment": s} for p, s in zip(result.profile_ids.tolist(), result.segments.tolist(), strict=True)]
+    else:
+        rows = [row | {"explanation": json.dumps(json.loads(row["explanation"]) | ({"importance": result.importance} if row["is_chosen"] else {}))} for row in result.rows]
+        selected = [
+            {"week": week, "feature": s.feature, "model": name, "importance": s.importance, "is_kept": s.is_kept, "reason": s.reason} for s in result.selected
+        ]
+    for row in rows:
+        row["version"] = hashlib.sha256(f"{version_of}|{row.get('data_fingerprint')}|{row['algorithm']}".encode()).hexdigest()[:12]
+    write_rows(w, table, rows, week=week)
+    write_rows(w, SELECTED_FEATURES, selected, week=week, model=name)
+    write_rows(w, SEGMENT_TRAITS, traits, week=week, model=name)
+    write_rows(w, SEGMENT_MEMBERS, members, week=week, model=name)
+    w.execute("delete from models.predictions where week = $week and model = $model", {"week": week, "model": name})
+    if isinstance(result, Trained):
+        w.insert(PREDICTIONS, predictions_table(name, week, result))
+
+
+def write_population(w: Warehouse, week: dt.date) -> None:
+    columns = [("behavior", c) for c in BEHAVIOR.columns if c.type.startswith(QUANTILE_TYPES)]
+    columns += [("demand", c) for c in DEMAND.columns if c.type.startswith(QUANTILE_TYPES)]
+    long = " union all ".join(f"select '{c.name}' as name, cast({c.name} as double) as value from {table}" for table, c in columns)
+    w.replace_days(
+        POPULATION, sql_file("models.population").replace("{long}", long), first_day=week, last_day=week, parameters={"week": week, "as_of_date": last_day_of(week)}
+    )

@@ -150,6 +150,24 @@ class Warehouse:
         """Return the rows of a query by column name."""
         return self.arrow(sql, parameters).to_pylist()
 
+    def read_only(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of one query that a person wrote; whatever else it is, is refused.
+
+        Raises
+        ------
+        WarehouseError
+            If it is not one select.
+        """
+        statements = duckdb.extract_statements(sql)
+        if len(statements) != 1 or statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+            raise WarehouseError("found something else than one SELECT; nothing can be written here")
+        # A select can still call what writes: it runs in a transaction that can't.
+        self.connection.execute("begin transaction read only").fetchall()
+        try:
+            return self.connection.sql(sql).to_arrow_table().to_pylist()
+        finally:
+            self.connection.execute("rollback").fetchall()
+
     def days(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dt.date]:
         """Return the first column of a query, as days in order."""
         return sorted(row[0] for row in self.rows(sql, parameters))

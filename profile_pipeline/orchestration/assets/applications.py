@@ -5,18 +5,14 @@ daily metrics count events, and are restated with them. Not here: how they are c
 """
 
 import datetime as dt
-from collections import defaultdict
 
 import dagster as dg
 import pyarrow as pa
 
 from profile_pipeline.applications.audiences import audiences_sql
-from profile_pipeline.applications.insights import insights_of
-from profile_pipeline.applications.recommend import Recommended, fit_item_knn, recommend
 from profile_pipeline.applications.tables import AUDIENCES, DAILY_METRICS, INSIGHTS, RECOMMENDATIONS
 from profile_pipeline.orchestration.assets.profiles import segment_model
 from profile_pipeline.orchestration.days import RunDays, daily_partitions, day_keys, days_to_build, settle_days
-from profile_pipeline.orchestration.recommending import consumed_rows
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
     code_version,
@@ -46,6 +42,9 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
 
     @dg.asset(**asset_arguments(recommendations_spec), backfill_policy=single_run)
     def recommendations(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        # Here and not above: what it brings along would be loaded by every process that lists assets.
+        from profile_pipeline.orchestration.delivering import recommendation_rows
+
         run = RunDays.of(context)
         require_rows(warehouse, RECOMMENDATIONS.name, USER_PROFILES, run.days)
         for day in _delivered(warehouse, RECOMMENDATIONS, run, newest):
@@ -71,6 +70,8 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
 
     @dg.asset(**asset_arguments(insights_spec), backfill_policy=single_run)
     def insights(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        from profile_pipeline.orchestration.delivering import insight_rows
+
         run = RunDays.of(context)
         require_rows(warehouse, INSIGHTS.name, TAGS, run.days)
         for day in _delivered(warehouse, INSIGHTS, run, newest):
@@ -109,50 +110,3 @@ def _delivered(w: Warehouse, table: Table, run: RunDays, newest: dt.date) -> lis
         return run.days
     present = set(w.days(f"select distinct as_of_date from {table.name}"))
     return [day for day in run.days if day == newest or day not in present]
-
-
-def recommendation_rows(w: Warehouse, settings: Settings, day: dt.date) -> pa.Table:
-    """Recommend to everybody who has a profile of the day."""
-    options = settings.recommendations
-    people, items, weights = consumed_rows(w, settings, day)
-    profiles = [p for (p,) in w.rows("select profile_id from profiles.user_profiles where as_of_date = $day order by profile_id", {"day": day})]
-    catalogue = dict(
-        w.rows(
-            "select item_id, coalesce(title, item_id) from cleaned.items where valid_from <= $day and (valid_to is null or valid_to > $day)", {"day": day}
-        )
-    )
-    bought: dict[str, set[str]] = defaultdict(set)
-    for person, item in w.rows(
-        "select distinct i.profile_id, t.item_id from features.user_item_days as t join cleaned.identities as i on i.alias_id = t.alias_id"
-        " and i.valid_from <= $day and (i.valid_to is null or i.valid_to > $day) where t.role = 'purchase' and t.event_date <= $day",
-        {"day": day},
-    ):
-        bought[person].add(item)
-    shown: dict[str, list[Recommended]] = {}
-    if people:
-        model = fit_item_knn(people, items, weights, shrinkage=options.shrinkage, neighbours=options.neighbours)
-        left_out = {person: frozenset(found) for person, found in bought.items()}
-        shown = recommend(model, profiles, left_out=left_out, available=frozenset(catalogue) if catalogue else None, n_items=options.per_person)
-    rows = [
-        (day, person, rank, r.item_id, r.score, _reason(r, catalogue, options.window_days)) for person in profiles for rank, r in enumerate(shown.get(person, []), start=1)
-    ]
-    names = ("as_of_date", "profile_id", "rank", "item_id", "score", "reason")
-    kinds = (pa.date32(), pa.string(), pa.int32(), pa.string(), pa.float64(), pa.string())
-    return pa.table({name: pa.array([row[i] for row in rows], kinds[i]) for i, name in enumerate(names)})
-
-
-def _reason(r: Recommended, titles: dict[str, str], window_days: int) -> str:
-    if r.because_of is None:
-        return f"popular in the last {window_days} days"
-    return f"because of {titles.get(r.because_of, r.because_of)} ({r.because_of})"
-
-
-def insight_rows(w: Warehouse, day: dt.date) -> pa.Table:
-    """Compare the audiences of a day with everybody."""
-    members: dict[str, set[str]] = defaultdict(set)
-    for audience, person in w.rows("select audience, profile_id from applications.audiences where as_of_date = $day", {"day": day}):
-        members[audience].add(person)
-    tags = w.rows("select profile_id, tag, value from profiles.tags where as_of_date = $day", {"day": day})
-    rows = insights_of(day, {name: frozenset(people) for name, people in members.items()}, tags)
-    kinds = {"as_of_date": pa.date32(), "n_people": pa.int64(), "audience": pa.string(), "tag": pa.string(), "value": pa.string()}
-    return pa.table({name: pa.array([row[name] for row in rows], kinds.get(name, pa.float64())) for name in INSIGHTS.column_names})

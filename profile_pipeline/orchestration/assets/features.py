@@ -11,7 +11,7 @@ import dagster as dg
 import pyarrow as pa
 
 from profile_pipeline.features.matrix import user_features_sql, user_features_table
-from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, STALE_DAYS, TILES
+from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, STALE_DAYS, TILES, USER_FEATURES
 from profile_pipeline.features.windows import VISIBLE, decay_weights, role_weights
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
 from profile_pipeline.orchestration.cleaning import STALE_CONSUMER
@@ -109,12 +109,13 @@ def _follow_rows(w: Warehouse, table: Table, text: str, upstream: Sequence[str],
 
 def _snapshot(table: Table, text: str, upstream: tuple[str, ...], settings: Settings, lineages: LineageCache) -> dg.AssetsDefinition:
     """A snapshot: whole days, computed from the history as of each."""
-    lineage = lineages.of(text)
+    # The lineage of the shipped text: attributes that a configuration names come from the CRM and change no other column.
+    lineage = lineages.of(user_features_sql(()) if table.name == USER_FEATURES.name else text)
+    deps = {*lineage.tables, *(("cleaned.users", "cleaned.identities") if table.name == USER_FEATURES.name else ())}
     daily = daily_partitions(settings.calendar)
     known = sql_parameters(settings)
     version = code_version(text, settings.fingerprint("calendar", "activity_days", "features"))
-    deps = [dep for dep in lineage.tables]
-    spec = spec_of(table, deps=deps, kinds={"duckdb", "sql"}, version=version, lineage=lineage, partitions_def=daily)
+    spec = spec_of(table, deps=sorted(deps), kinds={"duckdb", "sql"}, version=version, lineage=lineage, partitions_def=daily)
     reads_behavior = "features.behavior" in upstream
 
     @dg.asset(**asset_arguments(spec), backfill_policy=dg.BackfillPolicy.single_run())

@@ -5,16 +5,11 @@ Not here: predicting (`models.predict`), or how tags are written (`profiles.tags
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 
 from profile_pipeline.features.tables import BEHAVIOR
-from profile_pipeline.models.frame import Frame
-from profile_pipeline.models.predict import interest_names_of, predict
-from profile_pipeline.models.segments import assign
 from profile_pipeline.orchestration.days import (
     RunDays,
     daily_partitions,
@@ -32,15 +27,15 @@ from profile_pipeline.orchestration.table_assets import (
     require_rows,
     spec_of,
 )
-from profile_pipeline.orchestration.training import read_frame
 from profile_pipeline.profiles.tables import SCORES, TAGS, USER_PROFILES
 from profile_pipeline.profiles.tags import quantiles_needed, tags_sql
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, Paths, SegmentModelSettings, Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, sql_file
 
-# Days before the week that serves them: offsets count in days, and -1 would draw the week that is not over yet.
-LAST_WEEK = dg.TimeWindowPartitionMapping(start_offset=-7, end_offset=-7, allow_nonexistent_upstream_partitions=True)
+def _last_week() -> dg.TimeWindowPartitionMapping:
+    """A day reads the week before it: offsets count in days, and -1 would draw the week that is not over yet."""
+    return dg.TimeWindowPartitionMapping(start_offset=-7, end_offset=-7, allow_nonexistent_upstream_partitions=True)
 
 
 def segment_model(settings: Settings) -> str:
@@ -53,9 +48,9 @@ def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition
     del paths
     daily = daily_partitions(settings.calendar)
     single_run = dg.BackfillPolicy.single_run()
-    models = [dg.AssetDep(key_of(f"models.{name}"), partition_mapping=LAST_WEEK) for name in settings.models]
-    gates = dg.AssetDep(key_of("evaluation.gates"), partition_mapping=LAST_WEEK)
-    population = dg.AssetDep(key_of("models.population"), partition_mapping=LAST_WEEK)
+    models = [dg.AssetDep(key_of(f"models.{name}"), partition_mapping=_last_week()) for name in settings.models]
+    gates = dg.AssetDep(key_of("evaluation.gates"), partition_mapping=_last_week())
+    population = dg.AssetDep(key_of("models.population"), partition_mapping=_last_week())
     scores_spec = spec_of(
         SCORES, deps=["features.user_features", "features.interests", gates, *models], kinds={"duckdb", "python"}, version=code_version(settings.fingerprint("models")),
         partitions_def=daily,
@@ -63,6 +58,9 @@ def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition
 
     @dg.asset(**asset_arguments(scores_spec), backfill_policy=single_run)
     def scores(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        # Here and not above: what it brings along would be loaded by every process that lists assets.
+        from profile_pipeline.orchestration.scoring import score_day
+
         run = RunDays.of(context)
         days = days_to_build(warehouse, SCORES.name, run)
         require_rows(warehouse, SCORES.name, BEHAVIOR, days)
@@ -116,53 +114,6 @@ def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition
         return dg.MaterializeResult(metadata=report_days(context, warehouse, TAGS, run=run, days=days))
 
     return [scores, user_profiles, tags]
-
-
-def score_day(w: Warehouse, settings: Settings, day: dt.date, *, is_final: bool) -> pa.Table:
-    """Score the people of a day by the newest models that passed their gates and whose weeks had ended."""
-    parts: list[pa.Table] = []
-    for name, model in settings.models.items():
-        row = serving_model(w, name, day)
-        if row is None:
-            continue
-        frame = read_frame(w, day, interest_names_of(row["feature_names"]))
-        if isinstance(model, SegmentModelSettings):
-            segments, sure = assign(row, frame)
-            none = np.full(len(frame), np.nan)
-            parts.append(_score_rows(frame, day, name, row["week"], segments, none, sure, none, is_final=is_final))
-            continue
-        predicted = predict(row, frame)
-        for i, label in enumerate(predicted.classes):
-            classes = np.full(len(frame), label, dtype=object)
-            parts.append(
-                _score_rows(
-                    frame, day, name, row["week"], classes, predicted.probabilities[:, i], predicted.scores[:, i], predicted.percentiles[:, i], is_final=is_final
-                )
-            )
-    empty = np.empty(0)
-    nobody = Frame(np.empty(0, dtype=object), empty, (), np.empty((0, 0)))
-    return pa.concat_tables(parts) if parts else _score_rows(nobody, day, "", day, empty, empty, empty, empty, is_final=is_final)
-
-
-def serving_model(w: Warehouse, name: str, day: dt.date) -> dict[str, Any] | None:
-    """Return the row of the model that serves a day: the newest that passed its gate and whose week ended before."""
-    rows = w.dicts(
-        f"select m.* from models.{name} as m join evaluation.gates as g on g.model = m.model and g.week = m.week and g.is_passed"
-        " where m.is_chosen and m.week + 7 <= $day order by m.week desc limit 1",
-        {"day": day},
-    )
-    return rows[0] if rows else None
-
-
-def _score_rows(
-    frame: Frame, day: dt.date, model: str, week: dt.date, classes: np.ndarray, probability: np.ndarray, score: np.ndarray, percentile: np.ndarray, *, is_final: bool
-) -> pa.Table:
-    n = len(frame)
-    return pa.table({
-        "profile_id": pa.array(frame.profile_ids.tolist(), pa.string()), "as_of_date": pa.array([day] * n, pa.date32()), "model": pa.array([model] * n, pa.string()),
-        "class": pa.array(classes.tolist(), pa.string()), "week": pa.array([week] * n, pa.date32()), "probability": pa.array(probability, pa.float64(), from_pandas=True),
-        "score": pa.array(score, pa.float64()), "percentile": pa.array(percentile, pa.float64(), from_pandas=True), "is_final": pa.array([is_final] * n, pa.bool_()),
-    })  # fmt: skip
 
 
 def tag_quantiles(w: Warehouse, settings: Settings, days: Sequence[dt.date]) -> pa.Table:

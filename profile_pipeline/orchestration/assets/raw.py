@@ -21,7 +21,7 @@ def build_raw(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
     """Return the assets of raw."""
     version = code_version(settings.fingerprint("sources", "calendar"))
 
-    @dg.multi_asset(name="ingest", specs=[spec_of(table, kinds={"duckdb", "python"}, version=version) for table in TABLES])
+    @dg.multi_asset(name="landed_files", specs=[spec_of(table, kinds={"duckdb", "python"}, version=version) for table in TABLES])
     def ingest(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
         w = warehouse
         files = complete_files(paths.landing, settings.sources, now_seconds=time.time(), stable_seconds=settings.stable_seconds)

@@ -1,0 +1,57 @@
+# Thin: each line is a command that a person could type.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PORT ?= 3000
+BIN := .venv/bin
+PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
+
+.PHONY: help setup demo ui test check lint format types lock lineage clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
+
+.venv/.done: requirements.lock pyproject.toml
+	@found=; for name in $(PYTHONS); do \
+	  path=$$(command -v $$name) || continue; \
+	  if "$$path" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null; then found="$$path"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo "no Python from 3.11 to 3.14 with venv was found (looked for $(PYTHONS)); install one, such as python3 and python3-venv"; exit 1; fi; \
+	echo "using $$found ($$("$$found" --version))"; \
+	"$$found" -m venv .venv
+	@echo "installing the locked dependencies into .venv (once)"
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch .venv/.done
+
+setup: .venv/.done ## make .venv with the locked dependencies
+
+demo: setup ## build the synthetic world from nothing to profiles
+	@"$(BIN)/python" -m profile_pipeline.cli demo
+
+ui: setup ## start the Dagster UI (PORT=3000)
+	@"$(BIN)/python" -m profile_pipeline.cli ui --port $(PORT)
+
+test: setup ## run the default tests
+	@"$(BIN)/python" -m pytest --durations=20
+
+check: setup lint types ## lint, format and types
+
+lint: setup
+	@"$(BIN)/python" -m ruff check .
+	@"$(BIN)/python" -m ruff format --check .
+
+types: setup
+	@"$(BIN)/python" -m mypy profile_pipeline
+
+format: setup ## format the code
+	@"$(BIN)/python" -m ruff check --fix .
+	@"$(BIN)/python" -m ruff format .
+
+lock: setup ## lock the dependencies anew (needs uv)
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+lineage: setup ## derive the lineage of all SQL anew, for the package to hold
+	@"$(BIN)/python" -m profile_pipeline.orchestration.lineage_file
+
+clean: ## remove .venv
+	rm -rf .venv

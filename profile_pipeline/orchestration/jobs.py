@@ -1,0 +1,42 @@
+"""The jobs: what is started together.
+
+Not here: when (`schedules`, `sensors`), or what it computes. One job can't hold daily and weekly partitions.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from profile_pipeline.orchestration.days import day_keys, daily_partitions
+from profile_pipeline.settings import Settings
+from profile_pipeline.warehouse.duckdb import Warehouse
+
+INGEST, DAILY, WEEKLY, DAILY_REFRESH = "ingest", "daily", "weekly", "daily_refresh"
+DAILY_STAGES = ("cleaned", "features", "profiles", "applications")
+WEEKLY_STAGES = ("models", "evaluation")
+
+
+def build_jobs(settings: Settings) -> list[Any]:
+    """Return the jobs."""
+    daily = daily_partitions(settings.calendar)
+
+    @dg.op(description="Make the newest day pending, so that the next refresh closes the day before it and opens it.")
+    def open_newest_day(context: dg.OpExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> None:
+        newest = day_keys(daily)[-1]
+        warehouse.execute(
+            "insert into raw.pending select null, $day, 0 where not exists (select 1 from raw.pending where file_id is null and event_date = $day)", {"day": newest}
+        )
+        context.log.info(f"{newest} is open")
+
+    @dg.job(name=DAILY_REFRESH, description="Closes yesterday and opens the next day, by making it pending; the refresh follows.")
+    def daily_refresh() -> None:
+        open_newest_day()
+
+    return [
+        dg.define_asset_job(INGEST, selection=dg.AssetSelection.groups("raw"), description="Load what has landed."),
+        dg.define_asset_job(
+            DAILY, selection=dg.AssetSelection.groups(*DAILY_STAGES), description="From cleaned events to applications, for a day or a range of days in one run."
+        ),
+        dg.define_asset_job(WEEKLY, selection=dg.AssetSelection.groups(*WEEKLY_STAGES), description="Train, evaluate and judge the models of a week."),
+        daily_refresh,
+    ]

@@ -1,0 +1,229 @@
+"""Running the jobs from the command line, in one process, with their runs in the instance that the UI shows.
+
+Not here: the command line itself, or what the jobs compute.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from profile_pipeline.orchestration.build import build_defs
+from profile_pipeline.orchestration.cleaning import waiting_days
+from profile_pipeline.orchestration.days import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    REFRESH_TAG,
+    STALE_TAG,
+    WEEK_DAYS,
+    RunDays,
+    checked_range,
+    daily_partitions,
+    day_keys,
+    last_day_of,
+    stretches,
+    weekly_partitions,
+)
+from profile_pipeline.orchestration.instance import open_instance
+from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
+from profile_pipeline.orchestration.resources import open_warehouse
+from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.raw.landing import complete_files
+from profile_pipeline.settings import Paths, Settings
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+FEATURE_STAGES = ("cleaned", "features")
+PROFILE_STAGES = ("profiles", "applications")
+
+
+class RunFailedError(Exception):
+    """A run failed; the text is what its failed step said."""
+
+
+@dataclass
+class Measured:
+    """What the stages of a run took: wall and CPU seconds, in order."""
+
+    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        wall, cpu = time.monotonic(), time.process_time()
+        yield
+        before = self.stages.get(name, (0.0, 0.0))
+        self.stages[name] = (before[0] + time.monotonic() - wall, before[1] + time.process_time() - cpu)
+
+
+@dataclass
+class Runner:
+    """Runs jobs of one configuration."""
+
+    settings: Settings
+    paths: Paths
+    say: Callable[[str], None]
+    measured: Measured = field(default_factory=Measured)
+
+    @cached_property
+    def defs(self) -> dg.Definitions:
+        return build_defs(settings=self.settings, paths=self.paths)
+
+    @cached_property
+    def instance(self) -> dg.DagsterInstance:
+        return open_instance(self.paths)
+
+    @cached_property
+    def days(self) -> list[dt.date]:
+        return day_keys(daily_partitions(self.settings.calendar))
+
+    @cached_property
+    def weeks(self) -> list[dt.date]:
+        return day_keys(weekly_partitions(self.settings.calendar))
+
+    def execute(self, job: str, *, first: dt.date | None = None, last: dt.date | None = None, groups: Sequence[str] = (), assets: Sequence[str] = (), **tags: str) -> None:
+        """Run a job, or some groups or assets of it, for a range of partitions.
+
+        Raises
+        ------
+        RunFailedError
+            With what the failed step said.
+        """
+        told = {name.replace("__", "/"): value for name, value in tags.items()}
+        if first is not None and last is not None:
+            told |= {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}
+        keys = [key_of(name) for name in assets] or [
+            key for key, spec in self._specs.items() if spec.group_name in groups
+        ]
+        result = self.defs.get_job_def(job).execute_in_process(
+            instance=self.instance, tags=told, run_config=QUIET, raise_on_error=False, asset_selection=keys or None
+        )
+        if not result.success:
+            raise RunFailedError(_reason(result))
+
+    @cached_property
+    def _specs(self) -> dict[dg.AssetKey, Any]:
+        return {spec.key: spec for spec in self.defs.get_all_asset_specs()}
+
+    def has(self, table: str, partitions: Sequence[dt.date]) -> bool:
+        """Say whether all partitions of a table are materialized in the instance."""
+        return {str(p) for p in partitions} <= set(self.instance.get_materialized_partitions(key_of(table)))
+
+    # ---- the stages
+
+    def ingest(self) -> int:
+        """Load what has landed; return how many files there were."""
+        files = complete_files(self.paths.landing, self.settings.sources, now_seconds=time.time(), stable_seconds=self.settings.stable_seconds)
+        if files:
+            self.say(f"ingest: {len(files)} files")
+            with self.measured.stage("ingest"):
+                self.execute(INGEST)
+        return len(files)
+
+    def waiting(self) -> tuple[list[dt.date], list[dt.date], list[dt.date]]:
+        """Return the days that wait to be judged whole, those that wait by rows or outside of the calendar, and stale snapshots."""
+        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+        try:
+            nothing = RunDays(first=self.days[-1] + dt.timedelta(days=9999), last=self.days[-1] + dt.timedelta(days=9999), is_refresh=True, includes_stale=False)
+            found = waiting_days(warehouse, nothing, calendar_start=self.settings.calendar.start, newest=self.days[-1])
+            return found.whole, [*found.rows, *found.outside], warehouse.days("select as_of_date from features.stale_days")
+        finally:
+            warehouse.close()
+
+    def build_features(self, first: dt.date, last: dt.date) -> None:
+        """From cleaned to features, for a range in one run, folding in what waits elsewhere."""
+        checked_range(first, last, self.days)
+        self.say(f"cleaned to features: {first} to {last}")
+        with self.measured.stage("cleaned to features"):
+            self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, **{REFRESH_TAG.replace("/", "__"): "true"})
+
+    def train(self, weeks: Sequence[dt.date]) -> None:
+        """Train, evaluate and report weeks, oldest first."""
+        for first, last in _week_stretches(weeks):
+            self.say(f"training: weeks {first} to {last}")
+            with self.measured.stage("training"):
+                self.execute(WEEKLY, first=first, last=last, groups=("models",))
+                self.execute(WEEKLY, first=first, last=last, assets=[f"evaluation.{n}" for n in ("metrics", "calibration", "importance", "gates", "curves", "confusion")])
+            with self.measured.stage("report"):
+                self.execute(WEEKLY, first=first, last=last, assets=["evaluation.report"])
+
+    def build_profiles(self, days: Sequence[dt.date]) -> None:
+        """Profiles and applications of days."""
+        for first, last in stretches(days):
+            self.say(f"profiles and applications: {first}" + (f" to {last}" if last != first else ""))
+            with self.measured.stage("profiles and applications"):
+                self.execute(DAILY, first=first, last=last, groups=PROFILE_STAGES)
+
+    def build_metrics(self, first: dt.date, last: dt.date) -> None:
+        """Daily metrics of a range."""
+        with self.measured.stage("profiles and applications"):
+            self.execute(DAILY, first=first, last=last, assets=["applications.daily_metrics"])
+
+    # ---- what the commands do
+
+    def profile_days(self) -> list[dt.date]:
+        """The newest day, and the week ends before it that the weeks trained by a backfill serve."""
+        ends = [day for day in self.days[:-1] if day.isoweekday() == WEEK_DAYS]
+        return sorted({*ends[-(self.settings.training.backfill_weeks - 1) :], self.days[-1]}) if self.settings.training.backfill_weeks > 1 else [self.days[-1]]
+
+    def build_all(self) -> None:
+        """Everything that waits: a first load is a backfill in one run; what is there already is left alone."""
+        whole, rest, _ = self.waiting()
+        restate_from = self.days[max(0, len(self.days) - 1 - self.settings.restate_days)]
+        is_built = self.has("features.user_features", [self.days[-1]])
+        if whole or rest or not is_built:
+            first = min([*whole, restate_from])
+            self.build_features(first, self.days[-1])
+        weeks = [week for week in self.weeks[-self.settings.training.backfill_weeks :] if not self.has("evaluation.report", [week])]
+        weeks = [week for week in weeks if self.has("features.user_features", [last_day_of(week)])]
+        if weeks:
+            self.train(weeks)
+        days = [day for day in self.profile_days() if self.has("features.user_features", [day])]
+        days = [day for day in days if day == self.days[-1] or not self.has("applications.insights", [day])]
+        if days and (whole or rest or weeks or not self.has("applications.insights", days)):
+            self.build_profiles(days)
+            if whole:
+                self.build_metrics(min(whole), self.days[-1])
+
+    def build_range(self, first: dt.date, last: dt.date) -> None:
+        """A range by hand: its days, the weeks that end in it, the profiles of its days."""
+        checked_range(first, last, self.days)
+        self.build_features(first, last)
+        weeks = [week for week in self.weeks if first <= last_day_of(week) <= last]
+        if weeks:
+            self.train(weeks)
+        days = [day for day in self.days if first <= day <= last]
+        self.build_profiles(days)
+
+    def rebuild_stale(self) -> int:
+        """Rebuild the snapshots that are marked as stale; return how many."""
+        _, _, stale = self.waiting()
+        for first, last in stretches(stale):
+            self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, **{STALE_TAG.replace("/", "__"): "true"})
+            self.build_profiles([day for day in stale if first <= day <= last])
+        return len(stale)
+
+
+def _week_stretches(weeks: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
+    found: list[tuple[dt.date, dt.date]] = []
+    for week in sorted(weeks):
+        if found and (week - found[-1][1]).days == WEEK_DAYS:
+            found[-1] = (found[-1][0], week)
+        else:
+            found.append((week, week))
+    return found
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """What the failed step said, without the stack."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            error = data.error.cause if data.error and data.error.cause else data.error
+            words = error.message.strip() if error else "failed"
+            name, _, text = words.partition(": ")
+            return f"{event.step_key}: {text or name}"
+    return "the run failed before a step began; the run's page in the UI says why"

@@ -1,0 +1,94 @@
+"""What starts because something arrived: ingest for files, a refresh for what was ingested.
+
+Sensors never open the warehouse: they look at folders and at Dagster's own log. Not here: the clock (`schedules`).
+"""
+
+import hashlib
+import time
+
+import dagster as dg
+
+from profile_pipeline.orchestration.days import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    REFRESH_TAG,
+    STALE_TAG,
+    daily_partitions,
+    day_keys,
+)
+from profile_pipeline.orchestration.jobs import DAILY, DAILY_REFRESH, INGEST
+from profile_pipeline.orchestration.schedules import N_TRIES, UNFINISHED
+from profile_pipeline.raw.landing import complete_files
+from profile_pipeline.settings import Paths, Settings
+
+INTERVAL_SECONDS = 10
+
+
+class RefreshFailedError(Exception):
+    """A refresh failed too often to be tried again without a look."""
+
+
+def build_sensors(settings: Settings, paths: Paths) -> list[dg.SensorDefinition]:
+    """Return the sensors."""
+    daily = daily_partitions(settings.calendar)
+
+    @dg.sensor(
+        job_name=INGEST, minimum_interval_seconds=INTERVAL_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING, description="Sees complete new files and starts their ingest."
+    )
+    def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.RunRequest:
+        files = complete_files(paths.landing, settings.sources, now_seconds=time.time(), stable_seconds=settings.stable_seconds)
+        if not files:
+            return dg.SkipReason(f"no complete new file in {paths.landing}")
+        if context.instance.get_runs(dg.RunsFilter(job_name=INGEST, statuses=UNFINISHED), limit=1):
+            return dg.SkipReason(f"an ingest is under way; {len(files)} files wait for the next")
+        # A run_key is spent even if its run failed: with the newest run's id in it, files that failed are tried again.
+        newest = context.instance.get_runs(dg.RunsFilter(job_name=INGEST), limit=N_TRIES)
+        told = "|".join(f"{f.name}:{f.size_bytes}:{f.modified_ns}" for f in files)
+        if len(newest) == N_TRIES and all(r.status == dg.DagsterRunStatus.FAILURE for r in newest) and newest[0].tags.get("profile_pipeline/files") == _digest(told):
+            return dg.SkipReason(f"these files failed {N_TRIES} times, last as run {newest[0].run_id[:8]}: look there, then start ingest by hand")
+        return dg.RunRequest(run_key=_digest(f"{told}|{newest[0].run_id if newest else ''}"), tags={"profile_pipeline/files": _digest(told)})
+
+    @dg.sensor(
+        job_name=DAILY, minimum_interval_seconds=INTERVAL_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING, description="Folds everything that waits into one refresh."
+    )
+    def refresh_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.RunRequest:
+        instance = context.instance
+        days = day_keys(daily)
+        if not days:
+            return dg.SkipReason("the calendar has no day yet")
+        refreshes = instance.get_run_records(dg.RunsFilter(job_name=DAILY, tags={REFRESH_TAG: "true"}), limit=50)
+        if any(r.dagster_run.status in UNFINISHED for r in refreshes):
+            return dg.SkipReason("a refresh is under way")
+        succeeded = next((r for r in refreshes if r.dagster_run.status == dg.DagsterRunStatus.SUCCESS), None)
+        since = succeeded.start_time or 0.0 if succeeded else 0.0
+        arrived = [
+            r
+            for job in (INGEST, DAILY_REFRESH)
+            for r in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
+            if (r.end_time or 0.0) > since
+        ]
+        if not arrived:
+            return dg.SkipReason("nothing was ingested and no day was opened since the last refresh began")
+        cause = max(arrived, key=lambda r: r.end_time or 0.0).dagster_run.run_id
+        failed = [r.dagster_run for r in refreshes if r.dagster_run.tags.get("profile_pipeline/cause") == cause and r.dagster_run.status == dg.DagsterRunStatus.FAILURE]
+        if len(failed) >= N_TRIES:
+            raise RefreshFailedError(f"the refresh after run {cause[:8]} failed {N_TRIES} times, last as run {failed[0].run_id[:8]}: look there, then start `daily` by hand")
+        newest = days[-1]
+        first = max(days[0], days[max(0, len(days) - 1 - settings.restate_days)])
+        week = newest.isocalendar()[:2]
+        is_first_of_week = not any(
+            r.dagster_run.status == dg.DagsterRunStatus.SUCCESS and r.dagster_run.tags.get("profile_pipeline/week") == f"{week[0]}-{week[1]}" for r in refreshes
+        )
+        tags = {
+            RANGE_START_TAG: str(first), RANGE_END_TAG: str(newest), REFRESH_TAG: "true", "profile_pipeline/cause": cause,
+            "profile_pipeline/week": f"{week[0]}-{week[1]}",
+        }  # fmt: skip
+        if is_first_of_week:
+            tags[STALE_TAG] = "true"
+        return dg.RunRequest(run_key=f"{cause}-{len(failed)}", tags=tags)
+
+    return [landing_sensor, refresh_sensor]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

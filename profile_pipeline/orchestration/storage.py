@@ -1,0 +1,137 @@
+"""Dagster's event storage on SQLite with connections that are kept: stock opens about three for every event.
+
+It holds to the methods of Dagster 1.13 that it overrides by a hash of the parent's own text; on any other text it behaves as
+stock, slow and right. Not here: what is stored. Every Dagster process imports this module: it must stay light.
+"""
+
+import hashlib
+import inspect
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import sqlalchemy as db
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import StaticPool
+
+KNOWN_PARENTS = frozenset({"b8435f266568"})
+STOCK_VARIABLE = "PROFILE_PIPELINE_STOCK_EVENT_STORAGE"
+PARENT = hashlib.sha256(inspect.getsource(SqliteEventLogStorage._connect).encode()).hexdigest()[:12]
+IS_KNOWN = PARENT in KNOWN_PARENTS and not os.environ.get(STOCK_VARIABLE)
+# The index, and the files of the runs used last.
+N_KEPT = 5
+
+# Handles that a fork has inherited: never used, and never closed, which would drop the parent's locks.
+_inherited: list[object] = []
+
+
+class KeptSqliteEventLogStorage(SqliteEventLogStorage):
+    """Event storage that keeps the connections that do the work."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._kept: OrderedDict[str, tuple[Engine, tuple[int, int]]] = OrderedDict()
+        self._pid = os.getpid()
+        # Tables and columns that were there once: they never go away.
+        self._seen: set[object] = set()
+        super().__init__(base_dir, inst_data)
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> "KeptSqliteEventLogStorage":
+        """Stock names its own class here, and would silently be stock."""
+        return cls(inst_data=inst_data, **config_value)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        if self._pid != os.getpid():
+            _inherited.append(self._kept)
+            self._kept, self._db_lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
+        if not os.path.exists(self.path_for_shard(shard)):
+            self._initialized_dbs.discard(shard)
+        if not IS_KNOWN or shard not in self._initialized_dbs:
+            # The first touch creates and migrates, as stock does.
+            with super()._connect(shard) as connection:
+                yield connection
+            return
+        with self._db_lock:
+            try:
+                with self._engine(shard).connect() as connection, connection.begin():
+                    raw: Any = connection.connection.dbapi_connection
+                    changes = raw.total_changes
+                    yield connection
+                    has_written = raw.total_changes != changes
+            except BaseException:
+                self._close(shard)
+                raise
+            if has_written and shard != INDEX_SHARD_NAME:
+                # Commits go to the -wal file; the watchers of the UI look at the file itself.
+                with suppress(OSError):
+                    os.utime(self.path_for_shard(shard))
+
+    def _engine(self, shard: str) -> Engine:
+        status = os.stat(self.path_for_shard(shard))
+        identity = (status.st_dev, status.st_ino)
+        if shard in self._kept and self._kept[shard][1] != identity:
+            self._close(shard)
+        if shard not in self._kept:
+            engine = db.create_engine(
+                self.conn_string_for_shard(shard), poolclass=StaticPool, connect_args={"timeout": 30, "check_same_thread": False}
+            )
+            db.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=NORMAL").close())
+            self._kept[shard] = (engine, identity)
+        self._kept.move_to_end(shard)
+        others = [name for name in self._kept if name != INDEX_SHARD_NAME]
+        for name in others[: max(0, len(self._kept) - N_KEPT)]:
+            self._close(name)
+        return self._kept[shard][0]
+
+    def _close(self, shard: str) -> None:
+        if shard in self._kept:
+            self._kept.pop(shard)[0].dispose()
+
+    def _close_all(self) -> None:
+        if self._pid == os.getpid():
+            with self._db_lock:
+                for shard in list(self._kept):
+                    self._close(shard)
+
+    def has_table(self, table_name: str) -> bool:
+        """Stock asks for the same table at every event."""
+        return self._ask(table_name, lambda: super(KeptSqliteEventLogStorage, self).has_table(table_name))
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        return self._ask((column_name,), lambda: super(KeptSqliteEventLogStorage, self)._has_asset_key_col_on_connection(conn, column_name))
+
+    def _ask(self, name: object, question: Callable[[], bool]) -> bool:
+        if name not in self._seen and question():
+            self._seen.add(name)
+        return name in self._seen
+
+    def dispose(self) -> None:
+        super().dispose()
+        self._close_all()
+
+    def wipe(self) -> None:
+        self._close_all()
+        super().wipe()
+
+    def delete_events(self, run_id: str) -> None:
+        super().delete_events(run_id)
+        self._close_all()
+
+
+class KeptSqliteStorage(DagsterSqliteStorage):
+    """Stock storage of runs and schedules beside event storage with kept connections."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._event_log_storage = KeptSqliteEventLogStorage(os.path.join(base_dir, "history", "runs"))
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> "KeptSqliteStorage":
+        return cls.from_local(inst_data=inst_data, **config_value)

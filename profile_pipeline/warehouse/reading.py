@@ -1,0 +1,36 @@
+"""Reading the published copy, without the lease.
+
+Not here: what is shown of it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from profile_pipeline.warehouse.duckdb import HARDENED, WarehouseError
+
+
+class Serving:
+    """The published copy, read-only."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise WarehouseError(f"{path} is not there: nothing has been published yet. Run `profile-pipeline run` first.")
+        self._connection = duckdb.connect(str(path), read_only=True, config=HARDENED)
+        self._connection.execute("set enable_progress_bar = false")
+        self._connection.execute("set enable_external_access = false")
+
+    def dicts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Return rows by column name."""
+        return self._connection.sql(sql, params=dict(parameters or {})).to_arrow_table().to_pylist()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> "Serving":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
