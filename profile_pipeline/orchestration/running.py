@@ -98,7 +98,7 @@ class Runner:
         keys = [key_of(name) for name in assets] or [
             key for key, spec in self._specs.items() if spec.group_name in groups
         ]
-        result = self.defs.get_job_def(job).execute_in_process(
+        result = self.defs.resolve_job_def(job).execute_in_process(
             instance=self.instance, tags=told, run_config=QUIET, raise_on_error=False, asset_selection=keys or None
         )
         if not result.success:
@@ -106,7 +106,7 @@ class Runner:
 
     @cached_property
     def _specs(self) -> dict[dg.AssetKey, Any]:
-        return {spec.key: spec for spec in self.defs.get_all_asset_specs()}
+        return {spec.key: spec for spec in self.defs.resolve_all_asset_specs()}
 
     def has(self, table: str, partitions: Sequence[dt.date]) -> bool:
         """Say whether all partitions of a table are materialized in the instance."""
