@@ -43,7 +43,7 @@ class ItemKnn:
     people: np.ndarray
     items: np.ndarray
     matrix: sparse.csr_matrix
-    similarity: sparse.csr_matrix
+    similarity: sparse.csc_matrix
     popularity: np.ndarray
 
 
@@ -60,6 +60,7 @@ def fit_item_knn(profile_ids: Sequence[str], item_ids: Sequence[str], weights: S
     for start in range(0, len(items), BLOCK_ITEMS):
         part = columns[:, start : start + BLOCK_ITEMS]
         dots = (columns.T @ part).tocsc()
+        dots.sort_indices()
         for j in range(part.shape[1]):
             begin, end = dots.indptr[j], dots.indptr[j + 1]
             rows = dots.indices[begin:end]
@@ -72,7 +73,7 @@ def fit_item_knn(profile_ids: Sequence[str], item_ids: Sequence[str], weights: S
             dots.data[begin:end] = values
         dots.eliminate_zeros()
         blocks.append(dots)
-    similarity = sparse.csr_matrix(sparse.hstack(blocks)) if blocks else sparse.csr_matrix((0, 0))
+    similarity = sparse.csc_matrix(sparse.hstack(blocks)) if blocks else sparse.csc_matrix((0, 0))
     n_people = np.asarray((matrix > 0).sum(axis=0)).ravel()
     return ItemKnn(people, items, matrix, similarity, np.lexsort((items, -n_people)))
 
@@ -94,6 +95,7 @@ def recommend(
     popular = [str(model.items[i]) for i in model.popularity if allowed[i]]
     found: dict[str, list[Recommended]] = {}
     ids = list(profile_ids)
+    own = np.zeros(len(model.items))
     for start in range(0, len(ids), BLOCK_PEOPLE):
         block = ids[start : start + BLOCK_PEOPLE]
         rows = [row_of.get(person, -1) for person in block]
@@ -103,7 +105,7 @@ def recommend(
         for person, row in zip(block, rows, strict=True):
             shown: list[Recommended] = []
             if row >= 0 and scores is not None:
-                shown = _ranked(model, row, scores[place], allowed, left_out.get(person, frozenset()), n_items)
+                shown = _ranked(model, row, scores[place], allowed, left_out.get(person, frozenset()), n_items, own)
                 place += 1
             names = {r.item_id for r in shown} | left_out.get(person, frozenset())
             for item in popular:
@@ -115,18 +117,24 @@ def recommend(
     return found
 
 
-def _ranked(model: ItemKnn, row: int, scores: sparse.csr_matrix, allowed: np.ndarray, left_out: frozenset[str], n_items: int) -> list[Recommended]:
+def _ranked(
+    model: ItemKnn, row: int, scores: sparse.csr_matrix, allowed: np.ndarray, left_out: frozenset[str], n_items: int, own: np.ndarray
+) -> list[Recommended]:
+    """The best items for a person; `own` is a buffer of zeros, one an item, and is given back as such."""
     items, values = scores.indices, np.round(scores.data, 12)
-    order = np.lexsort((items, -values))
+    mine = model.matrix[row]
+    own[mine.indices] = mine.data
     shown: list[Recommended] = []
-    own = model.matrix[row]
-    for i in order:
+    for i in np.lexsort((items, -values)):
         item = items[i]
         if len(shown) == n_items or values[i] <= 0:
             break
         if allowed[item] and model.items[item] not in left_out:
-            parts = own.data * np.asarray(model.similarity[own.indices, item].todense()).ravel()
-            shown.append(Recommended(str(model.items[item]), float(values[i]), str(model.items[own.indices[int(parts.argmax())]])))
+            begin, end = model.similarity.indptr[item], model.similarity.indptr[item + 1]
+            neighbours = model.similarity.indices[begin:end]
+            best = int((own[neighbours] * model.similarity.data[begin:end]).argmax())
+            shown.append(Recommended(str(model.items[item]), float(values[i]), str(model.items[neighbours[best]])))
+    own[mine.indices] = 0.0
     return shown
 
 

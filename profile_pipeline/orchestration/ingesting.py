@@ -3,17 +3,20 @@
 Not here: how a file is read (`raw.readers`), or Dagster's side of it (`assets/raw.py`).
 """
 
+import contextlib
 import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
 from profile_pipeline.raw.archive import Archived, ChangedWhileReadError, describe, store
 from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
+from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Paths, Settings
@@ -51,6 +54,15 @@ def ingest_files(
         Taken as `arrived_at` and `loaded_at`, UTC.
     """
     done = Ingested()
+    with contextlib.closing(connect()) as engine:
+        _load_files(warehouse, settings, paths, files, engine=engine, now=now, say=say, done=done)
+    return done
+
+
+def _load_files(
+    warehouse: Warehouse, settings: Settings, paths: Paths, files: list[LandingFile], *, engine: duckdb.DuckDBPyConnection, now: dt.datetime,
+    say: Callable[[str], None], done: Ingested,
+) -> None:  # fmt: skip
     for number, file in enumerate(files, start=1):
         try:
             archived = store(file.path, archive=paths.archive)
@@ -60,15 +72,16 @@ def ingest_files(
         if file.source is not None:
             version = settings.fingerprint("sources", "calendar")
             describe(archived, source=file.source, path=file.name, arrived_at=now, mapping_version=version)
-        _load(warehouse, settings, file, archived, now=now, done=done)
+        _load(warehouse, settings, file, archived, engine=engine, now=now, done=done)
         if file.path.is_relative_to(paths.landing):
             file.path.unlink(missing_ok=True)
         if number % 50 == 0 or number == len(files):
             say(f"{number} of {len(files)} files, {done.n_loaded:,} records loaded")
-    return done
 
 
-def _load(warehouse: Warehouse, settings: Settings, file: LandingFile, archived: Archived, *, now: dt.datetime, done: Ingested) -> None:
+def _load(
+    warehouse: Warehouse, settings: Settings, file: LandingFile, archived: Archived, *, engine: duckdb.DuckDBPyConnection, now: dt.datetime, done: Ingested
+) -> None:
     """Load one file, in one transaction with its rows of files, pending and ledger."""
     known = warehouse.rows("select path, status from raw.files where file_id = $file_id", {"file_id": archived.file_id})
     if any(path == file.name for path, _ in known):
@@ -89,9 +102,9 @@ def _load(warehouse: Warehouse, settings: Settings, file: LandingFile, archived:
         return
     try:
         try:
-            counts = _load_records(warehouse, settings, row, archived, is_lossless=False)
+            counts = _load_records(warehouse, settings, row, archived, engine=engine, is_lossless=False)
         except UnsureError:
-            counts = _load_records(warehouse, settings, row, archived, is_lossless=True)
+            counts = _load_records(warehouse, settings, row, archived, engine=engine, is_lossless=True)
     except FileRefused as refusal:
         done.n_refused += 1
         done.refused.append(f"{file.name}: {refusal}")
@@ -104,13 +117,13 @@ def _load(warehouse: Warehouse, settings: Settings, file: LandingFile, archived:
 
 
 def _load_records(
-    warehouse: Warehouse, settings: Settings, row: dict[str, Any], archived: Archived, *, is_lossless: bool
+    warehouse: Warehouse, settings: Settings, row: dict[str, Any], archived: Archived, *, engine: duckdb.DuckDBPyConnection, is_lossless: bool
 ) -> dict[str, int]:
     """Load the records of one file, in one transaction with its rows of files, pending and ledger; return the counts."""
     source = settings.sources[row["source"]]
     table = RECORD_TABLES[source.table]
     with warehouse.transaction():
-        read = read_file(archived.path, name=row["source"], source=source, is_lossless=is_lossless)
+        read = read_file(archived.path, name=row["source"], source=source, engine=engine, is_lossless=is_lossless)
         n_loaded = _insert_records(warehouse, table, read.batches, archived.file_id, settings.calendar.timezone, row["loaded_at"])
         n_rejected = _insert_rejected(warehouse, read.rejected, archived.file_id, row["source"], row["loaded_at"])
         if read.n_records != n_loaded + n_rejected:

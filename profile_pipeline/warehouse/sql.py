@@ -73,4 +73,4 @@ def confined(sql: str, *, tables: Sequence[str], scope: str, keys: Sequence[str]
             )
         return node
 
-    return sqlglot.parse_one(sql, dialect="duckdb").transform(replaced).sql(dialect="duckdb")
+    return sqlglot.parse_one(sql, dialect="duckdb").transform(replaced).sql(dialect="duckdb", comments=False)

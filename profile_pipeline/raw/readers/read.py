@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, columns_read
 from profile_pipeline.raw.readers import csv, jsonl, parquet
 from profile_pipeline.raw.readers.bytes import FileRefused
-from profile_pipeline.raw.readers.evaluate import connect, evaluate
+from profile_pipeline.raw.readers.evaluate import evaluate
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
 from profile_pipeline.raw.readers.typing import (
     Converted,
@@ -63,11 +63,13 @@ class FileRead:
         return self._rejects.table()
 
 
-def read_file(path: Path, *, name: str, source: SourceSettings, is_lossless: bool = False) -> FileRead:
+def read_file(path: Path, *, name: str, source: SourceSettings, engine: duckdb.DuckDBPyConnection, is_lossless: bool = False) -> FileRead:
     """Read a file of a source.
 
     Parameters
     ----------
+    engine
+        What expressions run in (`evaluate.connect`), one for many files.
     is_lossless
         Read delimited text record by record even where the fast path seems sure.
 
@@ -90,7 +92,7 @@ def read_file(path: Path, *, name: str, source: SourceSettings, is_lossless: boo
         n_records, texts = _delimited(path, source, names, rejects, is_lossless=is_lossless)
     if source.format != "jsonl":
         _resolved(source, names)
-    return FileRead(n_records, _typed(texts, name, source, rejects), rejects)
+    return FileRead(n_records, _typed(texts, name, source, rejects, engine), rejects)
 
 
 def _delimited(path: Path, source: SourceSettings, names: list[str], rejects: Rejects, *, is_lossless: bool) -> tuple[int, Iterator[TextBatch]]:
@@ -110,16 +112,13 @@ def _resolved(source: SourceSettings, names: list[str]) -> dict[str, str | Expre
         raise FileRefused("missing_column", str(error)) from None
 
 
-def _typed(texts: Iterator[TextBatch], name: str, source: SourceSettings, rejects: Rejects) -> Iterator[pa.Table]:
-    engine = connect()
+def _typed(
+    texts: Iterator[TextBatch], name: str, source: SourceSettings, rejects: Rejects, engine: duckdb.DuckDBPyConnection
+) -> Iterator[pa.Table]:
     copies: Counter[bytes] = Counter()
-    try:
-        for batch in texts:
-            if source.format == "jsonl":
-                batch = _with_named_columns(batch, source)
-            yield _typed_batch(batch, name, source, rejects, engine, copies)
-    finally:
-        engine.close()
+    for batch in texts:
+        named = _with_named_columns(batch, source) if source.format == "jsonl" else batch
+        yield _typed_batch(named, name, source, rejects, engine, copies)
 
 
 def _with_named_columns(batch: TextBatch, source: SourceSettings) -> TextBatch:

@@ -1,6 +1,7 @@
 """The world as files: what a company would find in its landing folders, and apart from it the truth.
 
-Here is the order of work and the writing; who lives there is `people`, what they do `days`, how it reads `lines`.
+Here is the order of work and the writing; who lives there is `people`, what they do `days`, how it reads `lines`. Not here:
+any draw.
 """
 
 import csv

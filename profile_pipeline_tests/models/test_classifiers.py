@@ -1,0 +1,133 @@
+import datetime as dt
+import json
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from profile_pipeline.models.algorithms import ALGORITHMS, fit
+from profile_pipeline.models.artifact import ArtifactError, from_bytes, to_bytes
+from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
+from profile_pipeline.models.frame import Frame, held_out
+from profile_pipeline.models.labels import WEEK, cohorts_of
+from profile_pipeline.models.predict import predict
+from profile_pipeline.models.selection import select_features
+from profile_pipeline.settings import TrainingSettings
+
+MONDAY = dt.date(2026, 1, 5)
+
+
+def planted(n: int = 1200, n_noise: int = 20, seed: int = 0) -> tuple[Frame, list[str], np.ndarray]:
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(size=(n, 3))
+    truth = 1 / (1 + np.exp(-(1.5 * signal[:, 0] - 1.2 * signal[:, 1])))
+    labels = ["yes" if u < p else "no" for u, p in zip(rng.random(n), truth, strict=True)]
+    names = ("a", "b", "c", *(f"noise_{i}" for i in range(n_noise)))
+    ids = np.array([f"p{i:05d}" for i in range(n)])
+    frame = Frame(ids, np.full(n, np.datetime64("2026-01-11")), names, np.hstack([signal, rng.normal(size=(n, n_noise))]))
+    return frame, labels, truth
+
+
+def trained(*, hold_contest: bool = True, min_labels: int = 60, n: int = 1200) -> Trained | NotTrained:
+    frame, labels, _ = planted(n)
+    return train_classifier(
+        frame, labels, model="m", week=MONDAY, classes=("no", "yes"), training=TrainingSettings(), train_dates=(MONDAY, MONDAY), hold_contest=hold_contest, seed=1,
+        min_labels=min_labels,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def contest() -> Trained:
+    result = trained()
+    assert isinstance(result, Trained)
+    return result
+
+
+def test_a_planted_truth_is_recovered_near_its_ceiling(contest: Trained) -> None:
+    frame, labels, truth = planted()
+    is_test = held_out(frame.profile_ids, 0.2)
+    ceiling = roc_auc_score([label == "yes" for label, keep in zip(labels, is_test, strict=True) if keep], truth[is_test])
+    scores = contest.splits["test"]
+    assert roc_auc_score(scores.labels, scores.probabilities[contest.chosen][:, 1]) > ceiling - 0.03
+
+
+def test_of_twenty_noise_columns_none_is_kept(contest: Trained) -> None:
+    kept = {s.feature for s in contest.selected if s.is_kept}
+    assert {"a", "b"} <= kept
+    assert not {name for name in kept if name.startswith("noise")}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_alone_is_never_kept(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, labels = rng.normal(size=(800, 60)), rng.integers(0, 3, 800)
+    selected = select_features([f"n{i}" for i in range(60)], values, labels, n_classes=3, max_features=60, groups=np.arange(800) % 2)
+    assert [s.feature for s in selected if s.is_kept] == []
+
+
+def test_all_algorithms_compete_and_one_is_chosen(contest: Trained) -> None:
+    assert {row["algorithm"] for row in contest.rows} == set(ALGORITHMS)
+    assert [row["algorithm"] for row in contest.rows if row["is_chosen"]] == [contest.chosen]
+    assert [row["artifact"] is not None for row in contest.rows if row["is_chosen"]] == [True]
+
+
+def test_the_linear_svm_shows_its_w_and_b(contest: Trained) -> None:
+    told = json.loads(next(row for row in contest.rows if row["algorithm"] == "linear_svm")["explanation"])
+    assert abs(told["w"]["a"][0]) > abs(told["w"].get("c", [0.0])[0])
+    assert len(told["b"]) == 1
+
+
+def test_nobody_stands_in_training_and_among_the_held_out(contest: Trained) -> None:
+    assert not set(contest.splits["validation"].profile_ids) & set(contest.splits["test"].profile_ids)
+
+
+def test_the_same_seed_gives_the_same_scores() -> None:
+    first, second = trained(hold_contest=False), trained(hold_contest=False)
+    assert isinstance(first, Trained) and isinstance(second, Trained)
+    assert (first.splits["test"].probabilities[first.chosen] == second.splits["test"].probabilities[second.chosen]).all()
+    assert first.rows[0]["data_fingerprint"] == second.rows[0]["data_fingerprint"]
+
+
+def test_a_stored_model_predicts_as_it_was_evaluated(contest: Trained) -> None:
+    frame, _, _ = planted()
+    people = frame.rows(held_out(frame.profile_ids, 0.2))
+    row = next(row for row in contest.rows if row["is_chosen"])
+    np.testing.assert_allclose(predict(row, people).probabilities[:, 0], contest.splits["test"].probabilities[contest.chosen][:, 1], atol=1e-12)
+
+
+def test_too_little_data_is_a_reason_and_no_error() -> None:
+    result = trained(n=40)
+    assert isinstance(result, NotTrained)
+    assert result.reason.startswith("not_trained: needs")
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_algorithm_scores_a_batch_as_its_rows_and_survives_storage(name: str) -> None:
+    frame, labels, _ = planted(300, n_noise=2)
+    y = np.array([label == "yes" for label in labels], dtype=int)
+    scorer = fit(name, frame.values, y, n_classes=2, seed=3)
+    whole = scorer.scores(frame.values[:20])
+    assert whole.shape == (20, 1)
+    np.testing.assert_allclose(np.vstack([scorer.scores(frame.values[i : i + 1]) for i in range(20)]), whole, atol=1e-9)
+    np.testing.assert_array_equal(from_bytes(*to_bytes(scorer)).scores(frame.values[:20]), whole)
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return (print, ("evil",))
+
+
+@pytest.mark.parametrize(("data", "kind"), [(b"\x80\x04.", "skops"), (b"tree", "pickle"), (b"PK\x03\x04", "lightgbm"), (skops.io.dumps(Evil()), "skops"), (skops.io.dumps(LogisticRegression()), "skops")])
+def test_what_is_no_model_of_ours_is_refused(data: bytes, kind: str) -> None:
+    with pytest.raises(ArtifactError):
+        from_bytes(data, kind)
+
+
+def test_the_first_churn_model_is_that_of_the_week_that_ends_on_day_56() -> None:
+    weeks = [MONDAY + n * WEEK for n in range(12)]
+    found = {(week - MONDAY).days + 7: cohorts_of(week, calendar_start=MONDAY, horizon_days=14) for week in weeks}
+    assert [day for day, c in found.items() if c.train][0] == 56
+    assert [(day - MONDAY).days + 1 for day in found[84].train] == [28, 35, 42, 49, 56]
+    assert (found[84].future - MONDAY).days + 1 == 70

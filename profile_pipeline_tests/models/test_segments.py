@@ -1,0 +1,69 @@
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from profile_pipeline.models.frame import Frame
+from profile_pipeline.models.segments import SEGMENT_FEATURES, Segmented, assign, kmeans, matched_names, train_segments
+from profile_pipeline.settings import SegmentModelSettings
+
+WEEK = dt.date(2026, 1, 5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_articles_example_has_two_centres_whatever_the_seed(seed: int) -> None:
+    centres = kmeans(np.array([[1, 1], [1, 2], [2, 2], [2, 3]]), 2, seed=seed).cluster_centers_
+    assert sorted(centres.tolist()) == [[1.0, 1.5], [2.0, 2.5]]
+
+
+def test_a_segment_keeps_its_name_when_the_algorithm_numbers_its_clusters_otherwise() -> None:
+    people = [f"p{i}" for i in range(6)]
+    before = dict(zip(people, ["s1", "s1", "s2", "s2", "s3", "s3"], strict=True))
+    assert matched_names(people, np.array([2, 2, 0, 0, 1, 1]), 3, before) == ["s2", "s3", "s1"]
+
+
+def test_a_new_segment_gets_a_name_that_was_never_used() -> None:
+    before = {"p0": "s1", "p1": "s2"}
+    assert matched_names(["p0", "p1", "p2"], np.array([0, 1, 2]), 3, before, ["s3"]) == ["s1", "s2", "s4"]
+
+
+def blobs(n: int, seed: int) -> tuple[Frame, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % 3
+    values = np.zeros((n, len(SEGMENT_FEATURES)))
+    values[:, 0] = truth * 10 + rng.normal(0, 0.2, n)
+    values[:, 5] = (truth == 1) * 5 + rng.normal(0, 0.2, n)
+    ids = np.array([f"p{i:04d}" for i in range(n)])
+    return Frame(ids, np.full(n, np.datetime64("2026-01-11")), SEGMENT_FEATURES, values), truth
+
+
+def trained(frame: Frame, before: dict[str, str]) -> Segmented:
+    result = train_segments(frame, model="segments", week=WEEK, settings=SegmentModelSettings(task="segments"), seed=1, train_dates=(WEEK, WEEK), before=before)
+    assert isinstance(result, Segmented)
+    return result
+
+
+def test_planted_segments_are_found_and_beat_shuffled_columns() -> None:
+    frame, truth = blobs(300, 0)
+    result = trained(frame, {})
+    assert len(set(result.segments)) == 3
+    assert {len(set(result.segments[truth == t])) for t in range(3)} == {1}
+    assert result.silhouette > result.shuffled_silhouette + 0.2
+
+
+def test_only_people_who_moved_change_their_segment() -> None:
+    frame, _ = blobs(300, 0)
+    first = trained(frame, {})
+    moved = frame.values.copy()
+    moved[:30] = frame.values[np.arange(30) + 1]
+    later = Frame(frame.profile_ids, frame.cohorts, frame.names, moved)
+    second = trained(later, dict(zip(first.profile_ids.tolist(), first.segments.tolist(), strict=True)))
+    assert (first.segments[31:] == second.segments[31:]).all()
+
+
+def test_a_stored_model_assigns_as_it_was_trained() -> None:
+    frame, _ = blobs(300, 0)
+    result = trained(frame, {})
+    segments, scores = assign(result.row, frame)
+    assert (segments == result.segments).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
