@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from profile_pipeline.settings import ConfigurationError, Paths, Settings, load_settings
+from profile_pipeline.settings import ConfigurationError, Paths, Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="User profiles that a data engineer can own.")
 out, err = Console(), Console(stderr=True)
@@ -57,8 +57,10 @@ def say(text: str) -> None:
 
 
 def _opened(config: Path | None, data: Path | None) -> tuple[Settings, Paths]:
+    from profile_pipeline.orchestration.configuration import load_checked
+
     paths = Paths.from_environment(config=config, data=data)
-    return load_settings(paths.config), paths
+    return load_checked(paths), paths
 
 
 @app.command()
@@ -157,8 +159,7 @@ def ui(port: Annotated[int, typer.Option(help="port on loopback")] = 3000, confi
     """Start the Dagster UI of this project on loopback."""
     from profile_pipeline.orchestration.servers import serve
 
-    paths = Paths.from_environment(config=config, data=data)
-    load_settings(paths.config)
+    _, paths = _opened(config, data)
     raise typer.Exit(serve(paths, port=port, workspace=Path("workspace.yaml").absolute(), say=say))
 
 
@@ -254,7 +255,7 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataO
     from profile_pipeline.orchestration.doctor import examine
 
     paths = Paths.from_environment(config=config, data=data)
-    findings, files = examine(paths, say=say)
+    findings, files = examine(paths)
     if as_json:
         print(json.dumps({"findings": [f.__dict__ for f in findings], "files": files}, ensure_ascii=False, default=str, indent=1))  # noqa: T201
     else:

@@ -9,7 +9,6 @@ from typing import Any
 
 import dagster as dg
 
-from profile_pipeline.applications.audiences import check_audiences
 from profile_pipeline.cleaned.tables import TABLES as CLEANED
 from profile_pipeline.features.tables import TABLES as FEATURES
 from profile_pipeline.features.windows import VISIBLE
@@ -21,15 +20,14 @@ from profile_pipeline.orchestration.assets.models import build_models
 from profile_pipeline.orchestration.assets.profiles import build_profiles
 from profile_pipeline.orchestration.assets.raw import build_raw
 from profile_pipeline.orchestration.checks import build_checks
+from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.jobs import build_jobs
 from profile_pipeline.orchestration.lineage import LineageCache
 from profile_pipeline.orchestration.resources import warehouse_resource
 from profile_pipeline.orchestration.schedules import build_schedules
 from profile_pipeline.orchestration.sensors import build_sensors
-from profile_pipeline.profiles.tags import check_tags
-from profile_pipeline.raw.mapping import check_source
 from profile_pipeline.raw.tables import TABLES as RAW
-from profile_pipeline.settings import ConfigurationError, Paths, Settings, load_settings
+from profile_pipeline.settings import Paths, Settings
 
 # `backfill_policy` and partition mappings carry Dagster's beta mark; what they do here is held by tests.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -53,22 +51,6 @@ def lineage_cache() -> LineageCache:
     return LineageCache({table.name: table.types for table in (*RAW, *CLEANED, *FEATURES)}, VISIBLE)
 
 
-def checked(settings: Settings, paths: Paths) -> Settings:
-    """Refuse settings whose expressions can't be used.
-
-    Raises
-    ------
-    ConfigurationError
-        With every fault.
-    """
-    faults = [fault for name, source in settings.sources.items() for fault in check_source(name, source)]
-    faults += check_tags(settings.tags, settings.models)
-    faults += check_audiences(settings.audiences, settings.tags)
-    if faults:
-        raise ConfigurationError("\n".join(f"{paths.config}: {fault}" for fault in faults))
-    return settings
-
-
 def build_defs(*, settings: Settings | None = None, paths: Paths | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Assemble the project.
 
@@ -80,7 +62,7 @@ def build_defs(*, settings: Settings | None = None, paths: Paths | None = None, 
         Override single resources, for tests.
     """
     paths = paths or Paths.from_environment()
-    settings = checked(settings or load_settings(paths.config), paths)
+    settings = settings or load_checked(paths)
     return dg.Definitions(
         assets=build_assets(settings, paths, lineage_cache()),
         resources={"warehouse": warehouse_resource(settings, paths), **(resources or {})},

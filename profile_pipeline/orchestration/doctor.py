@@ -5,17 +5,16 @@ Not here: mending it.
 
 import shutil
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import duckdb
 
-from profile_pipeline.orchestration.build import checked
+from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import WORKING, open_instance
 from profile_pipeline.orchestration.storage import IS_KNOWN
-from profile_pipeline.settings import ConfigurationError, Paths, load_settings
+from profile_pipeline.settings import ConfigurationError, Paths
 from profile_pipeline.warehouse.lease import holder_of
 
 LEAST_FREE_BYTES = 2_000_000_000
@@ -30,12 +29,11 @@ class Finding:
     remedy: str = ""
 
 
-def examine(paths: Paths, *, say: Callable[[str], None]) -> tuple[list[Finding], list[dict[str, Any]]]:
+def examine(paths: Paths) -> tuple[list[Finding], list[dict[str, Any]]]:
     """Look at everything; return what was found and the last ten files."""
-    del say
     findings, files = [], []
     try:
-        checked(load_settings(paths.config), paths)
+        load_checked(paths)
         findings.append(Finding(f"configuration {paths.config}", True))
     except ConfigurationError as error:
         findings.append(Finding(f"configuration: {error}", False, f"edit {paths.config}"))

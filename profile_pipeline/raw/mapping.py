@@ -15,7 +15,7 @@ from profile_pipeline.table import quote_identifier
 
 _REFUSED = (
     exp.Subquery, exp.Select, exp.AggFunc, exp.Window, exp.Table, exp.Star, exp.Parameter, exp.Placeholder, exp.Command,
-    exp.DDL, exp.DML, exp.UDTF,
+    exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet,
 )  # fmt: skip
 # Functions that sqlglot does not know by name are refused but for these, which neither read files nor settings.
 _ALLOWED_ANONYMOUS = frozenset({"strptime", "try_strptime", "regexp_extract", "printf", "epoch_ms", "make_timestamp", "to_timestamp", "strip_accents", "hash", "json_extract_string"})

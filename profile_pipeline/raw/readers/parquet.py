@@ -48,6 +48,7 @@ def read(path: Path) -> Iterator[TextBatch]:
         for batch in _opened(path).iter_batches(batch_size=BATCH_RECORDS, use_threads=False):
             numbers = pa.array(range(n_seen + 1, n_seen + batch.num_rows + 1), pa.int64())
             n_seen += batch.num_rows
+            batch.validate(full=True)
             yield TextBatch(numbers, {name: _as_text(batch.column(i)) for i, name in enumerate(batch.schema.names)})
     except (pa.ArrowInvalid, OSError) as error:
         raise FileRefused("damaged_parquet", str(error).splitlines()[0]) from None

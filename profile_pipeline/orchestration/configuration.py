@@ -1,0 +1,26 @@
+"""The configuration as a whole: what one section says of another, checked before anything is built.
+
+Not here: the shape of each section (`settings`), or Dagster.
+"""
+
+from profile_pipeline.applications.audiences import check_audiences
+from profile_pipeline.profiles.tags import check_tags
+from profile_pipeline.raw.mapping import check_source
+from profile_pipeline.settings import ConfigurationError, Paths, Settings, load_settings
+
+
+def load_checked(paths: Paths) -> Settings:
+    """Load the configuration and check its expressions, conditions and names.
+
+    Raises
+    ------
+    ConfigurationError
+        With every fault.
+    """
+    settings = load_settings(paths.config)
+    faults = [fault for name, source in settings.sources.items() for fault in check_source(name, source)]
+    faults += check_tags(settings.tags, settings.models)
+    faults += check_audiences(settings.audiences, settings.tags)
+    if faults:
+        raise ConfigurationError("\n".join(f"{paths.config}: {fault}" for fault in faults))
+    return settings
