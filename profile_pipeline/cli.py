@@ -16,10 +16,17 @@ from rich.table import Table
 
 from profile_pipeline.settings import ConfigurationError, Paths, Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="User profiles that a data engineer can own.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="User profiles that a data engineer can own.",
+)
 out, err = Console(), Console(stderr=True)
 
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="profile.yaml; else PROFILE_PIPELINE_CONFIG, else ./profile.yaml")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="profile.yaml; else PROFILE_PIPELINE_CONFIG, else ./profile.yaml")
+]
 DataOption = Annotated[Path | None, typer.Option("--data", help="data folder; else PROFILE_PIPELINE_DATA, else ./data")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
@@ -56,6 +63,11 @@ def say(text: str) -> None:
     err.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
+def _print_json(value: object) -> None:
+    """Print to standard output as it is: no colours, no wrapping."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str, indent=1) + "\n")
+
+
 def _opened(config: Path | None, data: Path | None) -> tuple[Settings, Paths]:
     from profile_pipeline.orchestration.configuration import load_checked
 
@@ -74,15 +86,21 @@ def world(
     from profile_pipeline.raw.world.write import write_world
 
     made = write_world(folder, n_users=users, n_days=days, seed=seed, say=say)
-    out.print(f"{made.n_event_lines:,} events of {made.n_users:,} people from {made.first_day} to {made.last_day}, {made.n_files} files, {made.size_bytes / 1e6:.1f} MB")
+    out.print(
+        f"{made.n_event_lines:,} events of {made.n_users:,} people from {made.first_day} to {made.last_day}, {made.n_files} files, {made.size_bytes / 1e6:.1f} MB"
+    )
 
 
 @app.command()
 def run(
     first: Annotated[str | None, typer.Option("--from", help="first day, YYYY-MM-DD")] = None,
     last: Annotated[str | None, typer.Option("--to", help="last day, YYYY-MM-DD")] = None,
-    stale: Annotated[bool, typer.Option("--stale", help="rebuild the snapshots that late events have outdated")] = False,
-    retrain: Annotated[bool, typer.Option("--retrain", help="train the newest weeks again, also those trained before")] = False,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="rebuild the snapshots that late events have outdated")
+    ] = False,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="train the newest weeks again, also those trained before")
+    ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
@@ -100,7 +118,9 @@ def run(
         checked_range(*days, runner.days)
     n_files = runner.ingest()
     if n_files == 0 and not paths.warehouse.exists():
-        raise CommandError(f"no complete file in {paths.landing} and no warehouse yet. Put files there, in the folders that `sources:` of {paths.config.name} names.")
+        raise CommandError(
+            f"no complete file in {paths.landing} and no warehouse yet. Put files there, in the folders that `sources:` of {paths.config.name} names."
+        )
     if days:
         runner.build_range(*days)
     elif stale:
@@ -132,10 +152,28 @@ def demo(config: ConfigOption = None, data: DataOption = None) -> None:
     for name, n_rows in told.counts:
         table.add_row(name, f"{n_rows:,}")
     out.print(table)
-    table = Table("model", "algorithm", "split", "metric", "value", "95 % interval", "best baseline", title=f"what the newest models are worth (week {told.week})", title_justify="left")
+    table = Table(
+        "model",
+        "algorithm",
+        "split",
+        "metric",
+        "value",
+        "95 % interval",
+        "best baseline",
+        title=f"what the newest models are worth (week {told.week})",
+        title_justify="left",
+    )
     for m in told.metrics:
         span = "" if m["ci_low"] is None else f"{m['ci_low']:.3f} to {m['ci_high']:.3f}"
-        table.add_row(m["model"], m["algorithm"], m["split"], m["metric"], f"{m['value']:.3f}", span, f"{m['baseline']} {m['baseline_value']:.3f}")
+        table.add_row(
+            m["model"],
+            m["algorithm"],
+            m["split"],
+            m["metric"],
+            f"{m['value']:.3f}",
+            span,
+            f"{m['baseline']} {m['baseline_value']:.3f}",
+        )
     out.print(table)
     out.print(told.left_out, style="dim")
     out.print(f"report: {told.report}")
@@ -150,12 +188,21 @@ def _print_measured(stages: dict[str, tuple[float, float]], budget: dict[str, fl
     table = Table("stage", "seconds", "CPU seconds", *(["budget"] if budget else []))
     for name, (wall, cpu) in stages.items():
         table.add_row(name, f"{wall:.1f}", f"{cpu:.1f}", *([str(budget.get(name, ""))] if budget else []))
-    table.add_row("all", f"{sum(w for w, _ in stages.values()):.1f}", f"{sum(c for _, c in stages.values()):.1f}", *([str(sum(budget.values()))] if budget else []))
+    table.add_row(
+        "all",
+        f"{sum(w for w, _ in stages.values()):.1f}",
+        f"{sum(c for _, c in stages.values()):.1f}",
+        *([str(sum(budget.values()))] if budget else []),
+    )
     out.print(table)
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(help="port on loopback")] = 3000, config: ConfigOption = None, data: DataOption = None) -> None:
+def ui(
+    port: Annotated[int, typer.Option(help="port on loopback")] = 3000,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
     """Start the Dagster UI of this project on loopback."""
     from profile_pipeline.orchestration.servers import serve
 
@@ -164,7 +211,11 @@ def ui(port: Annotated[int, typer.Option(help="port on loopback")] = 3000, confi
 
 
 @app.command()
-def show(profile: Annotated[str, typer.Argument(help="profile_id, alias such as user:42, or user_id")], as_json: JsonOption = False, data: DataOption = None) -> None:
+def show(
+    profile: Annotated[str, typer.Argument(help="profile_id, alias such as user:42, or user_id")],
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
     """Print a person's profile as it was last published."""
     from profile_pipeline.profiles.card import render_card
     from profile_pipeline.profiles.lookup import CANDIDATES, NEAR
@@ -174,27 +225,49 @@ def show(profile: Annotated[str, typer.Argument(help="profile_id, alias such as 
         found = [row["profile_id"] for row in serving.dicts(CANDIDATES, {"name": profile})]
         if not found:
             near = ", ".join(row["alias_id"] for row in serving.dicts(NEAR, {"name": profile}))
-            raise CommandError(f"found nobody called {profile!r}, expected a profile_id, an alias such as user:42, or a user_id" + (f"; there are {near}" if near else ""))
+            raise CommandError(
+                f"found nobody called {profile!r}, expected a profile_id, an alias such as user:42, or a user_id"
+                + (f"; there are {near}" if near else "")
+            )
         of = {"profile_id": found[0]}
         rows = serving.dicts("select * from profiles.user_profiles where profile_id = $profile_id", of)
         if not rows:
-            raise CommandError(f"{profile} is known as {found[0]}, but has no profile of the newest day: no event within `activity_days`")
+            raise CommandError(
+                f"{profile} is known as {found[0]}, but has no profile of the newest day: no event within `activity_days`"
+            )
         told: dict[str, Any] = {
             "tags": serving.dicts("select * from profiles.tags where profile_id = $profile_id order by tag", of),
-            "scores": serving.dicts("select * from profiles.scores where profile_id = $profile_id order by model, class", of),
-            "recommendations": serving.dicts("select * from applications.recommendations where profile_id = $profile_id order by rank", of),
-            "aliases": [r["alias_id"] for r in serving.dicts("select alias_id from cleaned.identities where profile_id = $profile_id order by alias_id", of)],
+            "scores": serving.dicts(
+                "select * from profiles.scores where profile_id = $profile_id order by model, class", of
+            ),
+            "recommendations": serving.dicts(
+                "select * from applications.recommendations where profile_id = $profile_id order by rank", of
+            ),
+            "aliases": [
+                r["alias_id"]
+                for r in serving.dicts(
+                    "select alias_id from cleaned.identities where profile_id = $profile_id order by alias_id", of
+                )
+            ],
         }
         if as_json:
-            print(json.dumps({"profile": rows[0], **told}, ensure_ascii=False, default=str, indent=1))  # noqa: T201
+            _print_json({"profile": rows[0], **told})
             return
         segment = next((s for s in told["scores"] if s["class"] == rows[0]["segment"]), None)
         traits = (
-            serving.dicts("select * from models.segment_traits where model = $m and week = $w and segment = $s", {"m": segment["model"], "w": segment["week"], "s": segment["class"]})
+            serving.dicts(
+                "select * from models.segment_traits where model = $m and week = $w and segment = $s",
+                {"m": segment["model"], "w": segment["week"], "s": segment["class"]},
+            )
             if segment
             else []
         )
-        titles = {r["item_id"]: r["title"] for r in serving.dicts("select item_id, title from cleaned.items where valid_to is null and title is not null")}
+        titles = {
+            r["item_id"]: r["title"]
+            for r in serving.dicts(
+                "select item_id, title from cleaned.items where valid_to is null and title is not null"
+            )
+        }
         out.print(render_card(rows[0], titles=titles, traits=traits, **told))
 
 
@@ -217,9 +290,14 @@ def audience(
         near = difflib.get_close_matches(name, settings.audiences, n=3) or list(settings.audiences)
         raise CommandError(f"found the audience {name!r}, expected one of {', '.join(near)}")
     with Serving(paths.serving) as serving:
-        rows = serving.dicts("select as_of_date, audience, profile_id, user_ids from applications.audiences where audience = $name order by profile_id", {"name": name})
+        rows = serving.dicts(
+            "select as_of_date, audience, profile_id, user_ids from applications.audiences where audience = $name order by profile_id",
+            {"name": name},
+        )
     if export is None or count:
-        out.print(f"{len(rows):,} people in {name}" + (f" as of {rows[0]['as_of_date']}" if rows else ""), highlight=False)
+        out.print(
+            f"{len(rows):,} people in {name}" + (f" as of {rows[0]['as_of_date']}" if rows else ""), highlight=False
+        )
         return
     formats = {"csv": as_csv, "jsonl": as_jsonl}
     if export not in formats:
@@ -228,7 +306,12 @@ def audience(
 
 
 @app.command()
-def sql(query: Annotated[str, typer.Argument(help="one SELECT")], as_json: JsonOption = False, config: ConfigOption = None, data: DataOption = None) -> None:
+def sql(
+    query: Annotated[str, typer.Argument(help="one SELECT")],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
     """Ask the warehouse, under the lease; nothing can be written."""
     from profile_pipeline.orchestration.resources import open_warehouse
 
@@ -241,7 +324,7 @@ def sql(query: Annotated[str, typer.Argument(help="one SELECT")], as_json: JsonO
     finally:
         warehouse.close()
     if as_json:
-        print(json.dumps(rows, ensure_ascii=False, default=str))  # noqa: T201
+        _print_json(rows)
         return
     table = Table(*(rows[0] if rows else ["no row"]))
     for row in rows:
@@ -257,10 +340,13 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataO
     paths = Paths.from_environment(config=config, data=data)
     findings, files = examine(paths)
     if as_json:
-        print(json.dumps({"findings": [f.__dict__ for f in findings], "files": files}, ensure_ascii=False, default=str, indent=1))  # noqa: T201
+        _print_json({"findings": [f.__dict__ for f in findings], "files": files})
     else:
         for finding in findings:
-            out.print(f"[{'green' if finding.is_ok else 'red'}]{'ok  ' if finding.is_ok else 'bad '}[/] {finding.what}", highlight=False)
+            out.print(
+                f"[{'green' if finding.is_ok else 'red'}]{'ok  ' if finding.is_ok else 'bad '}[/] {finding.what}",
+                highlight=False,
+            )
             if finding.remedy:
                 out.print(f"     {finding.remedy}", style="dim", highlight=False, markup=False)
         if files:
@@ -277,7 +363,11 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False
     from profile_pipeline.warehouse.lease import holder_of
 
     paths = Paths.from_environment(data=data)
-    parts = [p for p in (paths.landing, paths.archive, paths.truth, paths.reports, paths.exports, paths.dagster_home) if p.exists()]
+    parts = [
+        p
+        for p in (paths.landing, paths.archive, paths.truth, paths.reports, paths.exports, paths.dagster_home)
+        if p.exists()
+    ]
     parts += sorted(p for p in paths.data.glob("*.duckdb*")) if paths.data.is_dir() else []
     if not parts:
         out.print(f"nothing to remove in {paths.data}")

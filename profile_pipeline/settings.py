@@ -25,7 +25,9 @@ CONFIG_VARIABLE = "PROFILE_PIPELINE_CONFIG"
 DATA_VARIABLE = "PROFILE_PIPELINE_DATA"
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-RESERVED_MODEL_NAMES = frozenset({"population", "selected_features", "segment_traits", "segment_members", "predictions"})
+RESERVED_MODEL_NAMES = frozenset(
+    {"population", "selected_features", "segment_traits", "segment_members", "predictions"}
+)
 KEY_COLUMNS: dict[str, tuple[str, ...]] = {
     "events": ("event_time", "event_type"),
     "users": ("user_id",),
@@ -56,7 +58,9 @@ class CalendarSettings(_Section):
     def _known_zone(cls, value: str) -> str:
         if value not in zoneinfo.available_timezones():
             near = difflib.get_close_matches(value, sorted(zoneinfo.available_timezones()), n=3)
-            raise ValueError(f"found {value!r}, expected a name of the tz database such as Asia/Shanghai" + _did_you_mean(near))
+            raise ValueError(
+                f"found {value!r}, expected a name of the tz database such as Asia/Shanghai" + _did_you_mean(near)
+            )
         return value
 
     @model_validator(mode="after")
@@ -108,7 +112,9 @@ class SourceSettings(_Section):
         try:
             "".encode(value)
         except LookupError:
-            raise ValueError(f"found {value!r}, expected an encoding that Python knows, such as utf-8 or gb18030") from None
+            raise ValueError(
+                f"found {value!r}, expected an encoding that Python knows, such as utf-8 or gb18030"
+            ) from None
         return value
 
     @field_validator("roles")
@@ -127,7 +133,9 @@ class SourceSettings(_Section):
             if name not in ours:
                 near = difflib.get_close_matches(name, ours, n=3)
                 faults.append(f"columns: found {name!r}, expected a column of raw.{self.table}{_did_you_mean(near)}")
-        faults += [f"columns: {name!r} is needed and missing" for name in KEY_COLUMNS[self.table] if name not in self.columns]
+        faults += [
+            f"columns: {name!r} is needed and missing" for name in KEY_COLUMNS[self.table] if name not in self.columns
+        ]
         if self.table != "events" and self.roles:
             faults.append("roles: only sources of events have roles")
         if self.delimiter is not None and self.format not in ("csv", "tsv"):
@@ -149,15 +157,26 @@ class FeatureSettings(_Section):
 
     interest_half_life_days: int = Field(default=30, ge=1)
     interests_per_kind: int = Field(default=20, ge=1)
-    role_weights: dict[str, float] = Field(default_factory=lambda: {
-        "view": 1.0, "search": 1.5, "add_to_cart": 3.0, "purchase": 5.0, "rate": 3.0, "play": 2.0, "read": 1.0, "share": 3.0, "follow": 3.0,
-    })
+    role_weights: dict[str, float] = Field(
+        default_factory=lambda: {
+            "view": 1.0,
+            "search": 1.5,
+            "add_to_cart": 3.0,
+            "purchase": 5.0,
+            "rate": 3.0,
+            "play": 2.0,
+            "read": 1.0,
+            "share": 3.0,
+            "follow": 3.0,
+        }
+    )
     attributes: tuple[Name, ...] = ()
 
     @field_validator("role_weights")
     @classmethod
     def _known_roles(cls, value: dict[str, float]) -> dict[str, float]:
-        return SourceSettings._known_roles({role: role for role in value}) and value
+        SourceSettings._known_roles({role: role for role in value})
+        return value
 
 
 class AttributeModelSettings(_Section):
@@ -203,15 +222,23 @@ class SegmentModelSettings(_Section):
         return self
 
 
-ModelSettings = Annotated[AttributeModelSettings | OutcomeModelSettings | SegmentModelSettings, Field(discriminator="task")]
+ModelSettings = Annotated[
+    AttributeModelSettings | OutcomeModelSettings | SegmentModelSettings, Field(discriminator="task")
+]
 
 
 class TrainingSettings(_Section):
     """What is spent on training; each line here buys time with thoroughness."""
 
     algorithms: tuple[str, ...] = (
-        "logistic_regression", "decision_tree_entropy", "decision_tree_gini", "naive_bayes",
-        "linear_svm", "rbf_svm_nystroem", "rbf_svm_exact", "lightgbm",
+        "logistic_regression",
+        "decision_tree_entropy",
+        "decision_tree_gini",
+        "naive_bayes",
+        "linear_svm",
+        "rbf_svm_nystroem",
+        "rbf_svm_exact",
+        "lightgbm",
     )
     default_algorithm: str = "logistic_regression"
     contest: Literal["newest", "every"] = "newest"
@@ -370,7 +397,9 @@ def load_settings(path: Path) -> Settings:
         With every fault at once: file, line, setting, found, expected, remedy.
     """
     if not path.is_file():
-        raise ConfigurationError(f"{path}: no such file. Copy profile.yaml of the project there, or name another with {CONFIG_VARIABLE}.")
+        raise ConfigurationError(
+            f"{path}: no such file. Copy profile.yaml of the project there, or name another with {CONFIG_VARIABLE}."
+        )
     text = path.read_text(encoding="utf-8")
     try:
         tree, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
@@ -379,7 +408,9 @@ def load_settings(path: Path) -> Settings:
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigurationError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(tree, dict):
-        raise ConfigurationError(f"{path}:1: found {type(tree).__name__}, expected settings by name, such as `calendar:` and `sources:`")
+        raise ConfigurationError(
+            f"{path}:1: found {type(tree).__name__}, expected settings by name, such as `calendar:` and `sources:`"
+        )
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
@@ -407,7 +438,11 @@ def _told(path: Path, root: yaml.Node | None, fault: Any) -> str:
 def _known_names(place: list[Any]) -> list[str]:
     section: Any = Settings
     for part in place:
-        field = section.model_fields.get(str(part)) if isinstance(section, type) and issubclass(section, BaseModel) else None
+        field = (
+            section.model_fields.get(str(part))
+            if isinstance(section, type) and issubclass(section, BaseModel)
+            else None
+        )
         candidates = re.findall(r"profile_pipeline\.settings\.(\w+)", str(field.annotation)) if field else []
         section = globals().get(candidates[0]) if candidates else section
     return sorted(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []

@@ -19,7 +19,9 @@ FIRST_DAY, LAST_DAY = dt.date(2026, 1, 26), dt.date(2026, 3, 30)
 def small_settings(first: dt.date = FIRST_DAY, last: dt.date = LAST_DAY, **more: object) -> Settings:
     """The shipped settings with another calendar."""
     settings = load_settings(ROOT / "profile.yaml")
-    return settings.model_copy(update={"calendar": settings.calendar.model_copy(update={"start": first, "end": last}), **more})
+    return settings.model_copy(
+        update={"calendar": settings.calendar.model_copy(update={"start": first, "end": last}), **more}
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class World:
 
 def write_config(path: Path, first: dt.date = FIRST_DAY, last: dt.date = LAST_DAY) -> Path:
     text = (ROOT / "profile.yaml").read_text(encoding="utf-8")
-    path.write_text(text.replace("start: 2026-01-05, end: 2026-03-30", f"start: {first}, end: {last}"), encoding="utf-8")
+    path.write_text(
+        text.replace("start: 2026-01-05, end: 2026-03-30", f"start: {first}, end: {last}"), encoding="utf-8"
+    )
     return path
 
 

@@ -33,12 +33,24 @@ def test_only_orchestration_and_definitions_import_dagster(path: Path) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_imports_no_later_stage_and_no_orchestration(stage: str) -> None:
     later = {f"profile_pipeline.{name}" for name in [*STAGES[STAGES.index(stage) + 1 :], "orchestration"]}
-    found = {(name_of(p), i) for p in (PACKAGE / stage).rglob("*.py") for i in imports_of(p) if any(i == name or i.startswith(f"{name}.") for name in later)}
+    found = {
+        (name_of(p), i)
+        for p in (PACKAGE / stage).rglob("*.py")
+        for i in imports_of(p)
+        if any(i == name or i.startswith(f"{name}.") for name in later)
+    }
     assert not found
 
 
 def test_only_the_warehouse_and_known_doors_open_a_database() -> None:
-    doors = ("warehouse/", "raw/readers/", "raw/world/", "orchestration/doctor.py", "orchestration/ingesting.py", "cli.py")
+    doors = (
+        "warehouse/",
+        "raw/readers/",
+        "raw/world/",
+        "orchestration/doctor.py",
+        "orchestration/ingesting.py",
+        "cli.py",
+    )
     found = {name_of(p) for p in MODULES if "duckdb" in imports_of(p)}
     assert {p for p in found if not p.removeprefix("profile_pipeline/").startswith(doors)} == set()
 
@@ -50,7 +62,11 @@ def test_no_stage_reads_the_clock_or_the_environment(path: Path) -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
     }
-    assert not {c for c in calls if c.endswith((".now", ".today", ".utcnow")) or c.startswith(("os.environ", "os.getenv", "time.time"))}
+    assert not {
+        c
+        for c in calls
+        if c.endswith((".now", ".today", ".utcnow")) or c.startswith(("os.environ", "os.getenv", "time.time"))
+    }
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

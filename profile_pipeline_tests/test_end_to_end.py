@@ -49,20 +49,31 @@ def test_every_record_is_in_exactly_one_place(world: World) -> None:
 
 def test_broken_records_are_kept_with_their_reason_and_text(world: World) -> None:
     rows = world.rows("select reason_code, count(*), min(length(record)) from raw.rejected_records group by 1")
-    assert {"missing_event_id", "bad_time", "field_count", "bad_json", "bad_number"} <= {reason for reason, _, _ in rows}
+    assert {"missing_event_id", "bad_time", "field_count", "bad_json", "bad_number"} <= {
+        reason for reason, _, _ in rows
+    }
     assert min(length for _, _, length in rows) > 0
 
 
 def test_day_one_says_no_model_yet(world: World) -> None:
-    assert world.rows("select distinct reason from evaluation.gates where model = 'churn' and not is_passed")[0][0].startswith("not_trained: needs")
+    assert world.rows("select distinct reason from evaluation.gates where model = 'churn' and not is_passed")[0][
+        0
+    ].startswith("not_trained: needs")
 
 
 def test_no_noise_column_is_kept_by_any_model(world: World) -> None:
-    assert world.rows("select distinct feature from models.selected_features where is_kept and feature like 'attribute_noise%'") == []
+    assert (
+        world.rows(
+            "select distinct feature from models.selected_features where is_kept and feature like 'attribute_noise%'"
+        )
+        == []
+    )
 
 
 def test_item_knn_beats_popularity_outside_the_interval(world: World) -> None:
-    rows = world.rows("select ci_low, baseline_value from evaluation.metrics where model = 'recommendations' and metric = 'recall@10' and algorithm = 'item_knn'")
+    rows = world.rows(
+        "select ci_low, baseline_value from evaluation.metrics where model = 'recommendations' and metric = 'recall@10' and algorithm = 'item_knn'"
+    )
     assert rows
     assert all(low > baseline for low, baseline in rows)
 
@@ -76,7 +87,9 @@ def test_a_second_run_finds_nothing_to_do(world: World) -> None:
 
 
 def test_show_prints_a_card_with_tags_and_reasons(world: World) -> None:
-    user = world.rows("select user_ids[1] from profiles.user_profiles where as_of_date = (select max(as_of_date) from profiles.user_profiles) and len(user_ids) = 1 and segment is not null limit 1")[0][0]
+    user = world.rows(
+        "select user_ids[1] from profiles.user_profiles where as_of_date = (select max(as_of_date) from profiles.user_profiles) and len(user_ids) = 1 and segment is not null limit 1"
+    )[0][0]
     done = command(world, "show", user)
     assert done.returncode == 0, done.stderr
     assert user in done.stdout
@@ -94,7 +107,9 @@ def test_show_names_who_is_near(world: World) -> None:
 def test_an_audience_is_counted_and_exported(world: World) -> None:
     counted = command(world, "audience", "loyal_shoppers", "--count")
     exported = command(world, "audience", "loyal_shoppers", "--export", "csv")
-    n = world.rows("select count(*) from applications.audiences where audience = 'loyal_shoppers' and as_of_date = (select max(as_of_date) from profiles.user_profiles)")[0][0]
+    n = world.rows(
+        "select count(*) from applications.audiences where audience = 'loyal_shoppers' and as_of_date = (select max(as_of_date) from profiles.user_profiles)"
+    )[0][0]
     assert counted.stdout.startswith(f"{n:,} people in loyal_shoppers")
     assert len(exported.stdout.strip().splitlines()) == n + 1
 
@@ -121,7 +136,10 @@ def test_an_empty_landing_folder_is_one_message(tmp_path: Path, world: World) ->
 
 def test_a_wrong_configuration_is_one_message(tmp_path: Path, world: World) -> None:
     wrong = tmp_path / "profile.yaml"
-    wrong.write_text(world.paths.config.read_text(encoding="utf-8").replace("n_active_days_30d >= 10", "n_actve_days_30d >= 10"), encoding="utf-8")
+    wrong.write_text(
+        world.paths.config.read_text(encoding="utf-8").replace("n_active_days_30d >= 10", "n_actve_days_30d >= 10"),
+        encoding="utf-8",
+    )
     done = command(world, "run", PROFILE_PIPELINE_CONFIG=str(wrong))
     assert done.returncode == 1
     assert "tags.activity.rules.0.when" in done.stderr
@@ -137,5 +155,7 @@ def test_the_report_of_a_week_is_one_page_without_network(world: World) -> None:
     page = (world.paths.reports / "2026-03-23" / "index.html").read_text(encoding="utf-8")
     assert "Models of the week 2026-03-23" in page
     assert "<svg" in page
-    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace("http://creativecommons.org", "")
+    assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    )
     assert "src=" not in page

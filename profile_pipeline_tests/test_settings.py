@@ -40,7 +40,9 @@ def test_a_wrong_type_says_found_and_expected(tmp_path: Path) -> None:
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    told = message_of(tmp_path, GOOD.replace("Asia/Shanghai", "Asia/Shangai").replace("user_id: uid", "usr_id: uid") + "seed: x\n")
+    told = message_of(
+        tmp_path, GOOD.replace("Asia/Shanghai", "Asia/Shangai").replace("user_id: uid", "usr_id: uid") + "seed: x\n"
+    )
     assert len(told.splitlines()) == 3
     assert "did you mean Asia/Shanghai" in told
     assert "did you mean user_id" in told

@@ -26,10 +26,15 @@ def check_audiences(audiences: Mapping[str, AudienceSettings], tags: Iterable[st
 def audiences_sql(audiences: Mapping[str, AudienceSettings], tags: Iterable[str]) -> str:
     """Return the query of all audiences of the days between $first_day and $last_day; a tag that one has not is null."""
     known = list(tags)
-    conditions = {name: parse_condition(audience.where, known, has_quantiles=False) for name, audience in audiences.items()}
+    conditions = {
+        name: parse_condition(audience.where, known, has_quantiles=False) for name, audience in audiences.items()
+    }
     used = sorted({column for condition in conditions.values() for column in condition.columns})
     columns = "".join(f", max(t.value) filter (where t.tag = {_text(tag)}) as {quote_identifier(tag)}" for tag in used)
-    parts = [f"select as_of_date, {_text(name)} as audience, profile_id, user_ids from tagged where {c.sql}" for name, c in conditions.items()]
+    parts = [
+        f"select as_of_date, {_text(name)} as audience, profile_id, user_ids from tagged where {c.sql}"
+        for name, c in conditions.items()
+    ]
     return (
         "with tags as (select * from profiles.tags where as_of_date between $first_day and $last_day),"
         " people as (select as_of_date, profile_id, user_ids from profiles.user_profiles where as_of_date between $first_day and $last_day),"

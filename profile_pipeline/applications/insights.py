@@ -50,7 +50,9 @@ def benjamini_hochberg(p_values: Iterable[float]) -> list[float]:
     return found.tolist()
 
 
-def insights_of(as_of_date: dt.date, audiences: Mapping[str, frozenset[str]], tags: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
+def insights_of(
+    as_of_date: dt.date, audiences: Mapping[str, frozenset[str]], tags: Iterable[tuple[str, str, str]]
+) -> list[dict[str, Any]]:
     """Compare audiences with everybody.
 
     Parameters
@@ -67,7 +69,7 @@ def insights_of(as_of_date: dt.date, audiences: Mapping[str, frozenset[str]], ta
     for audience, members in sorted(audiences.items()):
         if len(members) < LEAST_PEOPLE:
             continue
-        found = []
+        found: list[dict[str, Any]] = []
         for tag, by_value in sorted(values.items()):
             total = sum(len(people) for people in by_value.values())
             counts = Counter({value: len(people & members) for value, people in by_value.items()})

@@ -47,7 +47,9 @@ class ItemKnn:
     popularity: np.ndarray
 
 
-def fit_item_knn(profile_ids: Sequence[str], item_ids: Sequence[str], weights: Sequence[float], *, shrinkage: float, neighbours: int) -> ItemKnn:
+def fit_item_knn(
+    profile_ids: Sequence[str], item_ids: Sequence[str], weights: Sequence[float], *, shrinkage: float, neighbours: int
+) -> ItemKnn:
     """Fit on (person, item, weight) rows; rows of one pair are summed, and the sum damped by ln(1 + x)."""
     people, person = np.unique(np.asarray(profile_ids, dtype=object).astype(str), return_inverse=True)
     items, item = np.unique(np.asarray(item_ids, dtype=object).astype(str), return_inverse=True)
@@ -79,7 +81,12 @@ def fit_item_knn(profile_ids: Sequence[str], item_ids: Sequence[str], weights: S
 
 
 def recommend(
-    model: ItemKnn, profile_ids: Sequence[str], *, left_out: Mapping[str, frozenset[str]], available: frozenset[str] | None, n_items: int
+    model: ItemKnn,
+    profile_ids: Sequence[str],
+    *,
+    left_out: Mapping[str, frozenset[str]],
+    available: frozenset[str] | None,
+    n_items: int,
 ) -> dict[str, list[Recommended]]:
     """Recommend to people; popular items fill up, also for who is not in the model.
 
@@ -118,7 +125,13 @@ def recommend(
 
 
 def _ranked(
-    model: ItemKnn, row: int, scores: sparse.csr_matrix, allowed: np.ndarray, left_out: frozenset[str], n_items: int, own: np.ndarray
+    model: ItemKnn,
+    row: int,
+    scores: sparse.csr_matrix,
+    allowed: np.ndarray,
+    left_out: frozenset[str],
+    n_items: int,
+    own: np.ndarray,
 ) -> list[Recommended]:
     """The best items for a person; `own` is a buffer of zeros, one an item, and is given back as such."""
     items, values = scores.indices, np.round(scores.data, 12)
@@ -138,12 +151,18 @@ def _ranked(
     return shown
 
 
-def random_lists(items: Sequence[str], profile_ids: Sequence[str], left_out: Mapping[str, frozenset[str]], *, n_items: int, seed: int) -> list[list[str]]:
+def random_lists(
+    items: Sequence[str], profile_ids: Sequence[str], left_out: Mapping[str, frozenset[str]], *, n_items: int, seed: int
+) -> list[list[str]]:
     """Lists drawn at random, for comparison."""
     rng = np.random.default_rng(seed)
     names = np.asarray(items, dtype=object)
     lists = []
     for person in profile_ids:
-        drawn = [str(item) for item in rng.permutation(names)[: n_items + len(left_out.get(person, ()))] if item not in left_out.get(person, ())]
+        drawn = [
+            str(item)
+            for item in rng.permutation(names)[: n_items + len(left_out.get(person, ()))]
+            if item not in left_out.get(person, ())
+        ]
         lists.append(drawn[:n_items])
     return lists

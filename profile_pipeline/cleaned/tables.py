@@ -15,7 +15,9 @@ _VALIDITY = (
     Column("valid_from", "DATE", "first day on which it holds", is_nullable=False),
     Column("valid_to", "DATE", "first day on which it no longer holds; null: open"),
 )
-_TIMELESS = Column("is_timeless", "BOOLEAN", "the source has no updated_at: held from the calendar's first day", is_nullable=False)
+_TIMELESS = Column(
+    "is_timeless", "BOOLEAN", "the source has no updated_at: held from the calendar's first day", is_nullable=False
+)
 
 EVENTS = Table(
     "cleaned.events",
@@ -37,7 +39,12 @@ EVENTS = Table(
         RAW_EVENTS.column("query"),
         RAW_EVENTS.column("quantity"),
         RAW_EVENTS.column("value"),
-        Column("amount", MONEY, "quantity x price, else value of purchases and refunds; null in another currency", "currency"),
+        Column(
+            "amount",
+            MONEY,
+            "quantity x price, else value of purchases and refunds; null in another currency",
+            "currency",
+        ),
         RAW_EVENTS.column("file_id"),
         RAW_EVENTS.column("row_number"),
     ),
@@ -52,7 +59,12 @@ EXCLUDED_EVENTS = Table(
         _EVENT_DATE,
         RAW_EVENTS.column("file_id"),
         RAW_EVENTS.column("row_number"),
-        Column("reason_code", "VARCHAR", "duplicate, bot, invalid, out_of_calendar or no_consent, maybe with _detail", is_nullable=False),
+        Column(
+            "reason_code",
+            "VARCHAR",
+            "duplicate, bot, invalid, out_of_calendar or no_consent, maybe with _detail",
+            is_nullable=False,
+        ),
     ),
 )
 
@@ -101,7 +113,13 @@ SESSION_DAYS = Table(
         Column("session_id", "VARCHAR", "the session", is_nullable=False),
         Column("alias_id", "VARCHAR", "the alias of the events", is_nullable=False),
         Column("n_sessions", "BIGINT", "1 where the session's first event is one of these, else 0", is_nullable=False),
-        Column("session_seconds", "BIGINT", "time to the next event of the session on that day, each gap rounded down", "seconds", is_nullable=False),
+        Column(
+            "session_seconds",
+            "BIGINT",
+            "time to the next event of the session on that day, each gap rounded down",
+            "seconds",
+            is_nullable=False,
+        ),
     ),
 )
 
@@ -122,10 +140,22 @@ USERS = Table(
     grain="what is known of a user, for as long as it was",
     key=("user_id", "valid_from"),
     columns=(
-        *(RAW_USERS.column(name) for name in (
-            "user_id", "gender", "birth_date", "birth_year", "income_band", "occupation", "education", "city", "country",
-            "registered_at", "attributes",
-        )),
+        *(
+            RAW_USERS.column(name)
+            for name in (
+                "user_id",
+                "gender",
+                "birth_date",
+                "birth_year",
+                "income_band",
+                "occupation",
+                "education",
+                "city",
+                "country",
+                "registered_at",
+                "attributes",
+            )
+        ),
         _TIMELESS,
         *_VALIDITY,
     ),
@@ -136,9 +166,20 @@ ITEMS = Table(
     grain="what is known of an item, for as long as it was",
     key=("item_id", "valid_from"),
     columns=(
-        *(RAW_ITEMS.column(name) for name in (
-            "item_id", "kind", "title", "categories", "brand", "author", "price", "currency", "attributes",
-        )),
+        *(
+            RAW_ITEMS.column(name)
+            for name in (
+                "item_id",
+                "kind",
+                "title",
+                "categories",
+                "brand",
+                "author",
+                "price",
+                "currency",
+                "attributes",
+            )
+        ),
         _TIMELESS,
         *_VALIDITY,
     ),
@@ -162,7 +203,12 @@ TOUCHED = Table(
     grain="what changed in cleaned and a table derived from it has not followed yet",
     key=("consumer", "event_date", "stream_id", "alias_id"),
     columns=(
-        Column("consumer", "VARCHAR", "the table that has to follow; it deletes the row in the transaction that follows", is_nullable=False),
+        Column(
+            "consumer",
+            "VARCHAR",
+            "the table that has to follow; it deletes the row in the transaction that follows",
+            is_nullable=False,
+        ),
         Column("event_date", "DATE", "the day that changed", is_nullable=False),
         Column("stream_id", "VARCHAR", "the stream that changed; null: see alias_id"),
         Column("alias_id", "VARCHAR", "the alias that changed; both null: the whole day"),
@@ -170,5 +216,14 @@ TOUCHED = Table(
 )
 
 TABLES: tuple[Table, ...] = (
-    EVENTS, EXCLUDED_EVENTS, LEDGER, SESSIONS, SESSION_DAYS, IDENTITIES, USERS, ITEMS, RELATIONS, TOUCHED,
+    EVENTS,
+    EXCLUDED_EVENTS,
+    LEDGER,
+    SESSIONS,
+    SESSION_DAYS,
+    IDENTITIES,
+    USERS,
+    ITEMS,
+    RELATIONS,
+    TOUCHED,
 )

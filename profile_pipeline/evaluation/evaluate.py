@@ -68,8 +68,13 @@ def evaluate_classifier(
         key = {"model": model, "week": week, "split": split, "n_rows": len(scored.labels)}
         once = np.ones((1, len(scored.labels)))
         weights = resamples(scored.profile_ids, n_bootstrap, seed)
-        values = {a: {m: float(v[0]) for m, v in classification_metrics(scored.labels, p, once).items()} for a, p in scored.probabilities.items()}
-        sampled = {a: classification_metrics(scored.labels, scored.probabilities[a], weights) for a in (chosen, *baselines)}
+        values = {
+            a: {m: float(v[0]) for m, v in classification_metrics(scored.labels, p, once).items()}
+            for a, p in scored.probabilities.items()
+        }
+        sampled = {
+            a: classification_metrics(scored.labels, scored.probabilities[a], weights) for a in (chosen, *baselines)
+        }
         for algorithm, found in values.items():
             for metric, value in found.items():
                 best = _best(baselines, metric, values)
@@ -98,7 +103,9 @@ def _best(baselines: Sequence[str], metric: str, values: Mapping[str, Mapping[st
     return max(baselines, key=lambda b: (sign * values[b][metric], b))
 
 
-def _details(done: Evaluated, scored: Scored, classes: Sequence[str], chosen: str, *, model: str, week: dt.date, split: str) -> None:
+def _details(
+    done: Evaluated, scored: Scored, classes: Sequence[str], chosen: str, *, model: str, week: dt.date, split: str
+) -> None:
     """Calibration, confusion and curves of the chosen algorithm."""
     key = {"model": model, "week": week, "algorithm": chosen, "split": split}
     p, y = scored.probabilities[chosen], scored.labels
@@ -118,7 +125,9 @@ def _details(done: Evaluated, scored: Scored, classes: Sequence[str], chosen: st
             })  # fmt: skip
         for curve, xs, ys in _curves(positive, share):
             for point, (x, value) in enumerate(zip(xs, ys, strict=True)):
-                done.curves.append(key | {"curve": curve, "class": classes[number], "point": point, "x": float(x), "y": float(value)})
+                done.curves.append(
+                    key | {"curve": curve, "class": classes[number], "point": point, "x": float(x), "y": float(value)}
+                )
 
 
 def _curves(positive: np.ndarray, share: np.ndarray) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -131,7 +140,16 @@ def _curves(positive: np.ndarray, share: np.ndarray) -> list[tuple[str, np.ndarr
     return [roc, ("pr", up[keep] / n_up, up[keep] / np.maximum(1, up[keep] + down[keep]))]
 
 
-def evaluate_segments(*, model: str, week: dt.date, n_people: int, silhouette: float, shuffled_silhouette: float, inertia: float, least_share: float) -> Evaluated:
+def evaluate_segments(
+    *,
+    model: str,
+    week: dt.date,
+    n_people: int,
+    silhouette: float,
+    shuffled_silhouette: float,
+    inertia: float,
+    least_share: float,
+) -> Evaluated:
     """Judge segments: each holds 2 % of the people, and they are tighter than those of shuffled columns."""
     key = {"model": model, "week": week, "split": "validation", "n_rows": n_people, "ci_low": None, "ci_high": None}
     beats, is_large = silhouette > shuffled_silhouette, least_share >= LEAST_SEGMENT_SHARE
@@ -139,12 +157,26 @@ def evaluate_segments(*, model: str, week: dt.date, n_people: int, silhouette: f
     told = f"silhouette {silhouette:.3f} against {shuffled_silhouette:.3f} of shuffled columns, the smallest segment holds {least_share:.1%} of the people"
     return Evaluated(
         metrics=[
-            key | {"algorithm": "kmeans", "metric": "silhouette", "value": silhouette, "baseline": "shuffled_columns", "baseline_value": shuffled_silhouette},
+            key
+            | {
+                "algorithm": "kmeans",
+                "metric": "silhouette",
+                "value": silhouette,
+                "baseline": "shuffled_columns",
+                "baseline_value": shuffled_silhouette,
+            },
             key | none | {"algorithm": "shuffled_columns", "metric": "silhouette", "value": shuffled_silhouette},
             key | none | {"algorithm": "kmeans", "metric": "inertia", "value": inertia},
             key | none | {"algorithm": "kmeans", "metric": "least_segment_share", "value": least_share},
         ],
-        gates=[{"model": model, "week": week, "is_passed": bool(beats and is_large), "reason": told + ("" if is_large else ", at least 2 % are needed")}],
+        gates=[
+            {
+                "model": model,
+                "week": week,
+                "is_passed": bool(beats and is_large),
+                "reason": told + ("" if is_large else ", at least 2 % are needed"),
+            }
+        ],
     )
 
 
@@ -173,7 +205,11 @@ def evaluate_rankings(
         for metric, each in ranking_metrics(shown, truth).items():
             value = float(each.mean())
             values[algorithm][metric] = (value, *interval(value, (weights @ each) / weights.sum(axis=1)))
-        values[algorithm]["coverage@10"] = (len({item for items in shown for item in items[:10]}) / max(1, n_items), None, None)
+        values[algorithm]["coverage@10"] = (
+            len({item for items in shown for item in items[:10]}) / max(1, n_items),
+            None,
+            None,
+        )
     done = Evaluated()
     for algorithm, found in values.items():
         for metric, (value, low, high) in found.items():

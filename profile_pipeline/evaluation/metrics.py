@@ -123,7 +123,9 @@ def interval(value: float, sampled: np.ndarray) -> tuple[float, float]:
     return min(float(low), value), max(float(high), value)
 
 
-def ranking_metrics(lists: Sequence[Sequence[str]], truth: Sequence[frozenset[str]], *, k: int = 10) -> dict[str, np.ndarray]:
+def ranking_metrics(
+    lists: Sequence[Sequence[str]], truth: Sequence[frozenset[str]], *, k: int = 10
+) -> dict[str, np.ndarray]:
     """Recall@k and NDCG@k of each person, shape (n,).
 
     Recall is hits by the smaller of k and what there was to find; the ideal of NDCG is a list with all of these on top

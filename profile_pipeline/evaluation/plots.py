@@ -11,12 +11,12 @@ import matplotlib as mpl
 import numpy as np
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (the backend has to be chosen first: there is no screen)
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 # Okabe and Ito's colours: told apart by everybody.
 INK, GREY, BLUE, ORANGE, GREEN = "#333333", "#9a9a9a", "#0072b2", "#d55e00", "#009e73"
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "profile_pipeline", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "text.color": INK, "font.family": "sans-serif",
 }  # fmt: skip
@@ -59,7 +59,14 @@ def calibration_plot(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
         for color, label in zip((BLUE, ORANGE, GREEN, INK, GREY), sorted({row["class"] for row in rows}), strict=False):
             mine = [row for row in rows if row["class"] == label]
-            axes.plot([r["mean_predicted"] for r in mine], [r["observed_share"] for r in mine], color=color, marker="o", markersize=4, label=label)
+            axes.plot(
+                [r["mean_predicted"] for r in mine],
+                [r["observed_share"] for r in mine],
+                color=color,
+                marker="o",
+                markersize=4,
+                label=label,
+            )
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="predicted", ylabel="observed", title=title)
         axes.legend(frameon=False, fontsize=8)
         return _svg(figure)
@@ -77,7 +84,15 @@ def confusion_plot(rows: Sequence[Mapping[str, Any]], *, classes: Sequence[str],
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for i in range(len(classes)):
             for j in range(len(classes)):
-                axes.text(j, i, f"{int(matrix[i, j]):,}\n{shares[i, j]:.0%}", ha="center", va="center", color="white" if shares[i, j] > 0.55 else INK, fontsize=9)
+                axes.text(
+                    j,
+                    i,
+                    f"{int(matrix[i, j]):,}\n{shares[i, j]:.0%}",
+                    ha="center",
+                    va="center",
+                    color="white" if shares[i, j] > 0.55 else INK,
+                    fontsize=9,
+                )
         axes.set_xticks(range(len(classes)), classes, rotation=20, ha="right")
         axes.set_yticks(range(len(classes)), classes)
         axes.set(xlabel="predicted", ylabel="true", title=title)
@@ -105,7 +120,14 @@ def metric_plot(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
             if row["ci_low"] is not None:
                 axes.plot([row["ci_low"], row["ci_high"]], [y, y], color=color, linewidth=2.5, alpha=0.45)
             axes.plot([row["value"]], [y], marker="o", color=color)
-            axes.annotate(f"{row['value']:.3f}", (row["value"], y), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=8)
+            axes.annotate(
+                f"{row['value']:.3f}",
+                (row["value"], y),
+                textcoords="offset points",
+                xytext=(0, 6),
+                ha="center",
+                fontsize=8,
+            )
         axes.set_yticks(range(len(shown)), [r["algorithm"] for r in shown])
         axes.set_ylim(-0.6, len(shown) - 0.2)
         axes.set(title=title)
@@ -126,7 +148,15 @@ def segments_plot(traits: Sequence[Mapping[str, Any]], *, title: str) -> str:
         for i in range(len(features)):
             for j in range(len(segments)):
                 if not np.isnan(matrix[i, j]):
-                    axes.text(j, i, f"{matrix[i, j]:+.1f}", ha="center", va="center", fontsize=8, color="white" if abs(matrix[i, j]) > 1.3 else INK)
+                    axes.text(
+                        j,
+                        i,
+                        f"{matrix[i, j]:+.1f}",
+                        ha="center",
+                        va="center",
+                        fontsize=8,
+                        color="white" if abs(matrix[i, j]) > 1.3 else INK,
+                    )
         axes.set_xticks(range(len(segments)), [f"{s}\n{shares[s]:.0%}" for s in segments])
         axes.set_yticks(range(len(features)), features)
         axes.set_title(title)
@@ -177,7 +207,15 @@ def tree_plot(nodes: Sequence[Mapping[str, Any]], classes: Sequence[str], *, mos
                 for child, answer in ((row["left"], "yes"), (row["right"], "no")):
                     cx, cd = places[child]
                     axes.plot([x, cx], [-depth, -cd], color=GREY, linewidth=1, zorder=1)
-                    axes.text((x + cx) / 2, -(depth + cd) / 2, answer, fontsize=7, color=GREY, ha="center", backgroundcolor="white")
+                    axes.text(
+                        (x + cx) / 2,
+                        -(depth + cd) / 2,
+                        answer,
+                        fontsize=7,
+                        color=GREY,
+                        ha="center",
+                        backgroundcolor="white",
+                    )
             axes.text(
                 x, -depth, words, ha="center", va="center", fontsize=7.5, zorder=2,
                 bbox={"boxstyle": "round,pad=0.35", "facecolor": "#eef4f9" if is_split else "#f6f1e7", "edgecolor": GREY, "linewidth": 0.6},

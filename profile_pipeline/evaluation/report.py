@@ -21,8 +21,26 @@ from profile_pipeline.evaluation.plots import (
     tree_plot,
 )
 
-MAIN_METRICS = ("roc_auc", "macro_roc_auc", "pr_auc", "macro_pr_auc", "accuracy", "precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1", "log_loss", "brier")
-SPLIT_WORDS = {"future": "newest cohort, all people", "test": "people held out", "validation": "folds by person, in training"}
+MAIN_METRICS = (
+    "roc_auc",
+    "macro_roc_auc",
+    "pr_auc",
+    "macro_pr_auc",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "log_loss",
+    "brier",
+)
+SPLIT_WORDS = {
+    "future": "newest cohort, all people",
+    "test": "people held out",
+    "validation": "folds by person, in training",
+}
 N_WEIGHTS = 10
 
 
@@ -56,7 +74,12 @@ class ReportInput:
 
 def render_report(source: ReportInput) -> str:
     """Return the page as HTML."""
-    environment = Environment(loader=PackageLoader("profile_pipeline.evaluation", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("profile_pipeline.evaluation", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["figure"] = lambda value: "" if value is None else f"{value:.3f}"
     page = environment.get_template("report.html").render(
         week=source.week,
@@ -77,23 +100,40 @@ def render_report(source: ReportInput) -> str:
 def _part(part: ModelPart) -> dict[str, Any]:
     """What the template tells of one model."""
     chosen = next((row for row in part.rows if row["is_chosen"]), None)
-    told: dict[str, Any] = {"part": part, "chosen": chosen, "plots": [], "tree": None, "weights": [], "segments": [], "skipped": {}}
+    told: dict[str, Any] = {
+        "part": part,
+        "chosen": chosen,
+        "plots": [],
+        "tree": None,
+        "weights": [],
+        "segments": [],
+        "skipped": {},
+    }
     if chosen is None:
         return told
     explanation = chosen["explanation"]
     told["skipped"] = explanation.get("skipped", {})
     if part.task == "segments":
         k = str(chosen["params"]["k"])
-        told["plots"] = [Markup(segments_plot(part.traits, title="Segments, in standard deviations from everybody")), Markup(choice_plot(explanation["silhouette_by_k"], explanation["inertia_by_k"], chosen=k))]
+        told["plots"] = [
+            Markup(segments_plot(part.traits, title="Segments, in standard deviations from everybody")),
+            Markup(choice_plot(explanation["silhouette_by_k"], explanation["inertia_by_k"], chosen=k)),
+        ]
         told["segments"] = _segments(part.traits)
         return told
     split = "future" if any(r["split"] == "future" for r in part.metrics) else "test"
     gate_metric = "roc_auc" if len(chosen["classes"]) == 2 else "macro_f1"
     mine = [r for r in part.metrics if r["split"] == split]
-    of_split = {name: [r for r in rows if r["split"] == split] for name, rows in (("calibration", part.calibration), ("confusion", part.confusion), ("curves", part.curves))}
+    of_split = {
+        name: [r for r in rows if r["split"] == split]
+        for name, rows in (("calibration", part.calibration), ("confusion", part.confusion), ("curves", part.curves))
+    }
     plots = [metric_plot([r for r in mine if r["metric"] == gate_metric], title=f"{gate_metric}, {SPLIT_WORDS[split]}")]
     if of_split["curves"]:
-        plots += [curve_plot(of_split["curves"], curve="roc", title="ROC"), curve_plot(of_split["curves"], curve="pr", title="Precision and recall")]
+        plots += [
+            curve_plot(of_split["curves"], curve="roc", title="ROC"),
+            curve_plot(of_split["curves"], curve="pr", title="Precision and recall"),
+        ]
     if of_split["calibration"]:
         plots.append(calibration_plot(of_split["calibration"], title="Calibration"))
     if of_split["confusion"]:
@@ -101,14 +141,20 @@ def _part(part: ModelPart) -> dict[str, Any]:
     if part.importance:
         plots.append(importance_plot(part.importance, title="What it rests on"))
     told["plots"] = [Markup(plot) for plot in plots]
-    told["tables"] = [(name, SPLIT_WORDS[name], _table(part.metrics, name)) for name in ("future", "test", "validation") if any(r["split"] == name for r in part.metrics)]
+    told["tables"] = [
+        (name, SPLIT_WORDS[name], _table(part.metrics, name))
+        for name in ("future", "test", "validation")
+        if any(r["split"] == name for r in part.metrics)
+    ]
     trees = [row for row in part.rows if row["explanation"].get("nodes")]
     if trees:
         best = max(trees, key=lambda row: row["explanation"]["validation_score"])
         told["tree"] = (best["algorithm"], Markup(tree_plot(best["explanation"]["nodes"], chosen["classes"])))
     for row in part.rows:
         if row["explanation"].get("w"):
-            strongest = sorted(row["explanation"]["w"].items(), key=lambda item: (-max(abs(v) for v in item[1]), item[0]))[:N_WEIGHTS]
+            strongest = sorted(
+                row["explanation"]["w"].items(), key=lambda item: (-max(abs(v) for v in item[1]), item[0])
+            )[:N_WEIGHTS]
             told["weights"].append((row["algorithm"], strongest, row["explanation"]["b"]))
     return told
 
@@ -127,8 +173,18 @@ def _segments(traits: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for segment in sorted({t["segment"] for t in traits}):
         mine = sorted((t for t in traits if t["segment"] == segment), key=lambda t: t["rank"])
-        words = [f"{'high' if t['z_score'] > 0 else 'low'} {t['feature']} ({_short(t['mean'])} against {_short(t['overall_mean'])})" for t in mine[:4]]
-        found.append({"segment": segment, "n_people": mine[0]["n_people"], "people_share": mine[0]["people_share"], "words": "; ".join(words)})
+        words = [
+            f"{'high' if t['z_score'] > 0 else 'low'} {t['feature']} ({_short(t['mean'])} against {_short(t['overall_mean'])})"
+            for t in mine[:4]
+        ]
+        found.append(
+            {
+                "segment": segment,
+                "n_people": mine[0]["n_people"],
+                "people_share": mine[0]["people_share"],
+                "words": "; ".join(words),
+            }
+        )
     return found
 
 

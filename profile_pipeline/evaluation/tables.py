@@ -10,7 +10,12 @@ _KEY = (
     Column("week", "DATE", "the week, by its Monday", is_nullable=False),
     Column("algorithm", "VARCHAR", "the algorithm or baseline", is_nullable=False),
 )
-_SPLIT = Column("split", "VARCHAR", "validation (folds by person), test (people held out) or future (newest cohort)", is_nullable=False)
+_SPLIT = Column(
+    "split",
+    "VARCHAR",
+    "validation (folds by person), test (people held out) or future (newest cohort)",
+    is_nullable=False,
+)
 _N_ROWS = Column("n_rows", "BIGINT", "rows it was computed from", is_nullable=False)
 
 METRICS = Table(
@@ -52,7 +57,12 @@ IMPORTANCE = Table(
     columns=(
         *_KEY,
         Column("feature", "VARCHAR", "the feature", is_nullable=False),
-        Column("importance", "DOUBLE", "loss of the score when the feature is shuffled among people held out of the fit", is_nullable=False),
+        Column(
+            "importance",
+            "DOUBLE",
+            "loss of the score when the feature is shuffled among people held out of the fit",
+            is_nullable=False,
+        ),
         Column("rank", "INTEGER", "place, from 1", is_nullable=False),
     ),
 )

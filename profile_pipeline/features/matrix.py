@@ -24,7 +24,15 @@ RATIOS: dict[str, tuple[str, str, str]] = {
     "trend_30d_90d_share": ("n_events_30d", "n_events_90d", "events of 30 days by those of 90"),
     "active_share_all": ("n_active_days_all", "(tenure_days + 1)", "dates with an event by days since the first"),
 }
-DEMAND_COLUMNS = ("n_open_cart_items", "n_intent_items_7d", "purchase_recency_days", "refund_share_all", "clv_frequency", "clv_recency_days", "clv_age_days")
+DEMAND_COLUMNS = (
+    "n_open_cart_items",
+    "n_intent_items_7d",
+    "purchase_recency_days",
+    "refund_share_all",
+    "clv_frequency",
+    "clv_recency_days",
+    "clv_age_days",
+)
 
 
 def attribute_column(name: str) -> str:
@@ -35,7 +43,9 @@ def attribute_column(name: str) -> str:
 def user_features_table(attributes: tuple[str, ...]) -> Table:
     """Return the table with the columns of the settings."""
     measured = [
-        Column(f"{name}_{window}", "DOUBLE", f"{SUMMED_MEASURES[name][1] if name in SUMMED_MEASURES else name}, {window}")
+        Column(
+            f"{name}_{window}", "DOUBLE", f"{SUMMED_MEASURES[name][1] if name in SUMMED_MEASURES else name}, {window}"
+        )
         for name in MEASURES
         for window in WINDOWS
     ]
@@ -55,7 +65,8 @@ def user_features_sql(attributes: tuple[str, ...]) -> str:
     names = [f"{name}_{window}" for name in MEASURES for window in WINDOWS]
     measured = ", ".join(f"cast(b.{name} as double) as {name}" for name in names)
     ratios = ", ".join(
-        f"cast({_of_behavior(top)} as double) / nullif(cast({_of_behavior(bottom)} as double), 0) as {name}" for name, (top, bottom, _) in RATIOS.items()
+        f"cast({_of_behavior(top)} as double) / nullif(cast({_of_behavior(bottom)} as double), 0) as {name}"
+        for name, (top, bottom, _) in RATIOS.items()
     )
     demand = ", ".join(f"cast(d.{name} as double) as {name}" for name in DEMAND_COLUMNS)
     crm = "".join(f", c.{quote_identifier(attribute_column(name))}" for name in attributes)
@@ -72,7 +83,9 @@ def user_features_sql(attributes: tuple[str, ...]) -> str:
         if attributes
         else ""
     )
-    crm_join = " left join crm as c on c.profile_id = b.profile_id and c.as_of_date = b.as_of_date" if attributes else ""
+    crm_join = (
+        " left join crm as c on c.profile_id = b.profile_id and c.as_of_date = b.as_of_date" if attributes else ""
+    )
     return (
         "with b as (select * from features.behavior where as_of_date between $first_day and $last_day),"
         " d as (select * from features.demand where as_of_date between $first_day and $last_day),"

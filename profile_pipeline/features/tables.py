@@ -32,7 +32,10 @@ USER_DAYS = Table(
     columns=(
         _EVENT_DATE,
         _ALIAS,
-        *(Column(name, kind, meaning, unit, is_nullable=False) for name, (kind, meaning, unit) in SUMMED_MEASURES.items()),
+        *(
+            Column(name, kind, meaning, unit, is_nullable=False)
+            for name, (kind, meaning, unit) in SUMMED_MEASURES.items()
+        ),
         Column("quantity", "DECIMAL(18,4)", "pieces bought"),
         Column("n_night_events", "BIGINT", "events between 0 and 6 o'clock in the calendar's zone", is_nullable=False),
         Column("first_event_at", "TIMESTAMP", "time of the first event, UTC", is_nullable=False),
@@ -51,7 +54,12 @@ USER_ITEM_DAYS = Table(
         Column("item_id", "VARCHAR", "the item", is_nullable=False),
         Column("role", "VARCHAR", "the role", is_nullable=False),
         Column("n", "BIGINT", "events", is_nullable=False),
-        Column("n_uncategorized", "BIGINT", "events that name no category themselves: theirs is the item's", is_nullable=False),
+        Column(
+            "n_uncategorized",
+            "BIGINT",
+            "events that name no category themselves: theirs is the item's",
+            is_nullable=False,
+        ),
         Column("quantity", "DECIMAL(18,4)", "pieces"),
         Column("amount", MONEY, "amount", "currency"),
         Column("value", "DECIMAL(18,4)", "sum of the events' own numbers (stars, seconds)"),
@@ -76,7 +84,13 @@ USER_TERM_DAYS = Table(
 
 def _windowed(name: str, kind: str, meaning: str, unit: str | None) -> tuple[Column, ...]:
     return tuple(
-        Column(f"{name}_{window}", kind, f"{meaning}, {'ever' if days is None else f'{days} days'}", unit, is_nullable=False)
+        Column(
+            f"{name}_{window}",
+            kind,
+            f"{meaning}, {'ever' if days is None else f'{days} days'}",
+            unit,
+            is_nullable=False,
+        )
         for window, days in WINDOWS.items()
     )
 
@@ -121,9 +135,19 @@ DEMAND = Table(
     columns=(
         _PROFILE,
         _AS_OF,
-        Column("n_open_cart_items", "BIGINT", "items put into a cart in 30 days and neither removed nor bought since", is_nullable=False),
+        Column(
+            "n_open_cart_items",
+            "BIGINT",
+            "items put into a cart in 30 days and neither removed nor bought since",
+            is_nullable=False,
+        ),
         Column("last_cart_date", "DATE", "date of the last addition to a cart"),
-        Column("n_intent_items_7d", "BIGINT", "items viewed on two dates or more or put into a cart in 7 days, not bought in them", is_nullable=False),
+        Column(
+            "n_intent_items_7d",
+            "BIGINT",
+            "items viewed on two dates or more or put into a cart in 7 days, not bought in them",
+            is_nullable=False,
+        ),
         Column("last_search_date", "DATE", "date of the last search"),
         Column("first_purchase_date", "DATE", "date of the first purchase"),
         Column("last_purchase_date", "DATE", "date of the last purchase"),

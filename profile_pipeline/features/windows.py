@@ -36,7 +36,8 @@ def decay_weights(half_life_days: int) -> pa.Table:
 
     Computed in decimals, so that the weights are the same on every machine.
     """
-    ages, weights = [], []
+    ages: list[int] = []
+    weights: list[Decimal] = []
     with localcontext() as context:
         context.prec = 40
         step = Decimal("0.5") ** (Decimal(1) / Decimal(half_life_days))

@@ -50,7 +50,9 @@ class LightgbmScorer:
     booster: lgb.Booster
 
     def scores(self, values: np.ndarray) -> np.ndarray:
-        return np.asarray(self.booster.predict(values, raw_score=True, num_threads=1), dtype=float).reshape(len(values), -1)
+        return np.asarray(self.booster.predict(values, raw_score=True, num_threads=1), dtype=float).reshape(
+            len(values), -1
+        )
 
 
 def compressed(values: np.ndarray) -> np.ndarray:
@@ -59,7 +61,14 @@ def compressed(values: np.ndarray) -> np.ndarray:
 
 
 def _pipeline(estimator: Any, *more: tuple[str, Any]) -> Pipeline:
-    return Pipeline([("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler()), *more, ("model", estimator)])
+    return Pipeline(
+        [
+            ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
+            ("scale", StandardScaler()),
+            *more,
+            ("model", estimator),
+        ]
+    )
 
 
 # Simple ones first: of two that do equally well the simpler is chosen.
@@ -71,7 +80,14 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "linear_svm": {"C": 0.003, "loss": "squared_hinge", "dual": False},
     "rbf_svm_nystroem": {"n_components": 120, "gamma": 0.01, "C": 0.1},
     "rbf_svm_exact": {"C": 1.0, "gamma": "scale"},
-    "lightgbm": {"num_leaves": 15, "learning_rate": 0.06, "n_rounds": 90, "min_data_in_leaf": 25, "feature_fraction": 0.7, "lambda_l2": 5.0},
+    "lightgbm": {
+        "num_leaves": 15,
+        "learning_rate": 0.06,
+        "n_rounds": 90,
+        "min_data_in_leaf": 25,
+        "feature_fraction": 0.7,
+        "lambda_l2": 5.0,
+    },
 }
 ALGORITHMS = tuple(PARAMETERS)
 
@@ -90,8 +106,14 @@ def fit(name: str, values: np.ndarray, labels: np.ndarray, *, n_classes: int, se
     if name == "lightgbm":
         n_rounds = p.pop("n_rounds")
         objective = {"objective": "binary"} if n_classes == 2 else {"objective": "multiclass", "num_class": n_classes}
-        options = p | objective | {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_col_wise": True, "seed": seed}
-        return LightgbmScorer(lgb.train(options, lgb.Dataset(values, labels, free_raw_data=True), num_boost_round=n_rounds))
+        options = (
+            p
+            | objective
+            | {"verbosity": -1, "num_threads": 1, "deterministic": True, "force_col_wise": True, "seed": seed}
+        )
+        return LightgbmScorer(
+            lgb.train(options, lgb.Dataset(values, labels, free_raw_data=True), num_boost_round=n_rounds)
+        )
     if name == "logistic_regression":
         pipeline = _pipeline(LogisticRegression(random_state=seed, **p))
     elif name == "naive_bayes":
@@ -101,7 +123,13 @@ def fit(name: str, values: np.ndarray, labels: np.ndarray, *, n_classes: int, se
     elif name == "linear_svm":
         pipeline = _pipeline(LinearSVC(random_state=seed, max_iter=3000, **p))
     elif name == "rbf_svm_nystroem":
-        kernel = Nystroem(kernel="rbf", gamma=p["gamma"], n_components=min(p["n_components"], len(values)), random_state=seed, n_jobs=1)
+        kernel = Nystroem(
+            kernel="rbf",
+            gamma=p["gamma"],
+            n_components=min(p["n_components"], len(values)),
+            random_state=seed,
+            n_jobs=1,
+        )
         pipeline = _pipeline(LogisticRegression(C=p["C"], max_iter=500, random_state=seed), ("kernel", kernel))
     else:
         pipeline = _pipeline(SVC(kernel="rbf", decision_function_shape="ovr", random_state=seed, **p))

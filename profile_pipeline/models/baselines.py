@@ -16,7 +16,14 @@ def majority(labels: np.ndarray, n_rows: int, *, n_classes: int) -> np.ndarray:
     return np.tile(shares, (n_rows, 1))
 
 
-def one_feature(values: np.ndarray, labels: np.ndarray, others: Sequence[np.ndarray], *, n_classes: int, places: Sequence[int] | None = None) -> tuple[int, list[np.ndarray]]:
+def one_feature(
+    values: np.ndarray,
+    labels: np.ndarray,
+    others: Sequence[np.ndarray],
+    *,
+    n_classes: int,
+    places: Sequence[int] | None = None,
+) -> tuple[int, list[np.ndarray]]:
     """Predict by the shares of the classes in bins of the feature with the greatest gain on the training rows.
 
     Returns

@@ -25,7 +25,12 @@ def fit_calibration(scores: np.ndarray, labels: np.ndarray, *, n_classes: int) -
             t = ab[0] * z + ab[1]
             return float(np.mean(np.logaddexp(0, t) - target * t))
 
-        best = minimize(loss, x0=np.array([1.0, np.log((n_positive + 1) / (n_negative + 1))]), method="L-BFGS-B", bounds=[(0, None), (None, None)])
+        best = minimize(
+            loss,
+            x0=np.array([1.0, np.log((n_positive + 1) / (n_negative + 1))]),
+            method="L-BFGS-B",
+            bounds=[(0, None), (None, None)],
+        )
         found.append([float(best.x[0] / spread), float(best.x[1])])
     return found
 

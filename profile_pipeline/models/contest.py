@@ -113,13 +113,19 @@ def train_classifier(
     names = list(train.names)
     splits = {"test": test.values} | ({"future": future[0].values} if future else {})
     with threadpool_limits(1):
-        algorithms = [a for a in ALGORITHMS if a in training.algorithms] if hold_contest else [training.default_algorithm]
+        algorithms = (
+            [a for a in ALGORITHMS if a in training.algorithms] if hold_contest else [training.default_algorithm]
+        )
         skipped = {}
         if "rbf_svm_exact" in algorithms and len(train) > training.exact_kernel_rows:
             algorithms.remove("rbf_svm_exact")
-            skipped["rbf_svm_exact"] = f"{len(train)} rows, the exact kernel is fitted up to {training.exact_kernel_rows}"
+            skipped["rbf_svm_exact"] = (
+                f"{len(train)} rows, the exact kernel is fitted up to {training.exact_kernel_rows}"
+            )
         out_of_fold = _out_of_fold(train, y, fold_of, algorithms, n_classes=n_classes, training=training, seed=seed)
-        selected = select_features(names, train.values, y, n_classes=n_classes, max_features=training.max_features, groups=halves)
+        selected = select_features(
+            names, train.values, y, n_classes=n_classes, max_features=training.max_features, groups=halves
+        )
         kept = [s.feature for s in selected if s.is_kept] or [max(selected, key=lambda s: s.importance).feature]
         fitted = {a: fit(a, train.columns(kept), y, n_classes=n_classes, seed=seed) for a in algorithms}
         calibrations = {a: fit_calibration(out_of_fold[a], y, n_classes=n_classes) for a in algorithms}
@@ -128,16 +134,30 @@ def train_classifier(
         chosen = max(algorithms, key=lambda a: (round(quality[a], 3), -algorithms.index(a)))
         place, feature_rates = one_feature(train.values, y, [train.values, *splits.values()], n_classes=n_classes)
         rates = dict(zip(("validation", *splits), feature_rates, strict=True))
-        scored = {"validation": SplitScores(train.profile_ids, train.cohorts, y, {a: probabilities(out_of_fold[a], calibrations[a]) for a in algorithms})}
-        for split, values in splits.items():
+        scored = {
+            "validation": SplitScores(
+                train.profile_ids,
+                train.cohorts,
+                y,
+                {a: probabilities(out_of_fold[a], calibrations[a]) for a in algorithms},
+            )
+        }
+        for split, _values in splits.items():
             rows = test if split == "test" else future[0]  # type: ignore[index]
             truth = y_test if split == "test" else np.array([classes.index(label) for label in future[1]], dtype=int)  # type: ignore[index]
             columns = rows.columns(kept)
-            scored[split] = SplitScores(rows.profile_ids, rows.cohorts, truth, {a: probabilities(fitted[a].scores(columns), calibrations[a]) for a in algorithms})
+            scored[split] = SplitScores(
+                rows.profile_ids,
+                rows.cohorts,
+                truth,
+                {a: probabilities(fitted[a].scores(columns), calibrations[a]) for a in algorithms},
+            )
         for split, scores in scored.items():
             scores.probabilities[MAJORITY] = majority(y, len(scores.labels), n_classes=n_classes)
             scores.probabilities[ONE_FEATURE] = rates[split]
-        importance = _importance(fitted[chosen], calibrations[chosen], test.columns(kept), y_test, kept, n_classes=n_classes, seed=seed)
+        importance = _importance(
+            fitted[chosen], calibrations[chosen], test.columns(kept), y_test, kept, n_classes=n_classes, seed=seed
+        )
         held_scores = fitted[chosen].scores(test.columns(kept))
     common = {
         "model": model, "week": week, "feature_names": kept, "n_train": len(train), "train_from_date": train_dates[0], "train_to_date": train_dates[1],
@@ -167,7 +187,14 @@ def _too_little(y: np.ndarray, y_test: np.ndarray, classes: Sequence[str], min_l
 
 
 def _out_of_fold(
-    train: Frame, y: np.ndarray, fold_of: np.ndarray, algorithms: Sequence[str], *, n_classes: int, training: TrainingSettings, seed: int
+    train: Frame,
+    y: np.ndarray,
+    fold_of: np.ndarray,
+    algorithms: Sequence[str],
+    *,
+    n_classes: int,
+    training: TrainingSettings,
+    seed: int,
 ) -> dict[str, np.ndarray]:
     """Score each row by models that have not seen its person, their features selected without them too."""
     width = 1 if n_classes == 2 else n_classes
@@ -176,7 +203,9 @@ def _out_of_fold(
         inside, outside = fold_of != fold, fold_of == fold
         part = train.rows(inside)
         halves = folds(part.profile_ids, 2, seed + 1)
-        selected = select_features(train.names, part.values, y[inside], n_classes=n_classes, max_features=training.max_features, groups=halves)
+        selected = select_features(
+            train.names, part.values, y[inside], n_classes=n_classes, max_features=training.max_features, groups=halves
+        )
         kept = [s.feature for s in selected if s.is_kept] or [max(selected, key=lambda s: s.importance).feature]
         fitted_on, scored = part.columns(kept), train.rows(outside).columns(kept)
         for a in algorithms:
@@ -191,7 +220,16 @@ def _quality(p: np.ndarray, y: np.ndarray, n_classes: int) -> float:
     return float(f1_score(y, p.argmax(axis=1), average="macro", zero_division=0))
 
 
-def _importance(scorer: Scorer, calibration: Calibration, values: np.ndarray, y: np.ndarray, names: Sequence[str], *, n_classes: int, seed: int) -> list[tuple[str, float]]:
+def _importance(
+    scorer: Scorer,
+    calibration: Calibration,
+    values: np.ndarray,
+    y: np.ndarray,
+    names: Sequence[str],
+    *,
+    n_classes: int,
+    seed: int,
+) -> list[tuple[str, float]]:
     """Loss of quality when a feature is shuffled among the people held out; mean of three shuffles."""
     rng = np.random.default_rng(seed)
     base = _quality(probabilities(scorer.scores(values), calibration), y, n_classes)
@@ -217,9 +255,17 @@ def _explained(scorer: Scorer, names: Sequence[str], classes: Sequence[str]) -> 
         return {}
     model = scorer.pipeline.named_steps["model"]
     if hasattr(model, "tree_"):
-        return {"tree": export_text(model, feature_names=list(names), class_names=list(classes), max_depth=4, show_weights=True), "nodes": _nodes(scorer, names)}
+        return {
+            "tree": export_text(
+                model, feature_names=list(names), class_names=list(classes), max_depth=4, show_weights=True
+            ),
+            "nodes": _nodes(scorer, names),
+        }
     if hasattr(model, "coef_") and model.coef_.shape[1] == len(names):
-        return {"w": {name: [float(row[i]) for row in model.coef_] for i, name in enumerate(names)}, "b": [float(v) for v in np.atleast_1d(model.intercept_)]}
+        return {
+            "w": {name: [float(row[i]) for row in model.coef_] for i, name in enumerate(names)},
+            "b": [float(v) for v in np.atleast_1d(model.intercept_)],
+        }
     return {}
 
 

@@ -90,9 +90,18 @@ def frame_of(matrix: pa.Table, shares: pa.Table, *, interest_names: Sequence[str
 def held_out(profile_ids: np.ndarray, share: float) -> np.ndarray:
     """Say who is held out: by a stable hash of the person, the same people every week."""
     limit = int(share * 2**32)
-    return np.array([int.from_bytes(hashlib.sha256(f"held out|{p}".encode()).digest()[:4], "big") < limit for p in profile_ids], dtype=bool)
+    return np.array(
+        [int.from_bytes(hashlib.sha256(f"held out|{p}".encode()).digest()[:4], "big") < limit for p in profile_ids],
+        dtype=bool,
+    )
 
 
 def folds(profile_ids: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
     """Give each row a fold, all rows of a person the same one; shape (n,), 0 to n_folds - 1."""
-    return np.array([int.from_bytes(hashlib.sha256(f"fold|{seed}|{p}".encode()).digest()[:4], "big") % n_folds for p in profile_ids], dtype=int)
+    return np.array(
+        [
+            int.from_bytes(hashlib.sha256(f"fold|{seed}|{p}".encode()).digest()[:4], "big") % n_folds
+            for p in profile_ids
+        ],
+        dtype=int,
+    )

@@ -4,6 +4,7 @@ Here are cohorts, and the queries that give a label. Not here: features, or mode
 """
 
 import datetime as dt
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,9 +85,17 @@ def attribute_labels(settings: AttributeModelSettings, as_of_date: dt.date) -> t
     elif name in USERS.column_names:
         expression = f"users.{name}"
     else:
-        raise LabelError(f"found the label {name!r}, expected attributes.<name> or one of {', '.join(USERS.column_names)}")
+        raise LabelError(
+            f"found the label {name!r}, expected attributes.<name> or one of {', '.join(USERS.column_names)}"
+        )
     if settings.bands:
-        age = f"({as_of_date.year} - {expression})" if name == "birth_year" else f"date_diff('year', {expression}, $as_of_date)" if name == "birth_date" else expression
+        age = (
+            f"({as_of_date.year} - {expression})"
+            if name == "birth_year"
+            else f"date_diff('year', {expression}, $as_of_date)"
+            if name == "birth_date"
+            else expression
+        )
         expression = banded(age, settings.bands)
     return sql_file("models.attribute_labels").replace("{label}", expression), {"as_of_date": as_of_date}
 
@@ -94,5 +103,5 @@ def attribute_labels(settings: AttributeModelSettings, as_of_date: dt.date) -> t
 def banded(expression: str, bands: tuple[int, ...]) -> str:
     """Return an expression that names the band of a number: under the first, between, from the last on."""
     cases = [f"when {expression} < {bands[0]} then 'under {bands[0]}'"]
-    cases += [f"when {expression} < {high} then '{low} to {high - 1}'" for low, high in zip(bands, bands[1:], strict=False)]
+    cases += [f"when {expression} < {high} then '{low} to {high - 1}'" for low, high in itertools.pairwise(bands)]
     return f"case when {expression} is null then null {' '.join(cases)} else '{bands[-1]} and over' end"

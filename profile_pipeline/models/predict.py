@@ -44,14 +44,20 @@ def interest_names_of(feature_names: list[str]) -> list[str]:
 def predict(row: Mapping[str, Any], frame: Frame) -> Predicted:
     """Score the people of a frame with a row of the model's table."""
     scorer = from_bytes(row["artifact"], row["artifact_format"])
-    calibration, reference, classes = json.loads(row["calibration"]), json.loads(row["reference"]), tuple(row["classes"])
+    calibration, reference, classes = (
+        json.loads(row["calibration"]),
+        json.loads(row["reference"]),
+        tuple(row["classes"]),
+    )
     values = frame.columns(row["feature_names"])
     with threadpool_limits(1):
         parts = [scorer.scores(values[i : i + BATCH_ROWS]) for i in range(0, len(values), BATCH_ROWS)]
     scores = np.vstack(parts) if parts else np.empty((0, len(calibration)))
     p = probabilities(scores, calibration) if len(scores) else np.empty((0, len(classes)))
     grid = np.linspace(0, 1, len(reference[0]))
-    percentiles = np.column_stack([np.interp(scores[:, i], *_strictly(reference[i], grid)) for i in range(scores.shape[1])])
+    percentiles = np.column_stack(
+        [np.interp(scores[:, i], *_strictly(reference[i], grid)) for i in range(scores.shape[1])]
+    )
     if len(classes) == 2:
         return Predicted(classes[1:], p[:, 1:], scores, percentiles)
     return Predicted(classes, p, scores, percentiles)

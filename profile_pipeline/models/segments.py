@@ -44,7 +44,9 @@ def kmeans(values: np.ndarray, k: int, *, seed: int, n_init: int = 10) -> KMeans
     >>> sorted(centres.tolist())
     [[1.0, 1.5], [2.0, 2.5]]
     """
-    return KMeans(n_clusters=k, n_init=n_init, max_iter=MAX_ITERATIONS, random_state=seed).fit(np.asarray(values, dtype=float))
+    return KMeans(n_clusters=k, n_init=n_init, max_iter=MAX_ITERATIONS, random_state=seed).fit(
+        np.asarray(values, dtype=float)
+    )
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,12 @@ def train_segments(
     sample = np.sort(rng.choice(len(frame), min(len(frame), settings.max_fit_rows), replace=False))
     looked_at = np.sort(rng.choice(len(frame), min(len(frame), SILHOUETTE_ROWS), replace=False))
     with threadpool_limits(1):
-        scaling = Pipeline([("impute", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)), ("scale", StandardScaler())]).fit(values[sample])
+        scaling = Pipeline(
+            [
+                ("impute", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)),
+                ("scale", StandardScaler()),
+            ]
+        ).fit(values[sample])
         scaled = scaling.transform(values)
         silhouettes, inertias, fits = {}, {}, {}
         for k in range(settings.k_min, settings.k_max + 1):
@@ -129,7 +136,9 @@ def _silhouette(values: np.ndarray, labels: np.ndarray, seed: int) -> float:
     return float(silhouette_score(values, labels, random_state=seed)) if len(set(labels.tolist())) > 1 else -1.0
 
 
-def matched_names(profile_ids: Sequence[str], clusters: np.ndarray, k: int, before: Mapping[str, str], names_used: Sequence[str] = ()) -> list[str]:
+def matched_names(
+    profile_ids: Sequence[str] | np.ndarray, clusters: np.ndarray, k: int, before: Mapping[str, str], names_used: Sequence[str] = ()
+) -> list[str]:
     """Name clusters after the segments whose people they hold: the matching that keeps most people's name.
 
     A person's segment then changes only if the person moved, not because the algorithm numbered its clusters otherwise.
@@ -150,7 +159,16 @@ def matched_names(profile_ids: Sequence[str], clusters: np.ndarray, k: int, befo
     return [names[cluster] if cluster in names else next(fresh) for cluster in range(k)]
 
 
-def _traits(raw: np.ndarray, scaled: np.ndarray, clusters: np.ndarray, names: Sequence[str], features: Sequence[str], *, model: str, week: dt.date) -> list[dict[str, Any]]:
+def _traits(
+    raw: np.ndarray,
+    scaled: np.ndarray,
+    clusters: np.ndarray,
+    names: Sequence[str],
+    features: Sequence[str],
+    *,
+    model: str,
+    week: dt.date,
+) -> list[dict[str, Any]]:
     """What distinguishes each segment: the features whose mean lies furthest from everybody's, on the model's scale."""
     rows = []
     overall = np.nanmean(raw, axis=0)

@@ -37,7 +37,9 @@ def edges_of(column: np.ndarray) -> np.ndarray:
 def information_gain(bins: np.ndarray, labels: np.ndarray, n_classes: int) -> tuple[float, float]:
     """Return the information gain in bits, and the p-value of so much by chance (G-test: 2 n ln 2 gain is chi-squared)."""
     n_bins = int(bins.max()) + 1
-    counts = np.bincount(bins * n_classes + labels, minlength=n_bins * n_classes).reshape(n_bins, n_classes).astype(float)
+    counts = (
+        np.bincount(bins * n_classes + labels, minlength=n_bins * n_classes).reshape(n_bins, n_classes).astype(float)
+    )
     counts = counts[counts.sum(axis=1) > 0]
     n = counts.sum()
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / n
@@ -48,7 +50,15 @@ def information_gain(bins: np.ndarray, labels: np.ndarray, n_classes: int) -> tu
     return g / (2 * n * np.log(2)), float(chi2.sf(g, freedom))
 
 
-def select_features(names: Sequence[str], values: np.ndarray, labels: np.ndarray, *, n_classes: int, max_features: int, groups: np.ndarray) -> list[Selected]:
+def select_features(
+    names: Sequence[str],
+    values: np.ndarray,
+    labels: np.ndarray,
+    *,
+    n_classes: int,
+    max_features: int,
+    groups: np.ndarray,
+) -> list[Selected]:
     """Judge every feature on training rows.
 
     A feature is kept if its gain is significant after Bonferroni's correction among half of the people, and again, by itself,
@@ -82,11 +92,18 @@ def select_features(names: Sequence[str], values: np.ndarray, labels: np.ndarray
         if p_first >= limit:
             results[place] = Selected(name, gain, False, f"no more than chance (p {p_first:.2g}, needs {limit:.1g})")
         elif p_second >= SIGNIFICANCE:
-            results[place] = Selected(name, gain, False, f"not confirmed by the other half of the people (p {p_second:.2g})")
+            results[place] = Selected(
+                name, gain, False, f"not confirmed by the other half of the people (p {p_second:.2g})"
+            )
         else:
             judged.append((gain, place, name))
     judged.sort(key=lambda entry: (-entry[0], entry[2]))
     for rank, (gain, place, name) in enumerate(judged, start=1):
         is_kept = rank <= max_features
-        results[place] = Selected(name, gain, is_kept, f"gain {gain:.4f} bits, place {rank}" + ("" if is_kept else f", only {max_features} are kept"))
+        results[place] = Selected(
+            name,
+            gain,
+            is_kept,
+            f"gain {gain:.4f} bits, place {rank}" + ("" if is_kept else f", only {max_features} are kept"),
+        )
     return [results[place] for place in range(len(names))]

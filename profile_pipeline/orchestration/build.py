@@ -51,7 +51,9 @@ def lineage_cache() -> LineageCache:
     return LineageCache({table.name: table.types for table in (*RAW, *CLEANED, *FEATURES)}, VISIBLE)
 
 
-def build_defs(*, settings: Settings | None = None, paths: Paths | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+def build_defs(
+    *, settings: Settings | None = None, paths: Paths | None = None, resources: Mapping[str, Any] | None = None
+) -> dg.Definitions:
     """Assemble the project.
 
     Parameters

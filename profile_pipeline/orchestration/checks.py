@@ -70,7 +70,14 @@ LAWS: tuple[Law, ...] = (
         "select model, 1 from evaluation.gates where week = (select max(week) from evaluation.gates) and not is_passed", False,
     ),
 )  # fmt: skip
-KEYED = ("features.user_days", "features.behavior", "features.demand", "features.user_features", "profiles.user_profiles", "applications.recommendations")
+KEYED = (
+    "features.user_days",
+    "features.behavior",
+    "features.demand",
+    "features.user_features",
+    "profiles.user_profiles",
+    "applications.recommendations",
+)
 
 
 def _key_law(table: Table) -> Law:

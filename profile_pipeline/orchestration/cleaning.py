@@ -29,8 +29,13 @@ STREAM_CONSUMERS = ("cleaned.sessions",)
 ALIAS_CONSUMERS = ("features.user_days", "features.user_item_days", "features.user_term_days")
 DAY_CONSUMERS = ("applications.daily_metrics",)
 SNAPSHOT_CONSUMERS = (
-    "features.behavior", "features.interests", "features.demand", "features.user_features",
-    "profiles.scores", "profiles.tags", "profiles.user_profiles",
+    "features.behavior",
+    "features.interests",
+    "features.demand",
+    "features.user_features",
+    "profiles.scores",
+    "profiles.tags",
+    "profiles.user_profiles",
 )
 STALE_CONSUMER = "features.stale_days"
 
@@ -83,7 +88,13 @@ def waiting_days(warehouse: Warehouse, run: RunDays, *, calendar_start: dt.date,
 
 
 def judge_events(
-    warehouse: Warehouse, settings: Settings, run: RunDays, *, newest: dt.date, parameters: Mapping[str, Any], say: Callable[[str], None]
+    warehouse: Warehouse,
+    settings: Settings,
+    run: RunDays,
+    *,
+    newest: dt.date,
+    parameters: Mapping[str, Any],
+    say: Callable[[str], None],
 ) -> Judged:
     """Judge the events of a run's days and, in a refresh, all that waits; note what derived tables have to follow."""
     waiting = waiting_days(warehouse, run, calendar_start=settings.calendar.start, newest=newest)
@@ -91,7 +102,11 @@ def judge_events(
     judged = Judged(days=sorted({*run.days, *extra}))
     _find_touched_streams(warehouse, judged.days, waiting.rows if run.is_refresh else [])
     if run.is_refresh:
-        touch_days(warehouse, SNAPSHOT_CONSUMERS, kept_snapshot_days(extra, newest=newest, daily_snapshots=settings.daily_snapshots))
+        touch_days(
+            warehouse,
+            SNAPSHOT_CONSUMERS,
+            kept_snapshot_days(extra, newest=newest, daily_snapshots=settings.daily_snapshots),
+        )
     if run.includes_stale:
         touch_days(warehouse, SNAPSHOT_CONSUMERS, warehouse.days("select as_of_date from features.stale_days"))
     for day in waiting.outside:
@@ -102,7 +117,9 @@ def judge_events(
         say(f"judged {first} to {last} ({number} of {len(chunks)} chunks)")
     if run.is_refresh:
         # A day that was opened again after it was judged holds nothing new.
-        warehouse.execute(f"delete from raw.pending as p using ({values_of(waiting.rows)}) as d where p.event_date = d.event_date and p.file_id is null")
+        warehouse.execute(
+            f"delete from raw.pending as p using ({values_of(waiting.rows)}) as d where p.event_date = d.event_date and p.file_id is null"
+        )
     judged.touched_days = _judge_touched_streams(warehouse, parameters, judged)
     warehouse.drop("touched_streams", "touched_pending")
     return judged
@@ -145,7 +162,13 @@ def _release(warehouse: Warehouse) -> None:
 
 
 def _judge_days(
-    warehouse: Warehouse, first: dt.date, last: dt.date, parameters: Mapping[str, Any], judged: Judged, *, is_partition: bool
+    warehouse: Warehouse,
+    first: dt.date,
+    last: dt.date,
+    parameters: Mapping[str, Any],
+    judged: Judged,
+    *,
+    is_partition: bool,
 ) -> None:
     """Judge all events of a stretch of days, in one transaction with its ledger."""
     between = f"event_date between date '{first.isoformat()}' and date '{last.isoformat()}'"
@@ -163,7 +186,11 @@ def _judge_days(
         if is_partition:
             touch_days(warehouse, (*STREAM_CONSUMERS, *ALIAS_CONSUMERS, *DAY_CONSUMERS), days)
             after = _fingerprints(warehouse, between)
-            touch_days(warehouse, (STALE_CONSUMER,), sorted(d for d in before.keys() | after.keys() if before.get(d) != after.get(d)))
+            touch_days(
+                warehouse,
+                (STALE_CONSUMER,),
+                sorted(d for d in before.keys() | after.keys() if before.get(d) != after.get(d)),
+            )
 
 
 def _fingerprints(warehouse: Warehouse, between: str) -> dict[dt.date, tuple[int, int]]:
@@ -204,7 +231,9 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
             "delete from cleaned.excluded_events as t using judged_events as j"
             " where t.event_date = j.event_date and t.file_id = j.file_id and t.row_number = j.row_number"
         )
-        judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, f"select {excluded} from ({sql_file('cleaned.excluded_events')})")
+        judged.n_excluded += warehouse.insert(
+            EXCLUDED_EVENTS, f"select {excluded} from ({sql_file('cleaned.excluded_events')})"
+        )
         _release(warehouse)
         warehouse.execute(
             "delete from raw.pending as p using touched_pending as t where p.file_id = t.file_id and p.event_date = t.event_date"
@@ -213,10 +242,16 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
         changed = "select * from gone_events union all select * from new_events"
         for consumer in STREAM_CONSUMERS:
             touch_rows(
-                warehouse, consumer, f"select event_date, stream_id, null as alias_id from ({changed}) where stream_id is not null"
+                warehouse,
+                consumer,
+                f"select event_date, stream_id, null as alias_id from ({changed}) where stream_id is not null",
             )
         for consumer in ALIAS_CONSUMERS:
-            touch_rows(warehouse, consumer, f"select event_date, null as stream_id, alias_id from ({changed}) where alias_id is not null")
+            touch_rows(
+                warehouse,
+                consumer,
+                f"select event_date, null as stream_id, alias_id from ({changed}) where alias_id is not null",
+            )
         changed_days = warehouse.days(f"select distinct event_date from ({changed})")
         touch_days(warehouse, (*DAY_CONSUMERS, STALE_CONSUMER), changed_days)
         warehouse.drop("old_events", "fresh_events", "gone_events", "new_events")
@@ -240,7 +275,8 @@ def _write_ledger(warehouse: Warehouse, days: list[dt.date]) -> None:
     )
     warehouse.drop("ledger_days")
     if faults:
-        told = "; ".join(f"{day} of file {file_id[:12]}: loaded {n}, cleaned {c}, excluded {x}, waiting {w}" for day, file_id, n, c, x, w in faults[:5])
+        told = "; ".join(
+            f"{day} of file {file_id[:12]}: loaded {n}, cleaned {c}, excluded {x}, waiting {w}"
+            for day, file_id, n, c, x, w in faults[:5]
+        )
         raise CountingError(f"{len(faults)} days of files do not add up, nothing was written: {told}")
-
-

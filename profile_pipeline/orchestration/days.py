@@ -37,7 +37,9 @@ def daily_partitions(calendar: CalendarSettings) -> dg.DailyPartitionsDefinition
 def weekly_partitions(calendar: CalendarSettings) -> dg.WeeklyPartitionsDefinition:
     """All weeks of the calendar that have ended, named by their Monday."""
     end = str(calendar.end + ONE_DAY) if calendar.end else None
-    return dg.WeeklyPartitionsDefinition(start_date=str(calendar.start), end_date=end, timezone=calendar.timezone, day_offset=1)
+    return dg.WeeklyPartitionsDefinition(
+        start_date=str(calendar.start), end_date=end, timezone=calendar.timezone, day_offset=1
+    )
 
 
 def day_keys(partitions: dg.TimeWindowPartitionsDefinition) -> list[dt.date]:
@@ -47,7 +49,9 @@ def day_keys(partitions: dg.TimeWindowPartitionsDefinition) -> list[dt.date]:
 
 def first_open_day(calendar: CalendarSettings) -> dt.date:
     """The first day that has not ended yet: rows of days before it are final."""
-    closed = dg.DailyPartitionsDefinition(start_date=str(calendar.start), timezone=calendar.timezone).get_last_partition_key()
+    closed = dg.DailyPartitionsDefinition(
+        start_date=str(calendar.start), timezone=calendar.timezone
+    ).get_last_partition_key()
     return dt.date.fromisoformat(closed) + ONE_DAY if closed else calendar.start
 
 
@@ -103,10 +107,17 @@ class RunDays:
         """
         keys = context.partition_key_range
         first, last = dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end)
-        known = set(context.assets_def.partitions_def.get_partition_keys()) if context.assets_def.partitions_def else set()
+        known = (
+            set(context.assets_def.partitions_def.get_partition_keys()) if context.assets_def.partitions_def else set()
+        )
         checked_range(first, last, sorted(dt.date.fromisoformat(key) for key in known))
         tags = context.run.tags
-        return cls(first=first, last=last, is_refresh=tags.get(REFRESH_TAG) == "true", includes_stale=tags.get(STALE_TAG) == "true")
+        return cls(
+            first=first,
+            last=last,
+            is_refresh=tags.get(REFRESH_TAG) == "true",
+            includes_stale=tags.get(STALE_TAG) == "true",
+        )
 
 
 def checked_range(first: dt.date, last: dt.date, known: Sequence[dt.date]) -> None:
@@ -120,13 +131,17 @@ def checked_range(first: dt.date, last: dt.date, known: Sequence[dt.date]) -> No
     if not known:
         raise DaysError("the calendar has no day yet: `calendar.start` of profile.yaml lies in the future")
     if first > last or first < known[0] or last > known[-1]:
-        raise DaysError(f"found the range {first} to {last}, expected days from {known[0]} to {known[-1]}, the first not after the last")
+        raise DaysError(
+            f"found the range {first} to {last}, expected days from {known[0]} to {known[-1]}, the first not after the last"
+        )
 
 
 def kept_snapshot_days(days: Iterable[dt.date], *, newest: dt.date, daily_snapshots: int) -> list[dt.date]:
     """Of days that a refresh found, those whose snapshots are kept: the last ones, and every week's last day."""
     return sorted(
-        day for day in set(days) if day <= newest and (day > newest - dt.timedelta(days=daily_snapshots) or day.isoweekday() == WEEK_DAYS)
+        day
+        for day in set(days)
+        if day <= newest and (day > newest - dt.timedelta(days=daily_snapshots) or day.isoweekday() == WEEK_DAYS)
     )
 
 
@@ -136,14 +151,22 @@ def kept_snapshot_days(days: Iterable[dt.date], *, newest: dt.date, daily_snapsh
 def values_of(days: Iterable[dt.date]) -> str:
     """A query of one column event_date that holds these days."""
     rows = ", ".join(f"(date '{day.isoformat()}')" for day in days)
-    return f"select * from (values {rows}) as v(event_date)" if rows else "select cast(null as date) as event_date where false"
+    return (
+        f"select * from (values {rows}) as v(event_date)"
+        if rows
+        else "select cast(null as date) as event_date where false"
+    )
 
 
 def touch_days(warehouse: Warehouse, consumers: Iterable[str], days: Iterable[dt.date]) -> None:
     """Note whole days for tables that have to follow."""
     query = values_of(days)
     for consumer in consumers:
-        touch_rows(warehouse, consumer, f"select event_date, cast(null as varchar) as stream_id, cast(null as varchar) as alias_id from ({query})")
+        touch_rows(
+            warehouse,
+            consumer,
+            f"select event_date, cast(null as varchar) as stream_id, cast(null as varchar) as alias_id from ({query})",
+        )
 
 
 def touch_rows(warehouse: Warehouse, consumer: str, rows: str) -> None:
@@ -195,7 +218,9 @@ def settle_rows(warehouse: Warehouse, consumer: str, rows: str) -> None:
 
 def chunks_of(warehouse: Warehouse, days: Iterable[dt.date], *, events_per_chunk: int) -> list[tuple[dt.date, dt.date]]:
     """Cut days into stretches of at most so many loaded events (at least one day each): this bounds memory."""
-    counts = dict(warehouse.rows("select event_date, cast(sum(n_loaded) as bigint) from cleaned.ledger group by event_date"))
+    counts = dict(
+        warehouse.rows("select event_date, cast(sum(n_loaded) as bigint) from cleaned.ledger group by event_date")
+    )
     chunks: list[tuple[dt.date, dt.date]] = []
     for first, last in stretches(days):
         start, held = first, 0

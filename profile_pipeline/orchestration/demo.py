@@ -17,7 +17,14 @@ from profile_pipeline.settings import Paths, Settings
 
 N_USERS, SEED = 3000, 7
 # CPU seconds on two cores, by stage; what they add up to is the promise.
-BUDGET = {"world": 5.0, "ingest": 8.0, "cleaned to features": 30.0, "training": 45.0, "report": 8.0, "profiles and applications": 12.0}
+BUDGET = {
+    "world": 5.0,
+    "ingest": 8.0,
+    "cleaned to features": 30.0,
+    "training": 45.0,
+    "report": 8.0,
+    "profiles and applications": 12.0,
+}
 WORLD_DONE = "world_is_written"
 SHOWN = {"roc_auc": None, "macro_f1": None, "accuracy": None, "silhouette": None, "recall@10": None}
 
@@ -43,7 +50,15 @@ def run_demo(settings: Settings, paths: Paths, *, say: Callable[[str], None]) ->
     if not done.exists() and not paths.warehouse.exists():
         say(f"world: {N_USERS} people, {n_days} days")
         with runner.measured.stage("world"):
-            write_world(paths.data, n_users=N_USERS, n_days=n_days, seed=SEED, truth=paths.truth, last_day=runner.days[-1], say=say)
+            write_world(
+                paths.data,
+                n_users=N_USERS,
+                n_days=n_days,
+                seed=SEED,
+                truth=paths.truth,
+                last_day=runner.days[-1],
+                say=say,
+            )
         done.touch()
     runner.ingest()
     runner.build_all()
@@ -61,7 +76,15 @@ def _told(runner: Runner) -> Told:
             " and m.baseline is not null) order by m.model, m.split, m.metric",
             {"week": week},
         )
-        chosen = {name: [r[0] for r in warehouse.rows(f"select algorithm from models.{name} where week = $week and is_chosen", {"week": week})] for name in settings.models}
+        chosen = {
+            name: [
+                r[0]
+                for r in warehouse.rows(
+                    f"select algorithm from models.{name} where week = $week and is_chosen", {"week": week}
+                )
+            ]
+            for name in settings.models
+        }
         example = warehouse.rows(
             "select p.user_ids[1] from profiles.user_profiles as p join applications.recommendations as r on r.profile_id = p.profile_id and r.as_of_date = p.as_of_date"
             " where p.as_of_date = (select max(as_of_date) from profiles.user_profiles) and len(p.user_ids) = 1 and r.score > 0 and p.segment is not null"
@@ -69,11 +92,23 @@ def _told(runner: Runner) -> Told:
         )
     finally:
         warehouse.close()
-    told = [m for m in metrics if m["metric"] in SHOWN and (m["model"] == "recommendations" or m["algorithm"] in chosen.get(m["model"], []))]
+    told = [
+        m
+        for m in metrics
+        if m["metric"] in SHOWN and (m["model"] == "recommendations" or m["algorithm"] in chosen.get(m["model"], []))
+    ]
     training = settings.training
     left_out = (
         f"Left out for time (settings under `training:`): weeks before the newest {training.backfill_weeks}; the contest of all algorithms in all but the newest week; more than "
         f"{training.folds} folds, {training.max_features} features and {training.n_bootstrap} resamples; the exact RBF kernel above {training.exact_kernel_rows} rows. "
         f"Profiles are built for {', '.join(map(str, runner.profile_days()))}; any other day by `profile-pipeline run --from … --to …` or in the UI."
     )
-    return Told(runner.measured.stages, counts, week, told, left_out, paths.reports / str(week) / "index.html", example[0][0] if example else "")
+    return Told(
+        runner.measured.stages,
+        counts,
+        week,
+        told,
+        left_out,
+        paths.reports / str(week) / "index.html",
+        example[0][0] if example else "",
+    )

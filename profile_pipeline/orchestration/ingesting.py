@@ -42,7 +42,13 @@ class Ingested:
 
 
 def ingest_files(
-    warehouse: Warehouse, settings: Settings, paths: Paths, files: list[LandingFile], *, now: dt.datetime, say: Callable[[str], None]
+    warehouse: Warehouse,
+    settings: Settings,
+    paths: Paths,
+    files: list[LandingFile],
+    *,
+    now: dt.datetime,
+    say: Callable[[str], None],
 ) -> Ingested:
     """Load files one by one; what is loaded stays loaded if a later one fails.
 
@@ -80,7 +86,14 @@ def _load_files(
 
 
 def _load(
-    warehouse: Warehouse, settings: Settings, file: LandingFile, archived: Archived, *, engine: duckdb.DuckDBPyConnection, now: dt.datetime, done: Ingested
+    warehouse: Warehouse,
+    settings: Settings,
+    file: LandingFile,
+    archived: Archived,
+    *,
+    engine: duckdb.DuckDBPyConnection,
+    now: dt.datetime,
+    done: Ingested,
 ) -> None:
     """Load one file, in one transaction with its rows of files, pending and ledger."""
     known = warehouse.rows("select path, status from raw.files where file_id = $file_id", {"file_id": archived.file_id})
@@ -117,14 +130,22 @@ def _load(
 
 
 def _load_records(
-    warehouse: Warehouse, settings: Settings, row: dict[str, Any], archived: Archived, *, engine: duckdb.DuckDBPyConnection, is_lossless: bool
+    warehouse: Warehouse,
+    settings: Settings,
+    row: dict[str, Any],
+    archived: Archived,
+    *,
+    engine: duckdb.DuckDBPyConnection,
+    is_lossless: bool,
 ) -> dict[str, int]:
     """Load the records of one file, in one transaction with its rows of files, pending and ledger; return the counts."""
     source = settings.sources[row["source"]]
     table = RECORD_TABLES[source.table]
     with warehouse.transaction():
         read = read_file(archived.path, name=row["source"], source=source, engine=engine, is_lossless=is_lossless)
-        n_loaded = _insert_records(warehouse, table, read.batches, archived.file_id, settings.calendar.timezone, row["loaded_at"])
+        n_loaded = _insert_records(
+            warehouse, table, read.batches, archived.file_id, settings.calendar.timezone, row["loaded_at"]
+        )
         n_rejected = _insert_rejected(warehouse, read.rejected, archived.file_id, row["source"], row["loaded_at"])
         if read.n_records != n_loaded + n_rejected:
             said = f"counted {read.n_records} records, found {n_loaded} good and {n_rejected} rejected"
@@ -152,7 +173,10 @@ def _insert_records(
     n_rows = 0
     given = {"file_id": "$file_id", "loaded_at": "$now"}
     if table is EVENTS:
-        given |= {"event_hash": "hash(event_id)", "event_date": "cast(event_time at time zone 'UTC' at time zone $timezone as date)"}
+        given |= {
+            "event_hash": "hash(event_id)",
+            "event_date": "cast(event_time at time zone 'UTC' at time zone $timezone as date)",
+        }
     for batch in batches:
         columns = ", ".join(f"{given.get(name, name)} as {name}" for name in table.column_names)
         parameters = {"file_id": file_id, "now": now} | ({"timezone": timezone} if table is EVENTS else {})
@@ -170,10 +194,12 @@ def _insert_rejected(warehouse: Warehouse, rejected: pa.Table, file_id: str, sou
 def _note_pending(warehouse: Warehouse, file_id: str) -> None:
     """Note the days of a file that wait, with the load and in the ledger."""
     counts = "select event_date, file_id, count(*) as n from raw.events where file_id = $file_id group by event_date, file_id"
-    warehouse.execute(f"insert into raw.pending (file_id, event_date, n_events) select file_id, event_date, n from ({counts})", {"file_id": file_id})
+    warehouse.execute(
+        f"insert into raw.pending (file_id, event_date, n_events) select file_id, event_date, n from ({counts})",
+        {"file_id": file_id},
+    )
     warehouse.execute(
         "insert into cleaned.ledger (event_date, file_id, n_loaded, n_cleaned, n_excluded, n_waiting)"
         f" select event_date, file_id, n, 0, 0, n from ({counts})",
         {"file_id": file_id},
     )
-

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from profile_pipeline.orchestration.days import day_keys, daily_partitions
+from profile_pipeline.orchestration.days import daily_partitions, day_keys
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -24,19 +24,29 @@ def build_jobs(settings: Settings) -> list[Any]:
     def open_newest_day(context: dg.OpExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> None:
         newest = day_keys(daily)[-1]
         warehouse.execute(
-            "insert into raw.pending select null, $day, 0 where not exists (select 1 from raw.pending where file_id is null and event_date = $day)", {"day": newest}
+            "insert into raw.pending select null, $day, 0 where not exists (select 1 from raw.pending where file_id is null and event_date = $day)",
+            {"day": newest},
         )
         context.log.info(f"{newest} is open")
 
-    @dg.job(name=DAILY_REFRESH, description="Closes yesterday and opens the next day, by making it pending; the refresh follows.")
+    @dg.job(
+        name=DAILY_REFRESH,
+        description="Closes yesterday and opens the next day, by making it pending; the refresh follows.",
+    )
     def daily_refresh() -> None:
         open_newest_day()
 
     return [
         dg.define_asset_job(INGEST, selection=dg.AssetSelection.groups("raw"), description="Load what has landed."),
         dg.define_asset_job(
-            DAILY, selection=dg.AssetSelection.groups(*DAILY_STAGES), description="From cleaned events to applications, for a day or a range of days in one run."
+            DAILY,
+            selection=dg.AssetSelection.groups(*DAILY_STAGES),
+            description="From cleaned events to applications, for a day or a range of days in one run.",
         ),
-        dg.define_asset_job(WEEKLY, selection=dg.AssetSelection.groups(*WEEKLY_STAGES), description="Train, evaluate and judge the models of a week."),
+        dg.define_asset_job(
+            WEEKLY,
+            selection=dg.AssetSelection.groups(*WEEKLY_STAGES),
+            description="Train, evaluate and judge the models of a week.",
+        ),
         daily_refresh,
     ]

@@ -29,7 +29,10 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 def judge_week(w: Warehouse, settings: Settings, week: dt.date) -> tuple[Evaluated, list[dict[str, Any]]]:
     """Evaluate all models of a week and the recommender; return rows for the tables, and those of importance."""
     done = Evaluated()
-    for part in (*(_judge(w, settings, name, week) for name in settings.models), _judge_recommendations(w, settings, week)):
+    for part in (
+        *(_judge(w, settings, name, week) for name in settings.models),
+        _judge_recommendations(w, settings, week),
+    ):
         done.metrics += part.metrics
         done.calibration += part.calibration
         done.confusion += part.confusion
@@ -40,10 +43,13 @@ def judge_week(w: Warehouse, settings: Settings, week: dt.date) -> tuple[Evaluat
 
 def _chosen(w: Warehouse, name: str, week: dt.date) -> tuple[str, list[str], dict[str, Any], dict[str, Any]]:
     rows = w.rows(
-        f"select algorithm, classes, params, explanation, is_chosen from models.{name} where week = $week order by is_chosen desc", {"week": week}
+        f"select algorithm, classes, params, explanation, is_chosen from models.{name} where week = $week order by is_chosen desc",
+        {"week": week},
     )
     if not rows:
-        raise MissingUpstreamError(f"evaluation of the week {week} reads models.{name}, which has no row of it. Materialize the models of {week} first.")
+        raise MissingUpstreamError(
+            f"evaluation of the week {week} reads models.{name}, which has no row of it. Materialize the models of {week} first."
+        )
     algorithm, classes, params, explanation, _ = rows[0]
     return algorithm, classes or [], json.loads(params or "{}"), json.loads(explanation or "{}")
 
@@ -76,10 +82,15 @@ def _splits(w: Warehouse, name: str, week: dt.date, classes: list[str]) -> dict[
     splits: dict[str, Scored] = {}
     parameters = {"week": week, "model": name}
     where = "week = $week and model = $model"
-    for (split,) in w.rows(f"select distinct split from models.predictions where {where} order by split desc", parameters):
+    for (split,) in w.rows(
+        f"select distinct split from models.predictions where {where} order by split desc", parameters
+    ):
         found: dict[str, np.ndarray] = {}
         people = labels = None
-        for (algorithm,) in w.rows(f"select distinct algorithm from models.predictions where {where} and split = $split order by all", parameters | {"split": split}):
+        for (algorithm,) in w.rows(
+            f"select distinct algorithm from models.predictions where {where} and split = $split order by all",
+            parameters | {"split": split},
+        ):
             columns = []
             for label in told:
                 rows = w.arrow(
@@ -91,7 +102,9 @@ def _splits(w: Warehouse, name: str, week: dt.date, classes: list[str]) -> dict[
                 people, labels = rows.column("profile_id").to_pylist(), rows.column("actual").to_pylist()
             p = np.column_stack(columns)
             found[algorithm] = np.column_stack([1 - p[:, 0], p[:, 0]]) if len(classes) == 2 else p
-        splits[split] = Scored(np.asarray(people), np.array([classes.index(label) for label in labels or []], dtype=int), found)
+        splits[split] = Scored(
+            np.asarray(people), np.array([classes.index(label) for label in labels or []], dtype=int), found
+        )
     return splits
 
 
@@ -129,7 +142,9 @@ def _judge_recommendations(w: Warehouse, settings: Settings, week: dt.date) -> E
     left_out = {person: frozenset(known[person]) for person in asked}
     model = fit_item_knn(people, items, weights, shrinkage=options.shrinkage, neighbours=options.neighbours)
     shown = recommend(model, asked, left_out=left_out, available=None, n_items=10)
-    popular = recommend(model, [f"nobody {i}" for i in range(1)], left_out={}, available=None, n_items=len(model.items))["nobody 0"]
+    popular = recommend(
+        model, [f"nobody {i}" for i in range(1)], left_out={}, available=None, n_items=len(model.items)
+    )["nobody 0"]
     ranked = [r.item_id for r in popular]
     lists = {
         ITEM_KNN: [[r.item_id for r in shown[person]] for person in asked],

@@ -27,7 +27,9 @@ class Lineage:
 
 
 def _content(sql: str, schemas: Mapping[str, Mapping[str, str]]) -> str:
-    text = json.dumps([sql, {table: dict(columns) for table, columns in sorted(schemas.items())}, sqlglot.__version__], sort_keys=True)
+    text = json.dumps(
+        [sql, {table: dict(columns) for table, columns in sorted(schemas.items())}, sqlglot.__version__], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -58,7 +60,7 @@ def derive(sql: str, schemas: Mapping[str, Mapping[str, str]], views: Mapping[st
         schema, name = table.split(".")
         nested.setdefault(schema, {})[name] = dict(columns)
     found: dict[str, tuple[tuple[str, str], ...]] = {}
-    for column in tree.named_selects:
+    for column in whole.named_selects if isinstance(whole, exp.Query) else ():
         try:
             node = lineage_of(column, whole.copy(), schema=nested, dialect="duckdb")
         except (SqlglotError, KeyError, ValueError):
@@ -85,7 +87,10 @@ class LineageCache:
         content = _content(sql + json.dumps(dict(self._views), sort_keys=True), self._schemas)
         if content not in self._kept:
             derived = derive(sql, self._schemas, self._views)
-            self._kept[content] = {"tables": list(derived.tables), "columns": {c: [list(s) for s in v] for c, v in derived.columns.items()}}
+            self._kept[content] = {
+                "tables": list(derived.tables),
+                "columns": {c: [list(s) for s in v] for c, v in derived.columns.items()},
+            }
         self.used[content] = self._kept[content]
         kept = self._kept[content]
         return Lineage(tuple(kept["tables"]), {c: tuple((t, n) for t, n in v) for c, v in kept["columns"].items()})

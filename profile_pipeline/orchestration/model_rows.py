@@ -28,12 +28,17 @@ def weeks_of(context: dg.AssetExecutionContext, known: list[dt.date]) -> list[dt
 
 
 def _rows(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.table({name: pa.array([row.get(name) for row in rows], ARROW_TYPES[table.types[name]]) for name in table.column_names})
+    return pa.table(
+        {name: pa.array([row.get(name) for row in rows], ARROW_TYPES[table.types[name]]) for name in table.column_names}
+    )
 
 
-def write_rows(w: Warehouse, table: Table, rows: list[dict[str, Any]], *, week: dt.date, model: str | None = None) -> None:
+def write_rows(
+    w: Warehouse, table: Table, rows: list[dict[str, Any]], *, week: dt.date, model: str | None = None
+) -> None:
     """Replace the rows of a week, of one model or of all."""
-    condition, parameters = "week = $week", {"week": week}
+    condition = "week = $week"
+    parameters: dict[str, Any] = {"week": week}
     if model is not None:
         condition, parameters = "week = $week and model = $model", {"week": week, "model": model}
     w.execute(f"delete from {table.name} where {condition}", parameters)

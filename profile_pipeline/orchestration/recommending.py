@@ -18,4 +18,8 @@ def consumed_rows(w: Warehouse, settings: Settings, as_of_date: dt.date) -> tupl
         " where t.event_date <= $day and t.event_date > $after group by i.profile_id, t.item_id having weight > 0 order by i.profile_id, t.item_id",
         {"day": as_of_date, "after": as_of_date - dt.timedelta(days=settings.recommendations.window_days)},
     )
-    return rows.column("profile_id").to_pylist(), rows.column("item_id").to_pylist(), [float(v) for v in rows.column("weight").to_pylist()]
+    return (
+        rows.column("profile_id").to_pylist(),
+        rows.column("item_id").to_pylist(),
+        [float(v) for v in rows.column("weight").to_pylist()],
+    )

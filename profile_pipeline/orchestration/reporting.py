@@ -18,7 +18,9 @@ def read_report(w: Warehouse, settings: Settings, week: dt.date) -> ReportInput:
     for name in settings.models:
         of = at | {"model": name}
         where = "week = $week and model = $model"
-        rows = w.dicts(f"select * exclude (artifact) from models.{name} where week = $week order by is_chosen desc, algorithm", at)
+        rows = w.dicts(
+            f"select * exclude (artifact) from models.{name} where week = $week order by is_chosen desc, algorithm", at
+        )
         for row in rows:
             row["explanation"] = json.loads(row["explanation"] or "{}")
             row["params"] = json.loads(row["params"] or "{}")
@@ -28,19 +30,30 @@ def read_report(w: Warehouse, settings: Settings, week: dt.date) -> ReportInput:
                 task=settings.models[name].task,
                 rows=rows,
                 gate=next(iter(w.dicts(f"select * from evaluation.gates where {where}", of)), None),
-                metrics=w.dicts(f"select * from evaluation.metrics where {where} order by split, algorithm, metric", of),
-                calibration=w.dicts(f"select * from evaluation.calibration where {where} order by split, class, bin", of),
+                metrics=w.dicts(
+                    f"select * from evaluation.metrics where {where} order by split, algorithm, metric", of
+                ),
+                calibration=w.dicts(
+                    f"select * from evaluation.calibration where {where} order by split, class, bin", of
+                ),
                 confusion=w.dicts(f"select * from evaluation.confusion where {where}", of),
-                curves=w.dicts(f"select * from evaluation.curves where {where} order by split, curve, class, point", of),
+                curves=w.dicts(
+                    f"select * from evaluation.curves where {where} order by split, curve, class, point", of
+                ),
                 importance=w.dicts(f"select * from evaluation.importance where {where} order by rank", of),
-                selected=w.dicts(f"select * from models.selected_features where {where} order by importance desc, feature", of),
+                selected=w.dicts(
+                    f"select * from models.selected_features where {where} order by importance desc, feature", of
+                ),
                 traits=w.dicts(f"select * from models.segment_traits where {where} order by segment, rank", of),
             )
         )
     return ReportInput(
         week=week,
         models=parts,
-        recommendations=w.dicts("select * from evaluation.metrics where week = $week and model = 'recommendations' order by metric, algorithm", at),
+        recommendations=w.dicts(
+            "select * from evaluation.metrics where week = $week and model = 'recommendations' order by metric, algorithm",
+            at,
+        ),
         training=settings.training.model_dump(mode="json"),
         is_contest_week=any(len(part.rows) > 1 for part in parts),
     )

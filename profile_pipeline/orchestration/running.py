@@ -84,7 +84,16 @@ class Runner:
     def weeks(self) -> list[dt.date]:
         return day_keys(weekly_partitions(self.settings.calendar))
 
-    def execute(self, job: str, *, first: dt.date | None = None, last: dt.date | None = None, groups: Sequence[str] = (), assets: Sequence[str] = (), **tags: str) -> None:
+    def execute(
+        self,
+        job: str,
+        *,
+        first: dt.date | None = None,
+        last: dt.date | None = None,
+        groups: Sequence[str] = (),
+        assets: Sequence[str] = (),
+        **tags: str,
+    ) -> None:
         """Run a job, or some groups or assets of it, for a range of partitions.
 
         Raises
@@ -116,7 +125,12 @@ class Runner:
 
     def ingest(self) -> int:
         """Load what has landed; return how many files there were."""
-        files = complete_files(self.paths.landing, self.settings.sources, now_seconds=time.time(), stable_seconds=self.settings.stable_seconds)
+        files = complete_files(
+            self.paths.landing,
+            self.settings.sources,
+            now_seconds=time.time(),
+            stable_seconds=self.settings.stable_seconds,
+        )
         if files:
             self.say(f"ingest: {len(files)} files")
             with self.measured.stage("ingest"):
@@ -127,9 +141,18 @@ class Runner:
         """Return the days that wait to be judged whole, those that wait by rows or outside of the calendar, and stale snapshots."""
         warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
         try:
-            nothing = RunDays(first=self.days[-1] + dt.timedelta(days=9999), last=self.days[-1] + dt.timedelta(days=9999), is_refresh=True, includes_stale=False)
+            nothing = RunDays(
+                first=self.days[-1] + dt.timedelta(days=9999),
+                last=self.days[-1] + dt.timedelta(days=9999),
+                is_refresh=True,
+                includes_stale=False,
+            )
             found = waiting_days(warehouse, nothing, calendar_start=self.settings.calendar.start, newest=self.days[-1])
-            return found.whole, [*found.rows, *found.outside], warehouse.days("select as_of_date from features.stale_days")
+            return (
+                found.whole,
+                [*found.rows, *found.outside],
+                warehouse.days("select as_of_date from features.stale_days"),
+            )
         finally:
             warehouse.close()
 
@@ -138,7 +161,9 @@ class Runner:
         checked_range(first, last, self.days)
         self.say(f"cleaned to features: {first} to {last}")
         with self.measured.stage("cleaned to features"):
-            self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, **{REFRESH_TAG.replace("/", "__"): "true"})
+            self.execute(
+                DAILY, first=first, last=last, groups=FEATURE_STAGES, **{REFRESH_TAG.replace("/", "__"): "true"}
+            )
 
     def train(self, weeks: Sequence[dt.date]) -> None:
         """Train, evaluate and report weeks, oldest first."""
@@ -146,7 +171,15 @@ class Runner:
             self.say(f"training: weeks {first} to {last}")
             with self.measured.stage("training"):
                 self.execute(WEEKLY, first=first, last=last, groups=("models",))
-                self.execute(WEEKLY, first=first, last=last, assets=[f"evaluation.{n}" for n in ("metrics", "calibration", "importance", "gates", "curves", "confusion")])
+                self.execute(
+                    WEEKLY,
+                    first=first,
+                    last=last,
+                    assets=[
+                        f"evaluation.{n}"
+                        for n in ("metrics", "calibration", "importance", "gates", "curves", "confusion")
+                    ],
+                )
             with self.measured.stage("report"):
                 self.execute(WEEKLY, first=first, last=last, assets=["evaluation.report"])
 
@@ -167,7 +200,11 @@ class Runner:
     def profile_days(self) -> list[dt.date]:
         """The newest day, and the week ends before it that the weeks trained by a backfill serve."""
         ends = [day for day in self.days[:-1] if day.isoweekday() == WEEK_DAYS]
-        return sorted({*ends[-(self.settings.training.backfill_weeks - 1) :], self.days[-1]}) if self.settings.training.backfill_weeks > 1 else [self.days[-1]]
+        return (
+            sorted({*ends[-(self.settings.training.backfill_weeks - 1) :], self.days[-1]})
+            if self.settings.training.backfill_weeks > 1
+            else [self.days[-1]]
+        )
 
     def build_all(self) -> None:
         """Everything that waits: a first load is a backfill in one run; what is there already is left alone."""
@@ -177,7 +214,11 @@ class Runner:
         if whole or rest or not is_built:
             first = min([*whole, restate_from])
             self.build_features(first, self.days[-1])
-        weeks = [week for week in self.weeks[-self.settings.training.backfill_weeks :] if not self.has("evaluation.report", [week])]
+        weeks = [
+            week
+            for week in self.weeks[-self.settings.training.backfill_weeks :]
+            if not self.has("evaluation.report", [week])
+        ]
         weeks = [week for week in weeks if self.has("features.user_features", [last_day_of(week)])]
         if weeks:
             self.train(weeks)

@@ -5,12 +5,25 @@ Not here: what starts because something arrived (`sensors`).
 
 import dagster as dg
 
-from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, daily_partitions, day_keys, last_day_of, weekly_partitions
+from profile_pipeline.orchestration.days import (
+    RANGE_END_TAG,
+    RANGE_START_TAG,
+    daily_partitions,
+    day_keys,
+    last_day_of,
+    weekly_partitions,
+)
 from profile_pipeline.orchestration.jobs import DAILY_REFRESH, WEEKLY
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.settings import Settings
 
-UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 N_TRIES = 3
 
 
@@ -42,14 +55,20 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         if str(week) in trained:
             return dg.SkipReason(f"the week {week} is trained")
         end = last_day_of(week)
-        if end in day_keys(daily) and str(end) not in context.instance.get_materialized_partitions(key_of("features.user_features")):
+        if end in day_keys(daily) and str(end) not in context.instance.get_materialized_partitions(
+            key_of("features.user_features")
+        ):
             return dg.SkipReason(f"the week {week} is not refreshed yet: features.user_features lacks {end}")
         if context.instance.get_runs(dg.RunsFilter(job_name=WEEKLY, statuses=UNFINISHED), limit=1):
             return dg.SkipReason(f"the week {week} is being trained")
         tags = {RANGE_START_TAG: str(week), RANGE_END_TAG: str(week)}
-        failed = context.instance.get_runs(dg.RunsFilter(job_name=WEEKLY, statuses=[dg.DagsterRunStatus.FAILURE], tags=tags), limit=N_TRIES)
+        failed = context.instance.get_runs(
+            dg.RunsFilter(job_name=WEEKLY, statuses=[dg.DagsterRunStatus.FAILURE], tags=tags), limit=N_TRIES
+        )
         if len(failed) >= N_TRIES:
-            return dg.SkipReason(f"the week {week} failed {N_TRIES} times, last as run {failed[0].run_id[:8]}: look there, then start it by hand")
+            return dg.SkipReason(
+                f"the week {week} failed {N_TRIES} times, last as run {failed[0].run_id[:8]}: look there, then start it by hand"
+            )
         return dg.RunRequest(tags=tags)
 
     return [daily_refresh, weekly_training]

@@ -35,12 +35,24 @@ def score_day(w: Warehouse, settings: Settings, day: dt.date, *, is_final: bool)
             classes = np.full(len(frame), label, dtype=object)
             parts.append(
                 _score_rows(
-                    frame, day, name, row["week"], classes, predicted.probabilities[:, i], predicted.scores[:, i], predicted.percentiles[:, i], is_final=is_final
+                    frame,
+                    day,
+                    name,
+                    row["week"],
+                    classes,
+                    predicted.probabilities[:, i],
+                    predicted.scores[:, i],
+                    predicted.percentiles[:, i],
+                    is_final=is_final,
                 )
             )
     empty = np.empty(0)
     nobody = Frame(np.empty(0, dtype=object), empty, (), np.empty((0, 0)))
-    return pa.concat_tables(parts) if parts else _score_rows(nobody, day, "", day, empty, empty, empty, empty, is_final=is_final)
+    return (
+        pa.concat_tables(parts)
+        if parts
+        else _score_rows(nobody, day, "", day, empty, empty, empty, empty, is_final=is_final)
+    )
 
 
 def serving_model(w: Warehouse, name: str, day: dt.date) -> dict[str, Any] | None:
@@ -54,7 +66,16 @@ def serving_model(w: Warehouse, name: str, day: dt.date) -> dict[str, Any] | Non
 
 
 def _score_rows(
-    frame: Frame, day: dt.date, model: str, week: dt.date, classes: np.ndarray, probability: np.ndarray, score: np.ndarray, percentile: np.ndarray, *, is_final: bool
+    frame: Frame,
+    day: dt.date,
+    model: str,
+    week: dt.date,
+    classes: np.ndarray,
+    probability: np.ndarray,
+    score: np.ndarray,
+    percentile: np.ndarray,
+    *,
+    is_final: bool,
 ) -> pa.Table:
     n = len(frame)
     return pa.table({

@@ -33,10 +33,15 @@ def build_sensors(settings: Settings, paths: Paths) -> list[dg.SensorDefinition]
     daily = daily_partitions(settings.calendar)
 
     @dg.sensor(
-        job_name=INGEST, minimum_interval_seconds=INTERVAL_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING, description="Sees complete new files and starts their ingest."
+        job_name=INGEST,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Sees complete new files and starts their ingest.",
     )
     def landing_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.RunRequest:
-        files = complete_files(paths.landing, settings.sources, now_seconds=time.time(), stable_seconds=settings.stable_seconds)
+        files = complete_files(
+            paths.landing, settings.sources, now_seconds=time.time(), stable_seconds=settings.stable_seconds
+        )
         if not files:
             return dg.SkipReason(f"no complete new file in {paths.landing}")
         if context.instance.get_runs(dg.RunsFilter(job_name=INGEST, statuses=UNFINISHED), limit=1):
@@ -44,12 +49,24 @@ def build_sensors(settings: Settings, paths: Paths) -> list[dg.SensorDefinition]
         # A run_key is spent even if its run failed: with the newest run's id in it, files that failed are tried again.
         newest = context.instance.get_runs(dg.RunsFilter(job_name=INGEST), limit=N_TRIES)
         told = "|".join(f"{f.name}:{f.size_bytes}:{f.modified_ns}" for f in files)
-        if len(newest) == N_TRIES and all(r.status == dg.DagsterRunStatus.FAILURE for r in newest) and newest[0].tags.get("profile_pipeline/files") == _digest(told):
-            return dg.SkipReason(f"these files failed {N_TRIES} times, last as run {newest[0].run_id[:8]}: look there, then start ingest by hand")
-        return dg.RunRequest(run_key=_digest(f"{told}|{newest[0].run_id if newest else ''}"), tags={"profile_pipeline/files": _digest(told)})
+        if (
+            len(newest) == N_TRIES
+            and all(r.status == dg.DagsterRunStatus.FAILURE for r in newest)
+            and newest[0].tags.get("profile_pipeline/files") == _digest(told)
+        ):
+            return dg.SkipReason(
+                f"these files failed {N_TRIES} times, last as run {newest[0].run_id[:8]}: look there, then start ingest by hand"
+            )
+        return dg.RunRequest(
+            run_key=_digest(f"{told}|{newest[0].run_id if newest else ''}"),
+            tags={"profile_pipeline/files": _digest(told)},
+        )
 
     @dg.sensor(
-        job_name=DAILY, minimum_interval_seconds=INTERVAL_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING, description="Folds everything that waits into one refresh."
+        job_name=DAILY,
+        minimum_interval_seconds=INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Folds everything that waits into one refresh.",
     )
     def refresh_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason | dg.RunRequest:
         instance = context.instance
@@ -64,20 +81,31 @@ def build_sensors(settings: Settings, paths: Paths) -> list[dg.SensorDefinition]
         arrived = [
             r
             for job in (INGEST, DAILY_REFRESH)
-            for r in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1)
+            for r in instance.get_run_records(
+                dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1
+            )
             if (r.end_time or 0.0) > since
         ]
         if not arrived:
             return dg.SkipReason("nothing was ingested and no day was opened since the last refresh began")
         cause = max(arrived, key=lambda r: r.end_time or 0.0).dagster_run.run_id
-        failed = [r.dagster_run for r in refreshes if r.dagster_run.tags.get("profile_pipeline/cause") == cause and r.dagster_run.status == dg.DagsterRunStatus.FAILURE]
+        failed = [
+            r.dagster_run
+            for r in refreshes
+            if r.dagster_run.tags.get("profile_pipeline/cause") == cause
+            and r.dagster_run.status == dg.DagsterRunStatus.FAILURE
+        ]
         if len(failed) >= N_TRIES:
-            raise RefreshFailedError(f"the refresh after run {cause[:8]} failed {N_TRIES} times, last as run {failed[0].run_id[:8]}: look there, then start `daily` by hand")
+            raise RefreshFailedError(
+                f"the refresh after run {cause[:8]} failed {N_TRIES} times, last as run {failed[0].run_id[:8]}: look there, then start `daily` by hand"
+            )
         newest = days[-1]
         first = max(days[0], days[max(0, len(days) - 1 - settings.restate_days)])
         week = newest.isocalendar()[:2]
         is_first_of_week = not any(
-            r.dagster_run.status == dg.DagsterRunStatus.SUCCESS and r.dagster_run.tags.get("profile_pipeline/week") == f"{week[0]}-{week[1]}" for r in refreshes
+            r.dagster_run.status == dg.DagsterRunStatus.SUCCESS
+            and r.dagster_run.tags.get("profile_pipeline/week") == f"{week[0]}-{week[1]}"
+            for r in refreshes
         )
         tags = {
             RANGE_START_TAG: str(first), RANGE_END_TAG: str(newest), REFRESH_TAG: "true", "profile_pipeline/cause": cause,

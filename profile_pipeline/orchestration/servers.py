@@ -39,13 +39,19 @@ def serve(paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise ServerError(f"port {port} is in use by another program. Stop it, or name another: make ui PORT={port + 1}") from None
+            raise ServerError(
+                f"port {port} is in use by another program. Stop it, or name another: make ui PORT={port + 1}"
+            ) from None
     instance = open_instance(paths)
     ended = end_orphaned_runs(instance, paths)
     if ended:
         say(f"ended {len(ended)} runs that nobody worked on any more; they are retried")
     instance.dispose()
-    environment = os.environ | {CONFIG_VARIABLE: str(paths.config), DATA_VARIABLE: str(paths.data), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    environment = os.environ | {
+        CONFIG_VARIABLE: str(paths.config),
+        DATA_VARIABLE: str(paths.data),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
     common = ["-w", str(workspace)]
     webserver = [sys.executable, "-m", "dagster_webserver", "-h", HOST, "-p", str(port), *common]
     daemon = [sys.executable, "-m", "dagster._daemon", "run", *common]

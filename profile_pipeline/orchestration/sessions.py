@@ -34,7 +34,9 @@ CARRIED = """
 """
 
 
-def cut_sessions(warehouse: Warehouse, run: RunDays, *, events_per_chunk: int, say: Callable[[str], None]) -> list[dt.date]:
+def cut_sessions(
+    warehouse: Warehouse, run: RunDays, *, events_per_chunk: int, say: Callable[[str], None]
+) -> list[dt.date]:
     """Cut the sessions of a run's days and of the touched streams of other days; return the days built whole."""
     days = days_to_build(warehouse, CONSUMER, run)
     for first, last in chunks_of(warehouse, days, events_per_chunk=events_per_chunk):
@@ -51,7 +53,8 @@ def cut_sessions(warehouse: Warehouse, run: RunDays, *, events_per_chunk: int, s
             if day is None:
                 return days
             warehouse.temporary(
-                "touched_streams", f"select distinct stream_id from ({touched_rows_query()}) where event_date = $day",
+                "touched_streams",
+                f"select distinct stream_id from ({touched_rows_query()}) where event_date = $day",
                 {"consumer": CONSUMER, "day": day},
             )
             _note_tiles(warehouse, day)
@@ -65,7 +68,8 @@ def cut_sessions(warehouse: Warehouse, run: RunDays, *, events_per_chunk: int, s
 def _note_tiles(warehouse: Warehouse, day: dt.date) -> None:
     """Note for the tiles the aliases whose part of a session stands there now: called before and after it is cut anew."""
     touch_rows(
-        warehouse, TILES,
+        warehouse,
+        TILES,
         "select event_date, null as stream_id, alias_id from cleaned.session_days semi join touched_streams using (stream_id)"
         f" where event_date = date '{day.isoformat()}'",
     )
@@ -94,7 +98,9 @@ def _cut(warehouse: Warehouse, first: dt.date, last: dt.date, *, streams: str | 
     if cuts:
         warehouse.temporary("long_chain_cuts", "select unnest($cuts) as event_id", {"cuts": cuts})
     warehouse.temporary("session_events", sql_file("cleaned.session_events"))
-    condition = f"event_date between $first_day and $last_day {'and stream_id in (from ' + streams + ')' if streams else ''}"
+    condition = (
+        f"event_date between $first_day and $last_day {'and stream_id in (from ' + streams + ')' if streams else ''}"
+    )
     bounds = {"first_day": first, "last_day": last}
     for table in (SESSIONS, SESSION_DAYS):
         warehouse.execute(f"delete from {table.name} where {condition}", bounds)
@@ -115,7 +121,8 @@ def _touch_next_day(warehouse: Warehouse, last: dt.date, *, streams: str | None)
     only = f"semi join {streams} using (stream_id)" if streams else ""
     after = last + ONE_DAY
     touch_rows(
-        warehouse, CONSUMER,
+        warehouse,
+        CONSUMER,
         "with sessions as (select stream_id, max(ended_at) as ended_at from cleaned.sessions"
         f" {only} where event_date = date '{last.isoformat()}' group by stream_id),"
         f" nexts as (select stream_id, min(event_time) as event_time from cleaned.events {only}"
@@ -128,5 +135,3 @@ def _touch_next_day(warehouse: Warehouse, last: dt.date, *, streams: str | None)
         f" select date '{after.isoformat()}' as event_date, stream_id, null as alias_id from reached"
         f" union select date '{after.isoformat()}' as event_date, stream_id, null as alias_id from was_reached",
     )
-
-

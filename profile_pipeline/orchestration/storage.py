@@ -42,7 +42,9 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         super().__init__(base_dir, inst_data)
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> "KeptSqliteEventLogStorage":
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "KeptSqliteEventLogStorage":
         """Stock names its own class here, and would silently be stock."""
         return cls(inst_data=inst_data, **config_value)
 
@@ -80,7 +82,9 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
             self._close(shard)
         if shard not in self._kept:
             engine = db.create_engine(
-                self.conn_string_for_shard(shard), poolclass=StaticPool, connect_args={"timeout": 30, "check_same_thread": False}
+                self.conn_string_for_shard(shard),
+                poolclass=StaticPool,
+                connect_args={"timeout": 30, "check_same_thread": False},
             )
             db.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=NORMAL").close())
             self._kept[shard] = (engine, identity)
@@ -105,7 +109,10 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         return self._ask(table_name, lambda: super(KeptSqliteEventLogStorage, self).has_table(table_name))
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
-        return self._ask((column_name,), lambda: super(KeptSqliteEventLogStorage, self)._has_asset_key_col_on_connection(conn, column_name))
+        return self._ask(
+            (column_name,),
+            lambda: super(KeptSqliteEventLogStorage, self)._has_asset_key_col_on_connection(conn, column_name),
+        )
 
     def _ask(self, name: object, question: Callable[[], bool]) -> bool:
         if name not in self._seen and question():
@@ -133,5 +140,7 @@ class KeptSqliteStorage(DagsterSqliteStorage):
         self._event_log_storage = KeptSqliteEventLogStorage(os.path.join(base_dir, "history", "runs"))
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> "KeptSqliteStorage":
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "KeptSqliteStorage":
         return cls.from_local(inst_data=inst_data, **config_value)

@@ -50,7 +50,12 @@ def spec_of(
         "dagster/table_name": table.name,
         "dagster/column_schema": dg.TableSchema(
             columns=[
-                dg.TableColumn(c.name, c.type, description=c.description, constraints=dg.TableColumnConstraints(nullable=c.is_nullable))
+                dg.TableColumn(
+                    c.name,
+                    c.type,
+                    description=c.description,
+                    constraints=dg.TableColumnConstraints(nullable=c.is_nullable),
+                )
                 for c in table.columns
             ]
         ),
@@ -89,19 +94,29 @@ def asset_arguments(spec: dg.AssetSpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def preview(warehouse: Warehouse, table: Table, *, where: str = "true", parameters: Mapping[str, Any] | None = None) -> str:
+def preview(
+    warehouse: Warehouse, table: Table, *, where: str = "true", parameters: Mapping[str, Any] | None = None
+) -> str:
     """Return counts and quantiles of numeric columns as a Markdown table: never rows of persons, the event log keeps them for ever."""
-    numeric = [c.name for c in table.columns if c.type.startswith(NUMERIC) and c.name not in ("row_number", "event_hash")][:PREVIEWED_COLUMNS]
+    numeric = [
+        c.name for c in table.columns if c.type.startswith(NUMERIC) and c.name not in ("row_number", "event_hash")
+    ][:PREVIEWED_COLUMNS]
     if not numeric:
         return "no numeric column"
     parts = ", ".join(
         f"count({q}), min({q}), median({q}), max({q})" for q in (quote_identifier(name) for name in numeric)
     )
-    values = warehouse.rows(f"select {parts} from (select * from {table.name} where {where} limit {PREVIEWED_ROWS})", parameters)[0]
+    values = warehouse.rows(
+        f"select {parts} from (select * from {table.name} where {where} limit {PREVIEWED_ROWS})", parameters
+    )[0]
     lines = ["| column | known | least | median | most |", "| --- | ---: | ---: | ---: | ---: |"]
     for number, name in enumerate(numeric):
         known, *spread = values[4 * number : 4 * number + 4]
-        lines.append(f"| {name} | {known:,} | " + " | ".join("" if v is None else f"{v:,.4g}" if isinstance(v, float) else f"{v:,}" for v in spread) + " |")
+        lines.append(
+            f"| {name} | {known:,} | "
+            + " | ".join("" if v is None else f"{v:,.4g}" if isinstance(v, float) else f"{v:,}" for v in spread)
+            + " |"
+        )
     return "\n".join(lines)
 
 
@@ -111,7 +126,9 @@ def report_whole(warehouse: Warehouse, table: Table, **more: Any) -> dict[str, A
     return {"dagster/row_count": n_rows, "preview": dg.MetadataValue.md(preview(warehouse, table)), **more}
 
 
-def report_days(context: dg.AssetExecutionContext, warehouse: Warehouse, table: Table, *, run: RunDays, days: Sequence[dt.date]) -> dict[str, Any]:
+def report_days(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, table: Table, *, run: RunDays, days: Sequence[dt.date]
+) -> dict[str, Any]:
     """Report the rows of each day on the day's partition; days beyond the run's range get a materialization of their own.
 
     Returns
@@ -135,21 +152,25 @@ def report_days(context: dg.AssetExecutionContext, warehouse: Warehouse, table: 
             context.log_event(dg.AssetMaterialization(asset_key=key, partition=str(day), metadata=told))
     where = f"{table.partition_column} between $first and $last"
     return {
-        "preview": dg.MetadataValue.md(preview(warehouse, table, where=where, parameters={"first": run.first, "last": run.last})),
+        "preview": dg.MetadataValue.md(
+            preview(warehouse, table, where=where, parameters={"first": run.first, "last": run.last})
+        ),
         "days": ", ".join(f"{first} to {last}" if first != last else str(first) for first, last in stretches(days)),
         "dagster/row_count": warehouse.scalar(f"select count(*) from {table.name}"),
     }
 
 
-def require_judged(warehouse: Warehouse, wanted: str, *, days: Sequence[dt.date] | None = None, until: dt.date | None = None) -> None:
+def require_judged(
+    warehouse: Warehouse, wanted: str, *, days: Sequence[dt.date] = (), between: tuple[dt.date, dt.date] | None = None
+) -> None:
     """Refuse to build on days whose events have all been waiting since they were loaded.
 
     Parameters
     ----------
     days
-        Look at these days only.
-    until
-        Look at all days up to this one: a snapshot sees the whole history.
+        Look at these days.
+    between
+        Look at all days from the calendar's first to this one: a snapshot sees the whole history.
 
     Raises
     ------
@@ -159,7 +180,7 @@ def require_judged(warehouse: Warehouse, wanted: str, *, days: Sequence[dt.date]
     rows = warehouse.days(
         "select event_date from cleaned.ledger group by event_date having sum(n_cleaned + n_excluded) = 0 and sum(n_waiting) > 0"
     )
-    missing = [day for day in rows if (days is not None and day in set(days)) or (until is not None and day <= until)]
+    missing = [day for day in rows if day in set(days) or (between is not None and between[0] <= day <= between[1])]
     if missing:
         first, last = missing[0], missing[-1]
         listed = ", ".join(f"{a} to {b}" if a != b else str(a) for a, b in stretches(missing)[:5])
@@ -169,7 +190,9 @@ def require_judged(warehouse: Warehouse, wanted: str, *, days: Sequence[dt.date]
         )
 
 
-def require_rows(warehouse: Warehouse, wanted: str, upstream: Table, days: Sequence[dt.date], *, expected: str = "features.user_days") -> None:
+def require_rows(
+    warehouse: Warehouse, wanted: str, upstream: Table, days: Sequence[dt.date], *, expected: str = "features.user_days"
+) -> None:
     """Refuse to build days for which an upstream snapshot has no row although there are people to have one.
 
     Raises

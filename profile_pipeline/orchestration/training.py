@@ -62,12 +62,22 @@ def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[s
             material.labels[name] = {}
             for cohort in (*found.train, *((found.future,) if found.future else ())):
                 sql, parameters = outcome_labels(model, cohort)
-                material.labels[name][cohort] = {p: positive if bool(h) != model.is_absence else negative for p, h in w.rows(sql, parameters)}
+                material.labels[name][cohort] = {
+                    p: positive if bool(h) != model.is_absence else negative for p, h in w.rows(sql, parameters)
+                }
                 days.add(cohort)
         else:
             days.add(end)
             material.segments_before = _segments_before(w, name, week)
-            material.segment_names = sorted({s for (s,) in w.rows("select distinct segment from models.segment_traits where model = $m and week < $w", {"m": name, "w": week})})
+            material.segment_names = sorted(
+                {
+                    s
+                    for (s,) in w.rows(
+                        "select distinct segment from models.segment_traits where model = $m and week < $w",
+                        {"m": name, "w": week},
+                    )
+                }
+            )
     present = set(w.days("select distinct as_of_date from features.user_features"))
     interest_names = popular_interests(w, min(days & present)) if days & present else []
     for day in sorted(days & present):
@@ -108,7 +118,13 @@ def _segments_before(w: Warehouse, name: str, week: dt.date) -> dict[str, str]:
 
 
 def train_week(
-    material: Material, settings: Settings, week: dt.date, names: list[str], *, hold_contest: bool, say: Callable[[str], None]
+    material: Material,
+    settings: Settings,
+    week: dt.date,
+    names: list[str],
+    *,
+    hold_contest: bool,
+    say: Callable[[str], None],
 ) -> dict[str, Trained | Segmented | NotTrained]:
     """Train the models of a week; nothing is read or written."""
     end = last_day_of(week)
@@ -122,7 +138,12 @@ def train_week(
                 NotTrained(f"not_trained: needs features.user_features of {end}")
                 if frame is None
                 else train_segments(
-                    frame, settings=model, train_dates=(settings.calendar.start, end), before=material.segments_before, names_used=material.segment_names, **common
+                    frame,
+                    settings=model,
+                    train_dates=(settings.calendar.start, end),
+                    before=material.segments_before,
+                    names_used=material.segment_names,
+                    **common,
                 )
             )
         elif isinstance(model, AttributeModelSettings):
@@ -130,12 +151,20 @@ def train_week(
         else:
             results[name] = _train_outcome(material, settings, model, hold_contest=hold_contest, **common)
         outcome = results[name]
-        say(f"{name} of week {week}: {outcome.reason if isinstance(outcome, NotTrained) else outcome.chosen if isinstance(outcome, Trained) else 'k-means'}")
+        say(
+            f"{name} of week {week}: {outcome.reason if isinstance(outcome, NotTrained) else outcome.chosen if isinstance(outcome, Trained) else 'k-means'}"
+        )
     return results
 
 
 def _train_attribute(
-    material: Material, settings: Settings, options: AttributeModelSettings, end: dt.date, *, hold_contest: bool, **common: Any
+    material: Material,
+    settings: Settings,
+    options: AttributeModelSettings,
+    end: dt.date,
+    *,
+    hold_contest: bool,
+    **common: Any,
 ) -> Trained | NotTrained:
     labels = material.labels[common["model"]][end]
     frame = material.frames.get(end)
@@ -153,11 +182,15 @@ def _train_attribute(
     )  # fmt: skip
 
 
-def _train_outcome(material: Material, settings: Settings, options: OutcomeModelSettings, *, hold_contest: bool, **common: Any) -> Trained | NotTrained:
+def _train_outcome(
+    material: Material, settings: Settings, options: OutcomeModelSettings, *, hold_contest: bool, **common: Any
+) -> Trained | NotTrained:
     name, week = common["model"], common["week"]
     found = cohorts_of(week, calendar_start=settings.calendar.start, horizon_days=options.horizon_days)
     if not found.train or found.future is None:
-        return NotTrained(f"not_trained: needs a cohort from day 28 on whose {options.horizon_days} days ended {options.horizon_days} days before the newest closed one")
+        return NotTrained(
+            f"not_trained: needs a cohort from day 28 on whose {options.horizon_days} days ended {options.horizon_days} days before the newest closed one"
+        )
     missing = [day for day in (*found.train, found.future) if day not in material.frames]
     if missing:
         return NotTrained(f"not_trained: needs features.user_features of {', '.join(map(str, missing))}")
@@ -171,7 +204,10 @@ def _train_outcome(material: Material, settings: Settings, options: OutcomeModel
             frames.append(part)
             told += [labels[p] for p in part.profile_ids]
         joined = Frame(
-            np.concatenate([f.profile_ids for f in frames]), np.concatenate([f.cohorts for f in frames]), frames[0].names, np.vstack([f.values for f in frames])
+            np.concatenate([f.profile_ids for f in frames]),
+            np.concatenate([f.cohorts for f in frames]),
+            frames[0].names,
+            np.vstack([f.values for f in frames]),
         )
         return joined, told
 
@@ -185,7 +221,10 @@ def _train_outcome(material: Material, settings: Settings, options: OutcomeModel
 
 def predictions_table(name: str, week: dt.date, trained: Trained) -> pa.Table:
     """Return the rows of `models.predictions`: of two classes the positive one only."""
-    columns: dict[str, list[Any]] = {c: [] for c in ("week", "model", "algorithm", "split", "as_of_date", "profile_id", "class", "probability", "actual")}
+    columns: dict[str, list[Any]] = {
+        c: []
+        for c in ("week", "model", "algorithm", "split", "as_of_date", "profile_id", "class", "probability", "actual")
+    }
     for split, scored in trained.splits.items():
         days = scored.cohorts.astype("datetime64[D]").astype(object).tolist()
         actual = [trained.classes[i] for i in scored.labels]
@@ -204,7 +243,9 @@ def predictions_table(name: str, week: dt.date, trained: Trained) -> pa.Table:
     return pa.table(columns)
 
 
-def write_model(w: Warehouse, table: Table, name: str, week: dt.date, result: Trained | Segmented | NotTrained, settings: Settings) -> None:
+def write_model(
+    w: Warehouse, table: Table, name: str, week: dt.date, result: Trained | Segmented | NotTrained, settings: Settings
+) -> None:
     """Write all that a model of a week leaves, in the transaction of its week."""
     version_of = settings.fingerprint("models", "training", "seed")
     rows: list[dict[str, Any]] = []
@@ -212,17 +253,46 @@ def write_model(w: Warehouse, table: Table, name: str, week: dt.date, result: Tr
     traits: list[dict[str, Any]] = []
     members: list[dict[str, Any]] = []
     if isinstance(result, NotTrained):
-        rows = [{"model": name, "week": week, "algorithm": "none", "is_chosen": False, "explanation": json.dumps({"not_trained": result.reason})}]
+        rows = [
+            {
+                "model": name,
+                "week": week,
+                "algorithm": "none",
+                "is_chosen": False,
+                "explanation": json.dumps({"not_trained": result.reason}),
+            }
+        ]
     elif isinstance(result, Segmented):
         rows, traits = [result.row], result.traits
-        members = [{"week": week, "model": name, "profile_id": p, "segment": s} for p, s in zip(result.profile_ids.tolist(), result.segments.tolist(), strict=True)]
+        members = [
+            {"week": week, "model": name, "profile_id": p, "segment": s}
+            for p, s in zip(result.profile_ids.tolist(), result.segments.tolist(), strict=True)
+        ]
     else:
-        rows = [row | {"explanation": json.dumps(json.loads(row["explanation"]) | ({"importance": result.importance} if row["is_chosen"] else {}))} for row in result.rows]
+        rows = [
+            row
+            | {
+                "explanation": json.dumps(
+                    json.loads(row["explanation"]) | ({"importance": result.importance} if row["is_chosen"] else {})
+                )
+            }
+            for row in result.rows
+        ]
         selected = [
-            {"week": week, "feature": s.feature, "model": name, "importance": s.importance, "is_kept": s.is_kept, "reason": s.reason} for s in result.selected
+            {
+                "week": week,
+                "feature": s.feature,
+                "model": name,
+                "importance": s.importance,
+                "is_kept": s.is_kept,
+                "reason": s.reason,
+            }
+            for s in result.selected
         ]
     for row in rows:
-        row["version"] = hashlib.sha256(f"{version_of}|{row.get('data_fingerprint')}|{row['algorithm']}".encode()).hexdigest()[:12]
+        row["version"] = hashlib.sha256(
+            f"{version_of}|{row.get('data_fingerprint')}|{row['algorithm']}".encode()
+        ).hexdigest()[:12]
     write_rows(w, table, rows, week=week)
     write_rows(w, SELECTED_FEATURES, selected, week=week, model=name)
     write_rows(w, SEGMENT_TRAITS, traits, week=week, model=name)
@@ -235,7 +305,13 @@ def write_model(w: Warehouse, table: Table, name: str, week: dt.date, result: Tr
 def write_population(w: Warehouse, week: dt.date) -> None:
     columns = [("behavior", c) for c in BEHAVIOR.columns if c.type.startswith(QUANTILE_TYPES)]
     columns += [("demand", c) for c in DEMAND.columns if c.type.startswith(QUANTILE_TYPES)]
-    long = " union all ".join(f"select '{c.name}' as name, cast({c.name} as double) as value from {table}" for table, c in columns)
+    long = " union all ".join(
+        f"select '{c.name}' as name, cast({c.name} as double) as value from {table}" for table, c in columns
+    )
     w.replace_days(
-        POPULATION, sql_file("models.population").replace("{long}", long), first_day=week, last_day=week, parameters={"week": week, "as_of_date": last_day_of(week)}
+        POPULATION,
+        sql_file("models.population").replace("{long}", long),
+        first_day=week,
+        last_day=week,
+        parameters={"week": week, "as_of_date": last_day_of(week)},
     )

@@ -33,9 +33,22 @@ def render_card(
         Rows of `models.segment_traits` of the person's segment.
     """
     who = ", ".join(profile["user_ids"]) or "not signed in"
-    head = Text.assemble((profile["profile_id"], "bold"), "  ", who, "  ", (f"as of {profile['as_of_date']}{'' if profile['is_final'] else ', provisional'}", "dim"))
-    parts: list[RenderableType] = [head, Text(f"aliases: {', '.join(aliases)}", style="dim", overflow="ellipsis", no_wrap=True)]
-    facts = [f"{name.replace('_', ' ')} {profile[name]}" for name in ("gender", "birth_year", "city", "occupation", "education", "income_band") if profile.get(name) is not None]
+    head = Text.assemble(
+        (profile["profile_id"], "bold"),
+        "  ",
+        who,
+        "  ",
+        (f"as of {profile['as_of_date']}{'' if profile['is_final'] else ', provisional'}", "dim"),
+    )
+    parts: list[RenderableType] = [
+        head,
+        Text(f"aliases: {', '.join(aliases)}", style="dim", overflow="ellipsis", no_wrap=True),
+    ]
+    facts = [
+        f"{name.replace('_', ' ')} {profile[name]}"
+        for name in ("gender", "birth_year", "city", "occupation", "education", "income_band")
+        if profile.get(name) is not None
+    ]
     parts.append(_line("basic", ", ".join(facts) or "nothing known"))
     parts.append(_line(
         "behaviour",
@@ -50,7 +63,10 @@ def render_card(
     for kind, items in json.loads(profile["interests"] or "{}").items():
         parts.append(_line(kind, ", ".join(f"{name} {float(score):.1f}" for name, score in items)))
     if profile.get("segment"):
-        words = "; ".join(f"{'high' if t['z_score'] > 0 else 'low'} {t['feature']}" for t in sorted(traits, key=lambda t: t["rank"])[:3])
+        words = "; ".join(
+            f"{'high' if t['z_score'] > 0 else 'low'} {t['feature']}"
+            for t in sorted(traits, key=lambda t: t["rank"])[:3]
+        )
         parts.append(_line("segment", f"{profile['segment']}" + (f": {words}" if words else "")))
     parts += [_tags_table(tags), _scores_table(scores), _recommendations_table(recommendations, titles)]
     return Panel(Group(*parts), title="profile", title_align="left", padding=(0, 1))
@@ -71,9 +87,13 @@ def _tags_table(tags: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = _table("tag", "value", "kind", "confidence", "because")
     for tag in tags:
         evidence = json.loads(tag["evidence"] or "{}")
-        because = evidence.get("when") or (f"{evidence['model']} of {evidence['week']}" if "model" in evidence else evidence.get("source", ""))
+        because = evidence.get("when") or (
+            f"{evidence['model']} of {evidence['week']}" if "model" in evidence else evidence.get("source", "")
+        )
         sure = "" if tag["confidence"] is None else f"{tag['confidence']:.2f}"
-        table.add_row(tag["tag"], tag["value"], tag["kind"], sure, Text(str(because), overflow="ellipsis", no_wrap=True))
+        table.add_row(
+            tag["tag"], tag["value"], tag["kind"], sure, Text(str(because), overflow="ellipsis", no_wrap=True)
+        )
     return table
 
 
@@ -92,5 +112,9 @@ def _recommendations_table(rows: Sequence[Mapping[str, Any]], titles: Mapping[st
         return _line("items", "nothing to recommend")
     table = _table("", "recommended", "reason")
     for r in rows:
-        table.add_row(str(r["rank"]), Text(titles.get(r["item_id"], r["item_id"]), overflow="ellipsis", no_wrap=True), Text(r["reason"], overflow="ellipsis", no_wrap=True))
+        table.add_row(
+            str(r["rank"]),
+            Text(titles.get(r["item_id"], r["item_id"]), overflow="ellipsis", no_wrap=True),
+            Text(r["reason"], overflow="ellipsis", no_wrap=True),
+        )
     return table

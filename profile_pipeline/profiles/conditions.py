@@ -63,9 +63,17 @@ def parse_condition(text: str, known: Iterable[str], *, has_quantiles: bool = Tr
     quantiles: list[str] = []
 
     def quantile_column(node: exp.Expression) -> exp.Expression:
-        if isinstance(node, exp.Quantile | exp.Anonymous) and (node.name == "quantile" or isinstance(node, exp.Quantile)) and has_quantiles:
+        if (
+            isinstance(node, exp.Quantile | exp.Anonymous)
+            and (node.name == "quantile" or isinstance(node, exp.Quantile))
+            and has_quantiles
+        ):
             arguments = node.expressions if isinstance(node, exp.Anonymous) else [node.this, node.args.get("quantile")]
-            if len(arguments) != 2 or not isinstance(arguments[0], exp.Column) or not isinstance(arguments[1], exp.Literal):
+            if (
+                len(arguments) != 2
+                or not isinstance(arguments[0], exp.Column)
+                or not isinstance(arguments[1], exp.Literal)
+            ):
                 raise ConditionError(f"found {node.sql()!r}, expected quantile(column, 0.8)")
             q = str(float(arguments[1].name)) if arguments[1].name.replace(".", "", 1).isdigit() else ""
             if q not in TWENTIETHS:
@@ -78,7 +86,9 @@ def parse_condition(text: str, known: Iterable[str], *, has_quantiles: bool = Tr
     tree = tree.transform(quantile_column)
     for node in tree.walk():
         if not isinstance(node, _ALLOWED):
-            raise ConditionError(f"found {node.sql(dialect='duckdb')!r} in {text!r}: {type(node).__name__.lower()} is not allowed in a condition")
+            raise ConditionError(
+                f"found {node.sql(dialect='duckdb')!r} in {text!r}: {type(node).__name__.lower()} is not allowed in a condition"
+            )
         if isinstance(node, exp.Column) and not node.name.startswith("quantile:"):
             if node.table:
                 raise ConditionError(f"found {node.sql()!r}, expected a column by its bare name")

@@ -18,9 +18,13 @@ from profile_pipeline.table import quote_identifier
 ATTRIBUTE_PREFIX = "attributes."
 _NOT_FOR_RULES = frozenset({"profile_id", "as_of_date", "is_final", "user_ids", "attributes", "interests"})
 RULE_COLUMNS: tuple[str, ...] = tuple(
-    dict.fromkeys(name for table in (USER_PROFILES, BEHAVIOR) for name in table.column_names if name not in _NOT_FOR_RULES)
+    dict.fromkeys(
+        name for table in (USER_PROFILES, BEHAVIOR) for name in table.column_names if name not in _NOT_FOR_RULES
+    )
 )
-FACT_COLUMNS: tuple[str, ...] = tuple(c for c in USER_PROFILES.column_names if c in USERS.column_names and c != "attributes")
+FACT_COLUMNS: tuple[str, ...] = tuple(
+    c for c in USER_PROFILES.column_names if c in USERS.column_names and c != "attributes"
+)
 
 
 def check_tags(tags: Mapping[str, TagSettings], models: Mapping[str, object]) -> list[str]:
@@ -28,11 +32,21 @@ def check_tags(tags: Mapping[str, TagSettings], models: Mapping[str, object]) ->
     faults = []
     for name, tag in tags.items():
         if tag.fact and not tag.fact.startswith(ATTRIBUTE_PREFIX) and tag.fact not in FACT_COLUMNS:
-            faults.append(f"tags.{name}.fact: found {tag.fact!r}, expected attributes.<name> or a column of the CRM{_near(tag.fact, FACT_COLUMNS)}")
-        if tag.fact and tag.fact.startswith(ATTRIBUTE_PREFIX) and not tag.fact.removeprefix(ATTRIBUTE_PREFIX).replace("_", "").isalnum():
-            faults.append(f"tags.{name}.fact: found {tag.fact!r}, expected attributes.<name> of letters, digits and underscores")
+            faults.append(
+                f"tags.{name}.fact: found {tag.fact!r}, expected attributes.<name> or a column of the CRM{_near(tag.fact, FACT_COLUMNS)}"
+            )
+        if (
+            tag.fact
+            and tag.fact.startswith(ATTRIBUTE_PREFIX)
+            and not tag.fact.removeprefix(ATTRIBUTE_PREFIX).replace("_", "").isalnum()
+        ):
+            faults.append(
+                f"tags.{name}.fact: found {tag.fact!r}, expected attributes.<name> of letters, digits and underscores"
+            )
         if tag.predicted and tag.predicted not in models:
-            faults.append(f"tags.{name}.predicted: found {tag.predicted!r}, expected a name of `models:`{_near(tag.predicted, tuple(models))}")
+            faults.append(
+                f"tags.{name}.predicted: found {tag.predicted!r}, expected a name of `models:`{_near(tag.predicted, tuple(models))}"
+            )
         for number, rule in enumerate(tag.rules):
             try:
                 parse_condition(rule.when, RULE_COLUMNS)
@@ -48,7 +62,9 @@ def _near(name: str, known: tuple[str, ...]) -> str:
 
 def quantiles_needed(tags: Mapping[str, TagSettings]) -> list[str]:
     """Return the keys of `models.population` that rules read."""
-    keys = [key for tag in tags.values() for rule in tag.rules for key in parse_condition(rule.when, RULE_COLUMNS).quantiles]
+    keys = [
+        key for tag in tags.values() for rule in tag.rules for key in parse_condition(rule.when, RULE_COLUMNS).quantiles
+    ]
     return sorted(set(keys))
 
 
@@ -70,7 +86,9 @@ def tags_sql(tags: Mapping[str, TagSettings], models: Mapping[str, object]) -> s
             parts.append(_rules(name, tag))
         if tag.predicted:
             parts.append(_predicted(name, tag, is_segments=isinstance(models[tag.predicted], SegmentModelSettings)))
-    behavior = ", ".join(f"b.{quote_identifier(c)}" for c in BEHAVIOR.column_names if c not in USER_PROFILES.column_names)
+    behavior = ", ".join(
+        f"b.{quote_identifier(c)}" for c in BEHAVIOR.column_names if c not in USER_PROFILES.column_names
+    )
     return (
         f"with people as (select p.*, {behavior}, q.* exclude (as_of_date) from profiles.user_profiles as p"
         " left join features.behavior as b on b.profile_id = p.profile_id and b.as_of_date = p.as_of_date"
@@ -88,19 +106,35 @@ _COLUMNS = "profile_id, as_of_date, {tag} as tag, {value} as value, {confidence}
 
 def _fact(name: str, column: str) -> str:
     path = column.removeprefix(ATTRIBUTE_PREFIX)
-    value = f"json_extract_string(attributes, '$.{path}')" if column.startswith(ATTRIBUTE_PREFIX) else f"cast({quote_identifier(column)} as varchar)"
+    value = (
+        f"json_extract_string(attributes, '$.{path}')"
+        if column.startswith(ATTRIBUTE_PREFIX)
+        else f"cast({quote_identifier(column)} as varchar)"
+    )
     selected = _COLUMNS.format(
-        tag=_text(name), value=value, confidence="cast(1 as double)", kind="fact", evidence=f"json_object('source', 'crm', 'column', {_text(column)})", priority=1
+        tag=_text(name),
+        value=value,
+        confidence="cast(1 as double)",
+        kind="fact",
+        evidence=f"json_object('source', 'crm', 'column', {_text(column)})",
+        priority=1,
     )
     return f"select {selected} from people where {value} is not null and {value} <> ''"
 
 
 def _rules(name: str, tag: TagSettings) -> str:
-    conditions: list[tuple[str, Condition, str]] = [(rule.value, parse_condition(rule.when, RULE_COLUMNS), rule.when) for rule in tag.rules]
+    conditions: list[tuple[str, Condition, str]] = [
+        (rule.value, parse_condition(rule.when, RULE_COLUMNS), rule.when) for rule in tag.rules
+    ]
     value = " ".join(f"when {c.sql} then {_text(v)}" for v, c, _ in conditions)
     evidence = " ".join(f"when {c.sql} then {_evidence(c, text)}" for _, c, text in conditions)
     selected = _COLUMNS.format(
-        tag=_text(name), value="rule_value", confidence="cast(null as double)", kind="rule", evidence="rule_evidence", priority=2
+        tag=_text(name),
+        value="rule_value",
+        confidence="cast(null as double)",
+        kind="rule",
+        evidence="rule_evidence",
+        priority=2,
     )
     return f"select {selected} from (select *, case {value} end as rule_value, case {evidence} end as rule_evidence from people) where rule_value is not null"
 
@@ -121,7 +155,10 @@ def _predicted(name: str, tag: TagSettings, *, is_segments: bool) -> str:
     if is_segments:
         told = f"select *, class as told, greatest(0, least(1, score)) as sure from scores where {where}"
     elif tag.values:
-        bands = " ".join(f"when probability >= {threshold!r} then {_text(value)}" for value, threshold in sorted(tag.values.items(), key=lambda v: -v[1]))
+        bands = " ".join(
+            f"when probability >= {threshold!r} then {_text(value)}"
+            for value, threshold in sorted(tag.values.items(), key=lambda v: -v[1])
+        )
         told = f"select *, case {bands} end as told, probability as sure from scores where {where}"
     else:
         told = (
@@ -131,7 +168,9 @@ def _predicted(name: str, tag: TagSettings, *, is_segments: bool) -> str:
             f" from (select * from scores where {where}) as s left join other_classes as o on o.model = s.model and o.week = s.week"
         )
     evidence = "json_object('model', model, 'week', cast(week as varchar), 'class', class, 'probability', round(probability, 6), 'score', round(score, 6), 'percentile', round(percentile, 4))"
-    selected = _COLUMNS.format(tag=_text(name), value="told", confidence="sure", kind="predicted", evidence=evidence, priority=3)
+    selected = _COLUMNS.format(
+        tag=_text(name), value="told", confidence="sure", kind="predicted", evidence=evidence, priority=3
+    )
     return (
         f"select {selected} from (select *, row_number() over (partition by as_of_date, profile_id order by sure desc, told) as place from ({told}))"
         f" where place = 1 and told is not null and sure >= {0.0 if tag.values else tag.min_confidence!r}"

@@ -67,7 +67,9 @@ def store(path: Path, *, archive: Path) -> Archived:
         temporary.unlink(missing_ok=True)
 
 
-def describe(archived: Archived, *, source: str | None, path: str, arrived_at: dt.datetime, mapping_version: str) -> None:
+def describe(
+    archived: Archived, *, source: str | None, path: str, arrived_at: dt.datetime, mapping_version: str
+) -> None:
     """Write the sidecar: under which names and mapping the bytes were delivered, one entry a delivery."""
     sidecar = archived.path.with_suffix(".json")
     entries = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else []

@@ -46,9 +46,14 @@ def complete_files(
         if Path(source.path).is_absolute():
             folder = _fixed_part(source.path)
             files = [folder] if folder.is_file() and not folder.is_symlink() else _plain_files(folder)
-            found += [_described(path, path.as_posix(), key) for path in files if _matches(path.as_posix(), source.path)]
+            found += [
+                _described(path, path.as_posix(), key) for path in files if _matches(path.as_posix(), source.path)
+            ]
     settled = (now_seconds - stable_seconds) * 1e9
-    return sorted((file for file in found if file.modified_ns <= settled), key=lambda file: (_order(file.source, sources), file.name))
+    return sorted(
+        (file for file in found if file.modified_ns <= settled),
+        key=lambda file: (_order(file.source, sources), file.name),
+    )
 
 
 def _order(source: str | None, sources: Mapping[str, SourceSettings]) -> int:

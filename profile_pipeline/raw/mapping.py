@@ -18,7 +18,20 @@ _REFUSED = (
     exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet,
 )  # fmt: skip
 # Functions that sqlglot does not know by name are refused but for these, which neither read files nor settings.
-_ALLOWED_ANONYMOUS = frozenset({"strptime", "try_strptime", "regexp_extract", "printf", "epoch_ms", "make_timestamp", "to_timestamp", "strip_accents", "hash", "json_extract_string"})
+_ALLOWED_ANONYMOUS = frozenset(
+    {
+        "strptime",
+        "try_strptime",
+        "regexp_extract",
+        "printf",
+        "epoch_ms",
+        "make_timestamp",
+        "to_timestamp",
+        "strip_accents",
+        "hash",
+        "json_extract_string",
+    }
+)
 
 
 class MappingError(Exception):
@@ -54,7 +67,8 @@ def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str
         With every column that the file does not have, and the nearest names.
     """
     names = list(available)
-    faults, resolved = [], {}
+    faults: list[str] = []
+    resolved: dict[str, str | Expression | ListSettings] = {}
     for ours, theirs in source.columns.items():
         if isinstance(theirs, ListSettings):
             wanted = theirs.flags or (theirs.split,)
@@ -92,13 +106,22 @@ def _parse(text: str) -> exp.Expression:
     try:
         tree = sqlglot.parse_one(f"select {text}", dialect="duckdb")
     except sqlglot.errors.SqlglotError as error:
-        raise MappingError(f"found {text!r}, expected a column or a scalar expression: {str(error).splitlines()[0]}") from None
-    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.args.get("from_") or tree.args.get("from"):
+        raise MappingError(
+            f"found {text!r}, expected a column or a scalar expression: {str(error).splitlines()[0]}"
+        ) from None
+    if (
+        not isinstance(tree, exp.Select)
+        or len(tree.expressions) != 1
+        or tree.args.get("from_")
+        or tree.args.get("from")
+    ):
         raise MappingError(f"found {text!r}, expected one scalar expression")
     expression = tree.expressions[0]
     for node in expression.walk():
         if isinstance(node, _REFUSED):
-            raise MappingError(f"found {text!r}: {type(node).__name__.lower()} is not allowed, expected a scalar expression over the source's columns")
+            raise MappingError(
+                f"found {text!r}: {type(node).__name__.lower()} is not allowed, expected a scalar expression over the source's columns"
+            )
         if isinstance(node, exp.Anonymous) and node.name.lower() not in _ALLOWED_ANONYMOUS:
             raise MappingError(f"found {text!r}: the function {node.name} is not allowed here")
     return expression
@@ -111,7 +134,11 @@ def _bind(text: str) -> Expression:
 
     def quoted(node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.Dot | exp.Column):
-            path = ".".join(part.name for part in node.parts) if isinstance(node, exp.Column) else node.sql(dialect="duckdb")
+            path = (
+                ".".join(part.name for part in node.parts)
+                if isinstance(node, exp.Column)
+                else node.sql(dialect="duckdb")
+            )
             reads.append(path)
             return exp.column(exp.to_identifier(path, quoted=True))
         return node

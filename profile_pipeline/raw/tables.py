@@ -41,7 +41,12 @@ EVENTS = Table(
     columns=(
         *_ORIGIN,
         Column("source", "VARCHAR", "source of profile.yaml", is_nullable=False),
-        Column("event_id", "VARCHAR", "the source's id, else md5 of source, canonical record and its number", is_nullable=False),
+        Column(
+            "event_id",
+            "VARCHAR",
+            "the source's id, else md5 of source, canonical record and its number",
+            is_nullable=False,
+        ),
         Column("event_hash", "UBIGINT", "64-bit hash of event_id: finds candidates for duplicates", is_nullable=False),
         Column("event_type", "VARCHAR", "what the source calls it", is_nullable=False),
         Column("role", "VARCHAR", "the role that profile.yaml gives to event_type", is_nullable=False),

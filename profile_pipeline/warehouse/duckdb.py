@@ -19,7 +19,7 @@ from profile_pipeline.warehouse.lease import LeaseTimeoutError, lease
 
 # Tools of the 1.x line still open a file of this format; later connections keep it.
 STORAGE_FORMAT = "v1.5.0"
-HARDENED = {
+HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
@@ -159,7 +159,10 @@ class Warehouse:
             If it is not one select.
         """
         statements = duckdb.extract_statements(sql)
-        if len(statements) != 1 or statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
+        if len(statements) != 1 or statements[0].type not in (
+            duckdb.StatementType.SELECT,
+            duckdb.StatementType.EXPLAIN,
+        ):
             raise WarehouseError("found something else than one SELECT; nothing can be written here")
         # A select can still call what writes: it runs in a transaction that can't.
         self.connection.execute("begin transaction read only").fetchall()
@@ -223,7 +226,9 @@ class Warehouse:
     def create(self, tables: Iterable[Table]) -> None:
         """Create what is missing: schemas, tables, and columns that a table has gained."""
         existing: dict[str, set[str]] = {}
-        for schema, table, column in self.rows("select schema_name, table_name, column_name from duckdb_columns() where not internal"):
+        for schema, table, column in self.rows(
+            "select schema_name, table_name, column_name from duckdb_columns() where not internal"
+        ):
             existing.setdefault(f"{schema}.{table}", set()).add(column)
         wanted = list(tables)
         missing = [table for table in wanted if table.name not in existing]
@@ -236,17 +241,23 @@ class Warehouse:
             for table in wanted:
                 for column in table.columns if table.name in existing else ():
                     if column.name not in existing[table.name]:
-                        self.execute(f"alter table {table.name} add column {quote_identifier(column.name)} {column.type}")
+                        self.execute(
+                            f"alter table {table.name} add column {quote_identifier(column.name)} {column.type}"
+                        )
         self.has_written = has_written
 
     def temporary(self, name: str, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> None:
         """Make a temporary table from Arrow or from a query, replacing one of that name."""
         if isinstance(source, str):
-            self.connection.execute(f"create or replace temp table {quote_identifier(name)} as {source}", dict(parameters or {})).fetchall()
+            self.connection.execute(
+                f"create or replace temp table {quote_identifier(name)} as {source}", dict(parameters or {})
+            ).fetchall()
             return
         self.connection.register("incoming_arrow", source)
         try:
-            self.connection.execute(f"create or replace temp table {quote_identifier(name)} as select * from incoming_arrow").fetchall()
+            self.connection.execute(
+                f"create or replace temp table {quote_identifier(name)} as select * from incoming_arrow"
+            ).fetchall()
         finally:
             self.connection.unregister("incoming_arrow")
 
@@ -268,10 +279,14 @@ class Warehouse:
             return self.execute(f"insert into {table.name} ({names}) select {names} from ({source})", parameters)
         missing = [name for name in table.column_names if name not in source.column_names]
         if missing:
-            raise WarehouseError(f"rows for {table.name} lack the columns {', '.join(missing)} (found: {', '.join(source.column_names)})")
+            raise WarehouseError(
+                f"rows for {table.name} lack the columns {', '.join(missing)} (found: {', '.join(source.column_names)})"
+            )
         return self.insert_from(table, "select * from incoming_arrow", source, parameters)
 
-    def insert_from(self, table: Table, sql: str, incoming: pa.Table, parameters: Mapping[str, Any] | None = None) -> int:
+    def insert_from(
+        self, table: Table, sql: str, incoming: pa.Table, parameters: Mapping[str, Any] | None = None
+    ) -> int:
         """Insert what a query makes of Arrow rows, which it reads as `incoming_arrow`; return how many."""
         self.connection.register("incoming_arrow", incoming)
         try:
@@ -297,7 +312,13 @@ class Warehouse:
             return self.insert(table, source, parameters)
 
     def replace_keys(
-        self, table: Table, source: pa.Table | str, *, scope: str, keys: Sequence[str], parameters: Mapping[str, Any] | None = None
+        self,
+        table: Table,
+        source: pa.Table | str,
+        *,
+        scope: str,
+        keys: Sequence[str],
+        parameters: Mapping[str, Any] | None = None,
     ) -> int:
         """Replace the rows whose keys stand in the relation `scope`, in one transaction; return how many are new."""
         condition = " and ".join(f"t.{key} is not distinct from s.{key}" for key in keys)
@@ -305,7 +326,9 @@ class Warehouse:
             self.execute(f"delete from {table.name} as t using {scope} as s where {condition}")
             return self.insert(table, source, parameters)
 
-    def replace_all(self, table: Table, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> tuple[int, int]:
+    def replace_all(
+        self, table: Table, source: pa.Table | str, parameters: Mapping[str, Any] | None = None
+    ) -> tuple[int, int]:
         """Make a table say what the rows say, touching only what differs; return rows removed and added.
 
         A table that is rewritten whole grows the file by its size each time; one that is told its differences does not.
@@ -316,8 +339,12 @@ class Warehouse:
                 self.temporary("incoming_rows", f"select {names} from ({source})", parameters)
             else:
                 self.temporary("incoming_rows", source.select(list(table.column_names)))
-            condition = " and ".join(f"t.{c} is not distinct from s.{c}" for c in map(quote_identifier, table.column_names))
-            self.temporary("outdated_rows", f"select {names} from {table.name} except all select {names} from incoming_rows")
+            condition = " and ".join(
+                f"t.{c} is not distinct from s.{c}" for c in map(quote_identifier, table.column_names)
+            )
+            self.temporary(
+                "outdated_rows", f"select {names} from {table.name} except all select {names} from incoming_rows"
+            )
             self.temporary("new_rows", f"select {names} from incoming_rows except all select {names} from {table.name}")
             removed = self.execute(f"delete from {table.name} as t using outdated_rows as s where {condition}")
             added = self.insert(table, "select * from new_rows")

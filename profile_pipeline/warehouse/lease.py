@@ -67,7 +67,9 @@ def lease(path: Path, *, owner: str, timeout_seconds: float, say: Callable[[str]
                     f"the warehouse is still in use after {waited:.0f} s, by {holder}. Wait for it or stop it, then run again."
                 )
             if told_at is None or waited - told_at >= TOLD_EVERY_SECONDS:
-                say(f"waiting for the warehouse, in use by {holder} ({waited:.0f} s of at most {timeout_seconds:.0f} s)")
+                say(
+                    f"waiting for the warehouse, in use by {holder} ({waited:.0f} s of at most {timeout_seconds:.0f} s)"
+                )
                 told_at = waited
             time.sleep(POLLED_EVERY_SECONDS)
         if told_at is not None:

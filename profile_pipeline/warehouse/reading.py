@@ -17,7 +17,9 @@ class Serving:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise WarehouseError(f"{path} is not there: nothing has been published yet. Run `profile-pipeline run` first.")
+            raise WarehouseError(
+                f"{path} is not there: nothing has been published yet. Run `profile-pipeline run` first."
+            )
         self._connection = duckdb.connect(str(path), read_only=True, config=HARDENED)
         self._connection.execute("set enable_progress_bar = false")
         self._connection.execute("set enable_external_access = false")

@@ -22,7 +22,10 @@ def publish(warehouse: Warehouse, path: Path, published: Sequence[tuple[str, str
     """
     temporary = path.with_suffix(".publishing.duckdb")
     temporary.unlink(missing_ok=True)
-    names = [f"{schema}.{table}" for schema, table in warehouse.rows("select schema_name, table_name from duckdb_tables() where not temporary")]
+    names = [
+        f"{schema}.{table}"
+        for schema, table in warehouse.rows("select schema_name, table_name from duckdb_tables() where not temporary")
+    ]
     wanted: dict[str, str] = {}
     for pattern, condition in published:
         matching = [n for n in sorted(names) if n == pattern or (pattern.endswith(".*") and n.startswith(pattern[:-1]))]
@@ -34,7 +37,10 @@ def publish(warehouse: Warehouse, path: Path, published: Sequence[tuple[str, str
             target.execute(f"create schema {schema}")
         for name, condition in wanted.items():
             ddl = ", ".join(f'"{c}" {t}' for c, t in warehouse.columns_of(name))
-            target.register("incoming_arrow", warehouse.connection.sql(f"select * from {name} where {condition}").to_arrow_reader(100_000))
+            target.register(
+                "incoming_arrow",
+                warehouse.connection.sql(f"select * from {name} where {condition}").to_arrow_reader(100_000),
+            )
             target.execute(f"create table {name} ({ddl})").fetchall()
             target.execute(f"insert into {name} select * from incoming_arrow").fetchall()
             target.unregister("incoming_arrow")

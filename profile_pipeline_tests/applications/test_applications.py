@@ -36,9 +36,14 @@ def people(prefix: str, n: int) -> list[str]:
 
 def test_small_audiences_and_rare_values_are_left_out_and_an_absent_value_is_zero() -> None:
     inside, outside = people("a", 25), people("b", 75)
-    tags = [(p, "t", "in") for p in inside] + [(p, "t", "out") for p in outside] + [(p, "u", "rare") for p in outside[:19]]
+    tags = (
+        [(p, "t", "in") for p in inside] + [(p, "t", "out") for p in outside] + [(p, "u", "rare") for p in outside[:19]]
+    )
     rows = insights_of(DAY, {"big": frozenset(inside), "small": frozenset(inside[:19])}, tags)
-    assert [(r["audience"], r["tag"], r["value"], r["n_people"], r["tgi"]) for r in rows] == [("big", "t", "in", 25, 400.0), ("big", "t", "out", 0, 0.0)]
+    assert [(r["audience"], r["tag"], r["value"], r["n_people"], r["tgi"]) for r in rows] == [
+        ("big", "t", "in", 25, 400.0),
+        ("big", "t", "out", 0, 0.0),
+    ]
 
 
 def test_a_tag_that_means_nothing_is_not_significant_and_the_defining_value_is() -> None:

@@ -31,20 +31,35 @@ def insert(connection: duckdb.DuckDBPyConnection, events: list[tuple[str, str, s
 
 
 def sessions(connection: duckdb.DuckDBPyConnection) -> list[tuple]:
-    connection.execute("create or replace temp table session_input as select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events")
+    connection.execute(
+        "create or replace temp table session_input as select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events"
+    )
     connection.execute(f"create or replace temp table session_chains as {sql_file('cleaned.session_chains')}")
-    rows = connection.execute("select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by all").fetchall()
-    rows = connection.execute("select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by stream_id, chain_number, event_time, event_id").fetchall()
+    rows = connection.execute(
+        "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by all"
+    ).fetchall()
+    rows = connection.execute(
+        "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by stream_id, chain_number, event_time, event_id"
+    ).fetchall()
     connection.execute("create or replace temp table long_chain_cuts (event_id varchar)")
     for cut in cut_long_chains(rows):
         connection.execute("insert into long_chain_cuts values (?)", [cut])
     connection.execute(f"create or replace temp table session_events as {sql_file('cleaned.session_events')}")
-    return connection.execute(f"select first_event_id, n_events, entry_page, exit_page, session_id from ({sql_file('cleaned.sessions')}) order by started_at, first_event_id").fetchall()
+    return connection.execute(
+        f"select first_event_id, n_events, entry_page, exit_page, session_id from ({sql_file('cleaned.sessions')}) order by started_at, first_event_id"
+    ).fetchall()
 
 
 def test_a_gap_of_exactly_thirty_minutes_still_belongs(connection: duckdb.DuckDBPyConnection) -> None:
     a = "anonymous:a1"
-    insert(connection, [("e1", "2026-01-05 10:00", a, a, None), ("e2", "2026-01-05 10:30", a, a, None), ("e3", "2026-01-05 11:00:00.000001", a, a, None)])
+    insert(
+        connection,
+        [
+            ("e1", "2026-01-05 10:00", a, a, None),
+            ("e2", "2026-01-05 10:30", a, a, None),
+            ("e3", "2026-01-05 11:00:00.000001", a, a, None),
+        ],
+    )
     assert [(first, n) for first, n, *_ in sessions(connection)] == [("e1", 2), ("e3", 1)]
 
 
@@ -55,7 +70,15 @@ def test_the_session_id_is_the_written_formula(connection: duckdb.DuckDBPyConnec
 
 def test_signing_in_does_not_cut_and_another_user_does(connection: duckdb.DuckDBPyConnection) -> None:
     s = "anonymous:a1"
-    insert(connection, [("e1", "2026-01-05 10:00", s, s, None), ("e2", "2026-01-05 10:01", "user:u1", s, None), ("e3", "2026-01-05 10:02", s, s, None), ("e4", "2026-01-05 10:03", "user:u2", s, None)])
+    insert(
+        connection,
+        [
+            ("e1", "2026-01-05 10:00", s, s, None),
+            ("e2", "2026-01-05 10:01", "user:u1", s, None),
+            ("e3", "2026-01-05 10:02", s, s, None),
+            ("e4", "2026-01-05 10:03", "user:u2", s, None),
+        ],
+    )
     assert [(first, n) for first, n, *_ in sessions(connection)] == [("e1", 3), ("e4", 1)]
 
 
@@ -73,7 +96,10 @@ def test_events_of_one_time_are_ordered_by_their_id(connection: duckdb.DuckDBPyC
 
 def identities(connection: duckdb.DuckDBPyConnection, key: str = "") -> dict[str, list[tuple]]:
     text = sql_file("cleaned.identities")
-    rows = connection.execute(f"select alias_id, profile_id, rule, valid_from, valid_to from ({text}) order by 1, 4", bound(text, {"key": key})).fetchall()
+    rows = connection.execute(
+        f"select alias_id, profile_id, rule, valid_from, valid_to from ({text}) order by 1, 4",
+        bound(text, {"key": key}),
+    ).fetchall()
     found: dict[str, list[tuple]] = {}
     for alias, *rest in rows:
         found.setdefault(alias, []).append(tuple(rest))
@@ -96,12 +122,21 @@ def test_from_the_second_user_on_a_device_belongs_to_neither(connection: duckdb.
     d = "device:d1"
     insert(connection, [("e1", "2026-01-05 10:00", "user:u1", d, "d1"), ("e2", "2026-01-08 10:00", "user:u2", d, "d1")])
     found = identities(connection)[d]
-    assert [(rule, start, end) for _, rule, start, end in found] == [("signed_in", dt.date(2026, 1, 5), dt.date(2026, 1, 8)), ("shared", dt.date(2026, 1, 8), None)]
+    assert [(rule, start, end) for _, rule, start, end in found] == [
+        ("signed_in", dt.date(2026, 1, 5), dt.date(2026, 1, 8)),
+        ("shared", dt.date(2026, 1, 8), None),
+    ]
     assert found[1][0] not in {rows[0][0] for alias, rows in identities(connection).items() if alias != d}
 
 
 def test_two_users_on_one_day_make_a_device_shared_at_once(connection: duckdb.DuckDBPyConnection) -> None:
-    insert(connection, [("e1", "2026-01-05 10:00", "user:u1", "device:d1", "d1"), ("e2", "2026-01-05 11:00", "user:u2", "device:d1", "d1")])
+    insert(
+        connection,
+        [
+            ("e1", "2026-01-05 10:00", "user:u1", "device:d1", "d1"),
+            ("e2", "2026-01-05 11:00", "user:u2", "device:d1", "d1"),
+        ],
+    )
     assert [rule for _, rule, _, _ in identities(connection)["device:d1"]] == ["shared"]
 
 

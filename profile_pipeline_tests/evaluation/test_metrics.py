@@ -32,7 +32,9 @@ def test_two_classes_agree_with_scikit_learn(seed: int, n: int) -> None:
 def test_f1_comes_from_precision_and_recall_and_not_from_accuracy() -> None:
     y = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     p = np.array([0.9, 0.9, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
-    found = {k: float(v[0]) for k, v in classification_metrics(y, np.column_stack([1 - p, p]), np.ones((1, 10))).items()}
+    found = {
+        k: float(v[0]) for k, v in classification_metrics(y, np.column_stack([1 - p, p]), np.ones((1, 10))).items()
+    }
     assert found["accuracy"] == 0.7
     assert found["precision"] == pytest.approx(2 / 3)
     assert found["recall"] == 0.5
@@ -59,12 +61,24 @@ def scored(strength: float, n: int = 600) -> dict[str, Scored]:
     y = rng.integers(0, 2, n)
     p = 1 / (1 + np.exp(-(strength * (y - 0.5) + rng.normal(size=n))))
     half = np.full((n, 2), 0.5)
-    return {"test": Scored(np.array([f"p{i}" for i in range(n)]), y, {"model": np.column_stack([1 - p, p]), "majority": half})}
+    return {
+        "test": Scored(
+            np.array([f"p{i}" for i in range(n)]), y, {"model": np.column_stack([1 - p, p]), "majority": half}
+        )
+    }
 
 
 def evaluated(strength: float):
     return evaluate_classifier(
-        scored(strength), model="m", week=WEEK, classes=("no", "yes"), chosen="model", baselines=("majority",), gate_split="test", n_bootstrap=200, seed=1
+        scored(strength),
+        model="m",
+        week=WEEK,
+        classes=("no", "yes"),
+        chosen="model",
+        baselines=("majority",),
+        gate_split="test",
+        n_bootstrap=200,
+        seed=1,
     )
 
 
@@ -81,7 +95,9 @@ def test_the_baseline_that_is_named_has_a_row_with_that_value() -> None:
 
 
 def test_segments_that_are_no_tighter_than_shuffled_columns_do_not_pass() -> None:
-    judged = evaluate_segments(model="s", week=WEEK, n_people=100, silhouette=0.1, shuffled_silhouette=0.2, inertia=1.0, least_share=0.3)
+    judged = evaluate_segments(
+        model="s", week=WEEK, n_people=100, silhouette=0.1, shuffled_silhouette=0.2, inertia=1.0, least_share=0.3
+    )
     assert not judged.gates[0]["is_passed"]
 
 

@@ -26,7 +26,9 @@ def planted(n: int = 1200, n_noise: int = 20, seed: int = 0) -> tuple[Frame, lis
     labels = ["yes" if u < p else "no" for u, p in zip(rng.random(n), truth, strict=True)]
     names = ("a", "b", "c", *(f"noise_{i}" for i in range(n_noise)))
     ids = np.array([f"p{i:05d}" for i in range(n)])
-    frame = Frame(ids, np.full(n, np.datetime64("2026-01-11")), names, np.hstack([signal, rng.normal(size=(n, n_noise))]))
+    frame = Frame(
+        ids, np.full(n, np.datetime64("2026-01-11")), names, np.hstack([signal, rng.normal(size=(n, n_noise))])
+    )
     return frame, labels, truth
 
 
@@ -48,7 +50,9 @@ def contest() -> Trained:
 def test_a_planted_truth_is_recovered_near_its_ceiling(contest: Trained) -> None:
     frame, labels, truth = planted()
     is_test = held_out(frame.profile_ids, 0.2)
-    ceiling = roc_auc_score([label == "yes" for label, keep in zip(labels, is_test, strict=True) if keep], truth[is_test])
+    ceiling = roc_auc_score(
+        [label == "yes" for label, keep in zip(labels, is_test, strict=True) if keep], truth[is_test]
+    )
     scores = contest.splits["test"]
     assert roc_auc_score(scores.labels, scores.probabilities[contest.chosen][:, 1]) > ceiling - 0.03
 
@@ -63,7 +67,9 @@ def test_of_twenty_noise_columns_none_is_kept(contest: Trained) -> None:
 def test_noise_alone_is_never_kept(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values, labels = rng.normal(size=(800, 60)), rng.integers(0, 3, 800)
-    selected = select_features([f"n{i}" for i in range(60)], values, labels, n_classes=3, max_features=60, groups=np.arange(800) % 2)
+    selected = select_features(
+        [f"n{i}" for i in range(60)], values, labels, n_classes=3, max_features=60, groups=np.arange(800) % 2
+    )
     assert [s.feature for s in selected if s.is_kept] == []
 
 
@@ -86,7 +92,9 @@ def test_nobody_stands_in_training_and_among_the_held_out(contest: Trained) -> N
 def test_the_same_seed_gives_the_same_scores() -> None:
     first, second = trained(hold_contest=False), trained(hold_contest=False)
     assert isinstance(first, Trained) and isinstance(second, Trained)
-    assert (first.splits["test"].probabilities[first.chosen] == second.splits["test"].probabilities[second.chosen]).all()
+    assert (
+        first.splits["test"].probabilities[first.chosen] == second.splits["test"].probabilities[second.chosen]
+    ).all()
     assert first.rows[0]["data_fingerprint"] == second.rows[0]["data_fingerprint"]
 
 
@@ -94,7 +102,9 @@ def test_a_stored_model_predicts_as_it_was_evaluated(contest: Trained) -> None:
     frame, _, _ = planted()
     people = frame.rows(held_out(frame.profile_ids, 0.2))
     row = next(row for row in contest.rows if row["is_chosen"])
-    np.testing.assert_allclose(predict(row, people).probabilities[:, 0], contest.splits["test"].probabilities[contest.chosen][:, 1], atol=1e-12)
+    np.testing.assert_allclose(
+        predict(row, people).probabilities[:, 0], contest.splits["test"].probabilities[contest.chosen][:, 1], atol=1e-12
+    )
 
 
 def test_too_little_data_is_a_reason_and_no_error() -> None:
@@ -119,7 +129,16 @@ class Evil:
         return (print, ("evil",))
 
 
-@pytest.mark.parametrize(("data", "kind"), [(b"\x80\x04.", "skops"), (b"tree", "pickle"), (b"PK\x03\x04", "lightgbm"), (skops.io.dumps(Evil()), "skops"), (skops.io.dumps(LogisticRegression()), "skops")])
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x80\x04.", "skops"),
+        (b"tree", "pickle"),
+        (b"PK\x03\x04", "lightgbm"),
+        (skops.io.dumps(Evil()), "skops"),
+        (skops.io.dumps(LogisticRegression()), "skops"),
+    ],
+)
 def test_what_is_no_model_of_ours_is_refused(data: bytes, kind: str) -> None:
     with pytest.raises(ArtifactError):
         from_bytes(data, kind)
@@ -128,6 +147,6 @@ def test_what_is_no_model_of_ours_is_refused(data: bytes, kind: str) -> None:
 def test_the_first_churn_model_is_that_of_the_week_that_ends_on_day_56() -> None:
     weeks = [MONDAY + n * WEEK for n in range(12)]
     found = {(week - MONDAY).days + 7: cohorts_of(week, calendar_start=MONDAY, horizon_days=14) for week in weeks}
-    assert [day for day, c in found.items() if c.train][0] == 56
+    assert next(day for day, c in found.items() if c.train) == 56
     assert [(day - MONDAY).days + 1 for day in found[84].train] == [28, 35, 42, 49, 56]
     assert (found[84].future - MONDAY).days + 1 == 70

@@ -18,7 +18,11 @@ def labels(identities: list[tuple], tiles: list[tuple]) -> dict[str, bool]:
         connection.execute(table.ddl())
     for row in identities:
         connection.execute("insert into cleaned.identities values (?, ?, 'alone', ?, ?)", list(row))
-    numeric = [c.name for c in USER_DAYS.columns if c.name not in ("event_date", "alias_id", "first_event_at", "last_event_at", "n_events")]
+    numeric = [
+        c.name
+        for c in USER_DAYS.columns
+        if c.name not in ("event_date", "alias_id", "first_event_at", "last_event_at", "n_events")
+    ]
     for alias, day in tiles:
         connection.execute(
             f"insert into features.user_days (event_date, alias_id, n_events, first_event_at, last_event_at, {', '.join(numeric)}) values (?, ?, 1, ?, ?, {', '.join(['0'] * len(numeric))})",
@@ -37,5 +41,9 @@ def test_who_comes_back_within_the_horizon_is_no_churn() -> None:
 
 def test_a_person_merged_three_days_later_is_no_churn() -> None:
     merged = T + dt.timedelta(days=3)
-    held = [("anonymous:x", "alone", T, merged), ("anonymous:x", "user", merged, None), ("user:u", "user", merged, None)]
+    held = [
+        ("anonymous:x", "alone", T, merged),
+        ("anonymous:x", "user", merged, None),
+        ("user:u", "user", merged, None),
+    ]
     assert labels(held, [("anonymous:x", T), ("user:u", T + dt.timedelta(days=5))]) == {"alone": True}

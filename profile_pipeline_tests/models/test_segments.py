@@ -38,7 +38,15 @@ def blobs(n: int, seed: int) -> tuple[Frame, np.ndarray]:
 
 
 def trained(frame: Frame, before: dict[str, str]) -> Segmented:
-    result = train_segments(frame, model="segments", week=WEEK, settings=SegmentModelSettings(task="segments"), seed=1, train_dates=(WEEK, WEEK), before=before)
+    result = train_segments(
+        frame,
+        model="segments",
+        week=WEEK,
+        settings=SegmentModelSettings(task="segments"),
+        seed=1,
+        train_dates=(WEEK, WEEK),
+        before=before,
+    )
     assert isinstance(result, Segmented)
     return result
 

@@ -27,7 +27,10 @@ def runner(data: Path) -> Runner:
 
 def contents(data: Path, tables: list[str] = TABLES, where: str = "true") -> dict[str, list[tuple]]:
     with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
-        return {table: connection.execute(f"select * from {table} where {where} order by all").fetchall() for table in tables}
+        return {
+            table: connection.execute(f"select * from {table} where {where} order by all").fetchall()
+            for table in tables
+        }
 
 
 def assert_equal(found: dict[str, list[tuple]], expected: dict[str, list[tuple]]) -> None:
@@ -68,7 +71,9 @@ def orderly(parted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-def test_late_delivery_folded_in_by_touched_rows_equals_orderly_delivery(parted: Path, orderly: Path, tmp_path: Path) -> None:
+def test_late_delivery_folded_in_by_touched_rows_equals_orderly_delivery(
+    parted: Path, orderly: Path, tmp_path: Path
+) -> None:
     deliver(parted, tmp_path, "landing")
     r = runner(tmp_path)
     r.ingest()
@@ -80,7 +85,12 @@ def test_late_delivery_folded_in_by_touched_rows_equals_orderly_delivery(parted:
     assert len(contents(tmp_path, ["cleaned.events"])["cleaned.events"]) > len(before["cleaned.events"])
     with duckdb.connect(str(tmp_path / "profile.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) from features.stale_days").fetchall()[0][0] > 0
-        assert connection.execute("select count(*) from raw.pending where event_date >= $1 and event_date <= $2", [FIRST, LAST_DAY]).fetchall()[0][0] == 0
+        assert (
+            connection.execute(
+                "select count(*) from raw.pending where event_date >= $1 and event_date <= $2", [FIRST, LAST_DAY]
+            ).fetchall()[0][0]
+            == 0
+        )
     assert_equal(contents(tmp_path, TABLES[:8]), contents(orderly, TABLES[:8]))
     with duckdb.connect(str(tmp_path / "profile.duckdb"), read_only=True) as connection:
         stale = [d for (d,) in connection.execute("select as_of_date from features.stale_days order by 1").fetchall()]
@@ -108,7 +118,9 @@ def test_a_range_equals_its_days(parted: Path, orderly: Path, tmp_path: Path) ->
 def test_running_a_range_twice_changes_nothing(orderly: Path) -> None:
     before = contents(orderly)
     r = runner(orderly)
-    r.execute("daily", first=FIRST + dt.timedelta(days=4), last=FIRST + dt.timedelta(days=8), groups=("cleaned", "features"))
+    r.execute(
+        "daily", first=FIRST + dt.timedelta(days=4), last=FIRST + dt.timedelta(days=8), groups=("cleaned", "features")
+    )
     r.instance.dispose()
     assert_equal(contents(orderly), before)
 
@@ -121,10 +133,20 @@ def test_what_happens_after_a_day_changes_nothing_of_that_day(orderly: Path, tmp
     header = "id,ts,received,cookie,uid,session,action,sku,category,qty,unit_price,currency,stars,q,url,referrer,utm_campaign,device,ua,ip,country,city"
     after = day + dt.timedelta(days=2)
     with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
-        cookies = [c for (c,) in connection.execute("select distinct anonymous_id from raw.events where anonymous_id is not null order by 1 limit 30").fetchall()]
-    lines = [f"poison{i},{after}T08:00:00Z,{after}T08:00:01Z,{c},u0000001,s,order,i001300,Poison,3,999.00,CNY,,,,,,,Mozilla,,CN,Mars" for i, c in enumerate(cookies)]
+        cookies = [
+            c
+            for (c,) in connection.execute(
+                "select distinct anonymous_id from raw.events where anonymous_id is not null order by 1 limit 30"
+            ).fetchall()
+        ]
+    lines = [
+        f"poison{i},{after}T08:00:00Z,{after}T08:00:01Z,{c},u0000001,s,order,i001300,Poison,3,999.00,CNY,,,,,,,Mozilla,,CN,Mars"
+        for i, c in enumerate(cookies)
+    ]
     (data / "landing" / "web").mkdir(parents=True, exist_ok=True)
-    (data / "landing" / "web" / "web_poison.csv.gz").write_bytes(gzip.compress("\n".join([header, *lines, ""]).encode()))
+    (data / "landing" / "web" / "web_poison.csv.gz").write_bytes(
+        gzip.compress("\n".join([header, *lines, ""]).encode())
+    )
     (data / "landing" / "crm").mkdir(parents=True, exist_ok=True)
     (data / "landing" / "crm" / "users_poison.csv").write_text(
         ("user_id,gender,birth_year,birth_month,income_band,occupation,education,city,registered_at,updated_at,")
@@ -136,7 +158,9 @@ def test_what_happens_after_a_day_changes_nothing_of_that_day(orderly: Path, tmp
     r.build_features(day, LAST_DAY)
     r.instance.dispose()
     with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
-        assert connection.execute("select count(*) from cleaned.events where event_id like 'poison%'").fetchall()[0][0] == len(cookies)
+        assert connection.execute("select count(*) from cleaned.events where event_id like 'poison%'").fetchall()[0][
+            0
+        ] == len(cookies)
         assert connection.execute("select max(attribute_noise_01) from features.user_features").fetchall()[0][0] == 9999
     assert_equal(contents(data, TABLES[8:], f"as_of_date = date '{day}'"), before)
 
@@ -154,14 +178,20 @@ def test_half_of_the_people_gone_changes_no_feature_of_the_others(orderly: Path,
         return name
 
     for anonymous, device, user in connected:
-        names = [f"{kind}:{value}" for kind, value in (("anonymous", anonymous), ("device", device), ("user", user)) if value]
+        names = [
+            f"{kind}:{value}" for kind, value in (("anonymous", anonymous), ("device", device), ("user", user)) if value
+        ]
         for other in names[1:]:
             parent[root(names[0])] = root(other)
     keep = {name for name in parent if sum(map(ord, root(name))) % 2 == 0}
     for folder in ("landing", "late"):
         for path in sorted((parted / folder / "web").iterdir()):
             header, *lines = gzip.decompress(path.read_bytes()).split(b"\n")[:-1]
-            kept = [line for line in lines if f"anonymous:{line.decode('utf-8', 'replace').split(',')[3] if line.count(b',') > 3 else ''}" in keep]
+            kept = [
+                line
+                for line in lines
+                if f"anonymous:{line.decode('utf-8', 'replace').split(',')[3] if line.count(b',') > 3 else ''}" in keep
+            ]
             target = tmp_path / "landing" / "web" / path.name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(gzip.compress(b"\n".join([header, *kept]) + b"\n", mtime=0))
@@ -176,7 +206,12 @@ def test_half_of_the_people_gone_changes_no_feature_of_the_others(orderly: Path,
     theirs = contents(orderly, TABLES[8:11], newest)
     # People who also use the app lose its events here: compared are those who never did.
     with duckdb.connect(str(orderly / "profile.duckdb"), read_only=True) as connection:
-        web_only = {p for (p,) in connection.execute("select profile_id from cleaned.identities where valid_to is null group by 1 having count(*) filter (where alias_id like 'device:%') = 0").fetchall()}
+        web_only = {
+            p
+            for (p,) in connection.execute(
+                "select profile_id from cleaned.identities where valid_to is null group by 1 having count(*) filter (where alias_id like 'device:%') = 0"
+            ).fetchall()
+        }
     for table, rows in mine.items():
         people = {row[0] for row in rows} & web_only
         assert len(people) > 5

@@ -23,7 +23,16 @@ def test_a_misspelt_column_lists_the_nearest_names() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1 = (select 1)", "recency_days = 1; drop table x", "read_csv('x') = 1", "getenv('HOME') = 'x'", "x.recency_days = 1", "count(*) > 1", "quantile(recency_days, 0.123) > 1", "recency_days >"],
+    [
+        "1 = (select 1)",
+        "recency_days = 1; drop table x",
+        "read_csv('x') = 1",
+        "getenv('HOME') = 'x'",
+        "x.recency_days = 1",
+        "count(*) > 1",
+        "quantile(recency_days, 0.123) > 1",
+        "recency_days >",
+    ],
 )
 def test_what_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(ConditionError):
@@ -47,9 +56,17 @@ def test_five_lines_of_yaml_make_a_tag_and_its_values_are_quoted() -> None:
 
 
 def test_tags_name_their_faults() -> None:
-    tags = {"a": TagSettings(fact="gendr"), "b": TagSettings(predicted="chrn"), "c": TagSettings(rules=(TagRule(value="x", when="recncy_days > 1"),))}
+    tags = {
+        "a": TagSettings(fact="gendr"),
+        "b": TagSettings(predicted="chrn"),
+        "c": TagSettings(rules=(TagRule(value="x", when="recncy_days > 1"),)),
+    }
     told = check_tags(tags, {"churn": object()})
-    assert ["did you mean gender" in told[0], "did you mean churn" in told[1], "did you mean recency_days" in told[2]] == [True, True, True]
+    assert [
+        "did you mean gender" in told[0],
+        "did you mean churn" in told[1],
+        "did you mean recency_days" in told[2],
+    ] == [True, True, True]
 
 
 def test_audiences_read_tags_and_nothing_else() -> None:

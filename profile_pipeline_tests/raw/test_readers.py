@@ -14,7 +14,15 @@ from profile_pipeline.raw.readers.read import read_file
 from profile_pipeline.settings import ListSettings, SourceSettings
 
 CORPUS = Path(__file__).parents[3] / "shared" / "malformed"
-COLUMNS = {"event_id": "event_id", "user_id": "user_id", "event_type": "event_type", "event_time": "event_time", "item_id": "item_id", "price": "price", "quantity": "quantity"}
+COLUMNS = {
+    "event_id": "event_id",
+    "user_id": "user_id",
+    "event_type": "event_type",
+    "event_time": "event_time",
+    "item_id": "item_id",
+    "price": "price",
+    "quantity": "quantity",
+}
 HEADER = "event_id,user_id,event_type,event_time,item_id,price,quantity"
 
 
@@ -65,7 +73,9 @@ def test_a_record_is_typed(tmp_path: Path) -> None:
         ("e1,u1,view,2026-01-02T10:00:00Z,p1,1,1,1", "field_count"),
     ],
 )
-def test_a_bad_record_is_rejected_with_its_reason_and_the_others_are_loaded(tmp_path: Path, line: str, reason: str) -> None:
+def test_a_bad_record_is_rejected_with_its_reason_and_the_others_are_loaded(
+    tmp_path: Path, line: str, reason: str
+) -> None:
     good = "e2,u1,view,2026-01-02T10:00:00Z,p1,1,1"
     n_records, rows, rejected = read(written(tmp_path, f"{HEADER}\n{line}\n{good}\n"), source())
     assert n_records == 2
@@ -80,7 +90,9 @@ def test_a_time_in_the_hour_that_spring_skips_is_rejected_and_autumns_is_the_fir
     assert rows[0]["event_time"] == dt.datetime(2026, 10, 25, 0, 30)
 
 
-@pytest.mark.parametrize(("encoding", "delimiter"), [("utf-8", ";"), ("gb18030", ","), ("utf-16", "\t"), ("latin-1", "|"), ("utf-8", "::")])
+@pytest.mark.parametrize(
+    ("encoding", "delimiter"), [("utf-8", ";"), ("gb18030", ","), ("utf-16", "\t"), ("latin-1", "|"), ("utf-8", "::")]
+)
 def test_delimiters_and_encodings(tmp_path: Path, encoding: str, delimiter: str) -> None:
     word = "café" if encoding == "latin-1" else "面霜"
     text = f"{HEADER}\ne1,{word},view,2026-01-02T10:00:00Z,p1,1,1\n".replace(",", delimiter)
@@ -89,7 +101,13 @@ def test_delimiters_and_encodings(tmp_path: Path, encoding: str, delimiter: str)
 
 
 def test_quoted_line_ends_stay_in_their_record(tmp_path: Path) -> None:
-    n_records, rows, _ = read(written(tmp_path, f'{HEADER}\r\ne1,"u\r\n1",view,2026-01-02T10:00:00Z,p1,1,1\r\ne2,u2,view,2026-01-02T10:00:00Z,p1,1,1\r\n'), source())
+    n_records, rows, _ = read(
+        written(
+            tmp_path,
+            f'{HEADER}\r\ne1,"u\r\n1",view,2026-01-02T10:00:00Z,p1,1,1\r\ne2,u2,view,2026-01-02T10:00:00Z,p1,1,1\r\n',
+        ),
+        source(),
+    )
     assert n_records == 2
     assert len(rows) + 1 >= 2
 
@@ -100,10 +118,31 @@ def test_a_file_without_a_mapped_column_is_refused_with_the_nearest_name(tmp_pat
 
 
 def test_json_lines_are_strict_and_nested_fields_have_dotted_names(tmp_path: Path) -> None:
-    good = {"event_id": "e1", "event_type": "view", "event_time": "2026-01-02T10:00:00Z", "context": {"device": {"id": "d1"}}, "price": 1234567.891}
-    lines = [json.dumps(good), json.dumps(good)[:-3], json.dumps(good) * 2, '{"event_id": "a", "event_id": "b"}', '{"event_id": NaN}', "[]"]
-    columns = {"event_id": "event_id", "event_type": "event_type", "event_time": "event_time", "device_id": "context.device.id", "price": "price"}
-    n_records, rows, rejected = read(written(tmp_path, "\n".join(lines) + "\n"), source(format="jsonl", columns=columns))
+    good = {
+        "event_id": "e1",
+        "event_type": "view",
+        "event_time": "2026-01-02T10:00:00Z",
+        "context": {"device": {"id": "d1"}},
+        "price": 1234567.891,
+    }
+    lines = [
+        json.dumps(good),
+        json.dumps(good)[:-3],
+        json.dumps(good) * 2,
+        '{"event_id": "a", "event_id": "b"}',
+        '{"event_id": NaN}',
+        "[]",
+    ]
+    columns = {
+        "event_id": "event_id",
+        "event_type": "event_type",
+        "event_time": "event_time",
+        "device_id": "context.device.id",
+        "price": "price",
+    }
+    n_records, rows, rejected = read(
+        written(tmp_path, "\n".join(lines) + "\n"), source(format="jsonl", columns=columns)
+    )
     assert n_records == 6
     assert [r["reason_code"] for r in rejected] == ["bad_json", "bad_json", "duplicate_key", "bad_json", "bad_json"]
     assert (rows[0]["device_id"], rows[0]["price"]) == ("d1", Decimal("1234567.8910"))
@@ -126,21 +165,42 @@ def test_identical_lines_are_numbered_where_each_counts(tmp_path: Path) -> None:
 
 def test_expressions_are_evaluated_and_their_failures_are_rejects(tmp_path: Path) -> None:
     text = "id,day,clock,action\ne1,2026-01-02,10:00,view\ne2,2026-01-02,x,view\n"
-    columns = {"event_id": "id", "event_time": "cast(strptime(day || ' ' || clock, '%Y-%m-%d %H:%M') as varchar)", "event_type": "action"}
+    columns = {
+        "event_id": "id",
+        "event_time": "cast(strptime(day || ' ' || clock, '%Y-%m-%d %H:%M') as varchar)",
+        "event_type": "action",
+    }
     _, rows, rejected = read(written(tmp_path, text), source(columns=columns))
     assert rows[0]["event_time"] == dt.datetime(2026, 1, 2, 10)
     assert [r["reason_code"] for r in rejected] == ["bad_expression"]
 
 
-@pytest.mark.parametrize("text", ["(select 1)", "sum(price)", "read_csv('/etc/passwd')", "a; drop table x", "getenv('HOME')", "row_number() over ()", "$x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(select 1)",
+        "sum(price)",
+        "read_csv('/etc/passwd')",
+        "a; drop table x",
+        "getenv('HOME')",
+        "row_number() over ()",
+        "$x",
+    ],
+)
 def test_what_is_no_scalar_expression_is_refused(text: str) -> None:
     assert check_source("shop", source(columns=COLUMNS | {"city": text}))
 
 
 def test_lists_come_from_flags_or_a_separator(tmp_path: Path) -> None:
     path = written(tmp_path, "id,Action,Drama,genres\ni1,1,0,A|B\n")
-    for setting, expected in ((ListSettings(flags=("Action", "Drama")), ["Action"]), (ListSettings(split="genres", on="|"), ["A", "B"])):
-        _, rows, _ = read(path, SourceSettings(table="items", path="*", format="csv", columns={"item_id": "id", "categories": setting}))
+    for setting, expected in (
+        (ListSettings(flags=("Action", "Drama")), ["Action"]),
+        (ListSettings(split="genres", on="|"), ["A", "B"]),
+    ):
+        _, rows, _ = read(
+            path,
+            SourceSettings(table="items", path="*", format="csv", columns={"item_id": "id", "categories": setting}),
+        )
         assert rows[0]["categories"] == expected
 
 

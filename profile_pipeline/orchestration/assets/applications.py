@@ -41,7 +41,9 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
     )  # fmt: skip
 
     @dg.asset(**asset_arguments(recommendations_spec), backfill_policy=single_run)
-    def recommendations(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    def recommendations(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult:
         # Here and not above: what it brings along would be loaded by every process that lists assets.
         from profile_pipeline.orchestration.delivering import recommendation_rows
 
@@ -54,7 +56,11 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
 
     audiences_text = audiences_sql(settings.audiences, settings.tags) if settings.audiences else ""
     audiences_spec = spec_of(
-        AUDIENCES, deps=["profiles.tags", "profiles.user_profiles"], kinds={"duckdb", "sql"}, version=code_version(audiences_text), partitions_def=daily
+        AUDIENCES,
+        deps=["profiles.tags", "profiles.user_profiles"],
+        kinds={"duckdb", "sql"},
+        version=code_version(audiences_text),
+        partitions_def=daily,
     )
 
     @dg.asset(**asset_arguments(audiences_spec), backfill_policy=single_run)
@@ -63,10 +69,22 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
         require_rows(warehouse, AUDIENCES.name, USER_PROFILES, run.days)
         for day in _delivered(warehouse, AUDIENCES, run, newest):
             if audiences_text:
-                warehouse.replace_days(AUDIENCES, audiences_text, first_day=day, last_day=day, parameters={"first_day": day, "last_day": day})
+                warehouse.replace_days(
+                    AUDIENCES,
+                    audiences_text,
+                    first_day=day,
+                    last_day=day,
+                    parameters={"first_day": day, "last_day": day},
+                )
         return dg.MaterializeResult(metadata=report_days(context, warehouse, AUDIENCES, run=run, days=run.days))
 
-    insights_spec = spec_of(INSIGHTS, deps=["applications.audiences", "profiles.tags"], kinds={"duckdb", "python"}, version="1", partitions_def=daily)
+    insights_spec = spec_of(
+        INSIGHTS,
+        deps=["applications.audiences", "profiles.tags"],
+        kinds={"duckdb", "python"},
+        version="1",
+        partitions_def=daily,
+    )
 
     @dg.asset(**asset_arguments(insights_spec), backfill_policy=single_run)
     def insights(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
@@ -80,24 +98,45 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
 
     metrics_text = sql_file("applications.daily_metrics")
     # Yesterday's sessions end today: each day takes the one before with it.
-    yesterday_too = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=0, allow_nonexistent_upstream_partitions=True)
-    metrics_deps = [dg.AssetDep(dg.AssetKey(["cleaned", name]), partition_mapping=yesterday_too) for name in ("events", "sessions")]
+    yesterday_too = dg.TimeWindowPartitionMapping(
+        start_offset=-1, end_offset=0, allow_nonexistent_upstream_partitions=True
+    )
+    metrics_deps = [
+        dg.AssetDep(dg.AssetKey(["cleaned", name]), partition_mapping=yesterday_too) for name in ("events", "sessions")
+    ]
     metrics_spec = spec_of(
         DAILY_METRICS, deps=[*metrics_deps, dg.AssetDep(dg.AssetKey(["profiles", "scores"]), partition_mapping=yesterday_too), "cleaned.identities"],
         kinds={"duckdb", "sql"}, version=code_version(metrics_text), partitions_def=daily,
     )  # fmt: skip
 
     @dg.asset(**asset_arguments(metrics_spec), backfill_policy=single_run)
-    def daily_metrics(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    def daily_metrics(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult:
         run = RunDays.of(context)
         require_judged(warehouse, DAILY_METRICS.name, days=run.days)
         days = days_to_build(warehouse, DAILY_METRICS.name, run)
         before = run.first - dt.timedelta(days=1)
-        told = sorted({*days, *([before] if warehouse.rows("select 1 from applications.daily_metrics where event_date = $day limit 1", {"day": before}) else [])})
+        told = sorted(
+            {
+                *days,
+                *(
+                    [before]
+                    if warehouse.rows(
+                        "select 1 from applications.daily_metrics where event_date = $day limit 1", {"day": before}
+                    )
+                    else []
+                ),
+            }
+        )
         with warehouse.transaction():
             warehouse.temporary("metric_days", pa.table({"event_date": pa.array(told, pa.date32())}))
-            warehouse.execute("delete from applications.daily_metrics as t using metric_days as d where t.event_date = d.event_date")
-            warehouse.insert(DAILY_METRICS, metrics_text, bound(metrics_text, {"segment_model": segment_model(settings)}))
+            warehouse.execute(
+                "delete from applications.daily_metrics as t using metric_days as d where t.event_date = d.event_date"
+            )
+            warehouse.insert(
+                DAILY_METRICS, metrics_text, bound(metrics_text, {"segment_model": segment_model(settings)})
+            )
             settle_days(warehouse, DAILY_METRICS.name, told)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, DAILY_METRICS, run=run, days=days))
 

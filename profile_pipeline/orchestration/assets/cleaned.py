@@ -68,18 +68,38 @@ def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> l
     parameters = sql_parameters(settings)
     single_run = dg.BackfillPolicy.single_run()
     judging = ("cleaned.identified_events", "cleaned.duplicate_records", "cleaned.bot_days", "cleaned.judged_events")
-    judging_version = code_version(*map(sql_file, judging), sql_file("cleaned.events"), settings.fingerprint("calendar", "bots", "currency"))
-    events_lineage, excluded_lineage = (lineages.of(sql_file(f"cleaned.{name}")) for name in ("events", "excluded_events"))
+    judging_version = code_version(
+        *map(sql_file, judging), sql_file("cleaned.events"), settings.fingerprint("calendar", "bots", "currency")
+    )
+    events_lineage, excluded_lineage = (
+        lineages.of(sql_file(f"cleaned.{name}")) for name in ("events", "excluded_events")
+    )
 
     @dg.multi_asset(
         name="judged_events",
         specs=[
-            spec_of(EVENTS, deps=["raw.events", "raw.files", "raw.pending"], kinds={"duckdb", "sql"}, version=judging_version, lineage=events_lineage, partitions_def=daily),
-            spec_of(EXCLUDED_EVENTS, deps=["raw.events", "raw.files", "raw.pending"], kinds={"duckdb", "sql"}, version=judging_version, lineage=excluded_lineage, partitions_def=daily),
+            spec_of(
+                EVENTS,
+                deps=["raw.events", "raw.files", "raw.pending"],
+                kinds={"duckdb", "sql"},
+                version=judging_version,
+                lineage=events_lineage,
+                partitions_def=daily,
+            ),
+            spec_of(
+                EXCLUDED_EVENTS,
+                deps=["raw.events", "raw.files", "raw.pending"],
+                kinds={"duckdb", "sql"},
+                version=judging_version,
+                lineage=excluded_lineage,
+                partitions_def=daily,
+            ),
         ],
         backfill_policy=single_run,
     )
-    def judged_events(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+    def judged_events(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> Iterator[dg.MaterializeResult]:
         run, w = RunDays.of(context), warehouse
         judged = judge_events(w, settings, run, newest=day_keys(daily)[-1], parameters=parameters, say=context.log.info)
         for table in (EVENTS, EXCLUDED_EVENTS):
@@ -95,7 +115,9 @@ def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> l
     def ledger(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """The rows are written with the events; here they are summed up."""
         w = warehouse
-        sums = w.rows("select coalesce(cast(sum(n_loaded) as bigint), 0), coalesce(cast(sum(n_cleaned) as bigint), 0), coalesce(cast(sum(n_excluded) as bigint), 0), coalesce(cast(sum(n_waiting) as bigint), 0) from cleaned.ledger")[0]
+        sums = w.rows(
+            "select coalesce(cast(sum(n_loaded) as bigint), 0), coalesce(cast(sum(n_cleaned) as bigint), 0), coalesce(cast(sum(n_excluded) as bigint), 0), coalesce(cast(sum(n_waiting) as bigint), 0) from cleaned.ledger"
+        )[0]
         told = dict(zip(("events_loaded", "events_cleaned", "events_excluded", "events_waiting"), sums, strict=True))
         return dg.MaterializeResult(metadata=report_whole(w, LEDGER, **told))
 
@@ -104,15 +126,29 @@ def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> l
 
     @dg.multi_asset(
         name="cut_sessions",
-        specs=[spec_of(table, deps=["cleaned.events"], kinds={"duckdb", "sql"}, version=session_version, lineage=lineages.of(sql_file(table.name)), partitions_def=daily) for table in (SESSIONS, SESSION_DAYS)],
+        specs=[
+            spec_of(
+                table,
+                deps=["cleaned.events"],
+                kinds={"duckdb", "sql"},
+                version=session_version,
+                lineage=lineages.of(sql_file(table.name)),
+                partitions_def=daily,
+            )
+            for table in (SESSIONS, SESSION_DAYS)
+        ],
         backfill_policy=single_run,
     )
-    def sessions(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+    def sessions(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> Iterator[dg.MaterializeResult]:
         run, w = RunDays.of(context), warehouse
         require_judged(w, "cleaned.sessions", days=run.days)
         days = cut_sessions(w, run, events_per_chunk=settings.events_per_chunk, say=context.log.info)
         for table in (SESSIONS, SESSION_DAYS):
-            yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=report_days(context, w, table, run=run, days=days))
+            yield dg.MaterializeResult(
+                asset_key=key_of(table.name), metadata=report_days(context, w, table, run=run, days=days)
+            )
 
     @dg.asset(**asset_arguments(spec_of(
         IDENTITIES, deps=["cleaned.events"], kinds={"duckdb", "sql"}, version=code_version(sql_file("cleaned.identities")), lineage=lineages.of(sql_file("cleaned.identities")),
@@ -132,11 +168,20 @@ def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> l
                 touch_days(w, (STALE_CONSUMER,), [changed])
         return dg.MaterializeResult(metadata=report_whole(w, IDENTITIES, rows_removed=removed, rows_added=added))
 
-    return [judged_events, ledger, sessions, identities, *(_versions(table, settings, lineages, parameters) for table in (USERS, ITEMS, RELATIONS)), _touched()]
+    return [
+        judged_events,
+        ledger,
+        sessions,
+        identities,
+        *(_versions(table, settings, lineages, parameters) for table in (USERS, ITEMS, RELATIONS)),
+        _touched(),
+    ]
 
 
 def _touched() -> dg.AssetsDefinition:
-    @dg.asset(**asset_arguments(spec_of(TOUCHED, deps=["cleaned.events", "cleaned.sessions"], kinds={"duckdb"}, version="1")))
+    @dg.asset(
+        **asset_arguments(spec_of(TOUCHED, deps=["cleaned.events", "cleaned.sessions"], kinds={"duckdb"}, version="1"))
+    )
     def touched(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """What still has to follow; every table deletes its own rows as it does."""
         return dg.MaterializeResult(metadata=report_whole(warehouse, TOUCHED))
@@ -144,18 +189,27 @@ def _touched() -> dg.AssetsDefinition:
     return touched
 
 
-def _versions(table: Table, settings: Settings, lineages: LineageCache, parameters: dict[str, Any]) -> dg.AssetsDefinition:
+def _versions(
+    table: Table, settings: Settings, lineages: LineageCache, parameters: dict[str, Any]
+) -> dg.AssetsDefinition:
     """A table of versions: rewritten where it differs, and what a change outdates is noted."""
     text = sql_file(table.name)
     raw = f"raw.{table.table}"
     version = code_version(text, settings.fingerprint("calendar", "sources"))
 
-    @dg.asset(**asset_arguments(spec_of(table, deps=[raw], kinds={"duckdb", "sql"}, version=version, lineage=lineages.of(text))))
+    @dg.asset(
+        **asset_arguments(
+            spec_of(table, deps=[raw], kinds={"duckdb", "sql"}, version=version, lineage=lineages.of(text))
+        )
+    )
     def versions(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         w = warehouse
         full = [name for name, source in settings.sources.items() if source.full_records]
         listed = ", ".join(f"('{name}')" for name in full)
-        w.temporary("full_record_sources", f"select * from (values {listed}) as v(source)" if full else "select null::varchar as source where false")
+        w.temporary(
+            "full_record_sources",
+            f"select * from (values {listed}) as v(source)" if full else "select null::varchar as source where false",
+        )
         with w.transaction():
             _note_outdated(w, table, text, parameters)
             removed, added = w.replace_all(table, text, bound(text, parameters))

@@ -26,10 +26,15 @@ def build_evaluation(settings: Settings, paths: Paths) -> list[dg.AssetsDefiniti
 
     @dg.multi_asset(
         name="judged_models",
-        specs=[spec_of(table, deps=deps, kinds={"duckdb", "python"}, version=version, partitions_def=weekly) for table in TABLES],
+        specs=[
+            spec_of(table, deps=deps, kinds={"duckdb", "python"}, version=version, partitions_def=weekly)
+            for table in TABLES
+        ],
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def judged_models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+    def judged_models(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> Iterator[dg.MaterializeResult]:
         weeks = weeks_of(context, day_keys(weekly))
         # Here and not above: what it brings along would be loaded by every process that lists assets.
         from profile_pipeline.orchestration.judging import judge_week
@@ -43,7 +48,9 @@ def build_evaluation(settings: Settings, paths: Paths) -> list[dg.AssetsDefiniti
                 ):  # fmt: skip
                     write_rows(warehouse, table, rows, week=week)
             for row in evaluated.gates:
-                context.log.info(f"{week} {row['model']}: {'passed' if row['is_passed'] else 'not passed'}; {row['reason']}")
+                context.log.info(
+                    f"{week} {row['model']}: {'passed' if row['is_passed'] else 'not passed'}; {row['reason']}"
+                )
         for table in TABLES:
             where, bounds = "week between $first and $last", {"first": weeks[0], "last": weeks[-1]}
             told: dict[str, Any] = {"dagster/row_count": warehouse.scalar(f"select count(*) from {table.name}")}
@@ -71,12 +78,24 @@ def build_evaluation(settings: Settings, paths: Paths) -> list[dg.AssetsDefiniti
             temporary.replace(path)
         last = paths.reports / str(weeks[-1]) / "index.html"
         return dg.MaterializeResult(
-            metadata={"report": dg.MetadataValue.path(str(last)), "size_bytes": last.stat().st_size, "verdicts": dg.MetadataValue.md(_verdicts(warehouse, weeks[-1]))}
+            metadata={
+                "report": dg.MetadataValue.path(str(last)),
+                "size_bytes": last.stat().st_size,
+                "verdicts": dg.MetadataValue.md(_verdicts(warehouse, weeks[-1])),
+            }
         )
 
     return [judged_models, report]
 
 
 def _verdicts(w: Warehouse, week: dt.date) -> str:
-    rows = w.rows("select model, is_passed, reason from evaluation.gates where week = $week order by model", {"week": week})
-    return "\n".join(["| model | verdict | why |", "| --- | --- | --- |", *(f"| {m} | {'passed' if ok else 'not passed'} | {why} |" for m, ok, why in rows)])
+    rows = w.rows(
+        "select model, is_passed, reason from evaluation.gates where week = $week order by model", {"week": week}
+    )
+    return "\n".join(
+        [
+            "| model | verdict | why |",
+            "| --- | --- | --- |",
+            *(f"| {m} | {'passed' if ok else 'not passed'} | {why} |" for m, ok, why in rows),
+        ]
+    )

@@ -57,7 +57,11 @@ def build_features(settings: Settings, paths: Paths, lineages: LineageCache) -> 
         (BEHAVIOR, sql_file("features.behavior"), ()),
         (INTERESTS, sql_file("features.interests"), ("features.behavior",)),
         (DEMAND, sql_file("features.demand"), ("features.behavior",)),
-        (matrix, user_features_sql(settings.features.attributes), ("features.behavior", "features.demand", "features.interests")),
+        (
+            matrix,
+            user_features_sql(settings.features.attributes),
+            ("features.behavior", "features.demand", "features.interests"),
+        ),
     ]
     return [
         *(_tile(tile, settings, lineages) for tile in TILES),
@@ -73,7 +77,12 @@ def _tile(table: Table, settings: Settings, lineages: LineageCache) -> dg.Assets
     daily = daily_partitions(settings.calendar)
     known = sql_parameters(settings)
     spec = spec_of(
-        table, deps=lineage.tables, kinds={"duckdb", "sql"}, version=code_version(text, settings.fingerprint("calendar")), lineage=lineage, partitions_def=daily
+        table,
+        deps=lineage.tables,
+        kinds={"duckdb", "sql"},
+        version=code_version(text, settings.fingerprint("calendar")),
+        lineage=lineage,
+        partitions_def=daily,
     )
 
     @dg.asset(**asset_arguments(spec), backfill_policy=dg.BackfillPolicy.single_run())
@@ -87,7 +96,9 @@ def _tile(table: Table, settings: Settings, lineages: LineageCache) -> dg.Assets
                 w.replace_days(table, text, first_day=first, last_day=last, parameters=parameters)
                 settle_days(w, table.name, days_between(first, last))
         n_touched = _follow_rows(w, table, text, lineage.tables, known)
-        return dg.MaterializeResult(metadata=report_days(context, w, table, run=run, days=days) | {"touched_alias_days": n_touched})
+        return dg.MaterializeResult(
+            metadata=report_days(context, w, table, run=run, days=days) | {"touched_alias_days": n_touched}
+        )
 
     return tile
 
@@ -107,7 +118,9 @@ def _follow_rows(w: Warehouse, table: Table, text: str, upstream: Sequence[str],
     return n_rows
 
 
-def _snapshot(table: Table, text: str, upstream: tuple[str, ...], settings: Settings, lineages: LineageCache) -> dg.AssetsDefinition:
+def _snapshot(
+    table: Table, text: str, upstream: tuple[str, ...], settings: Settings, lineages: LineageCache
+) -> dg.AssetsDefinition:
     """A snapshot: whole days, computed from the history as of each."""
     # The lineage of the shipped text: attributes that a configuration names come from the CRM and change no other column.
     lineage = lineages.of(user_features_sql(()) if table.name == USER_FEATURES.name else text)
@@ -115,14 +128,16 @@ def _snapshot(table: Table, text: str, upstream: tuple[str, ...], settings: Sett
     daily = daily_partitions(settings.calendar)
     known = sql_parameters(settings)
     version = code_version(text, settings.fingerprint("calendar", "activity_days", "features"))
-    spec = spec_of(table, deps=sorted(deps), kinds={"duckdb", "sql"}, version=version, lineage=lineage, partitions_def=daily)
+    spec = spec_of(
+        table, deps=sorted(deps), kinds={"duckdb", "sql"}, version=version, lineage=lineage, partitions_def=daily
+    )
     reads_behavior = "features.behavior" in upstream
 
     @dg.asset(**asset_arguments(spec), backfill_policy=dg.BackfillPolicy.single_run())
     def snapshot(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         run, w = RunDays.of(context), warehouse
         days = days_to_build(w, table.name, run)
-        require_judged(w, table.name, until=max(days))
+        require_judged(w, table.name, between=(settings.calendar.start, max(days)))
         if reads_behavior:
             require_rows(w, table.name, BEHAVIOR, days)
         prepare_snapshots(w, settings)
@@ -167,7 +182,12 @@ def prepare_snapshots(w: Warehouse, settings: Settings) -> None:
 def _stale_days(settings: Settings) -> dg.AssetsDefinition:
     """Which kept snapshots late events, identities or versions have outdated: marked here, rebuilt by a later run."""
     daily = daily_partitions(settings.calendar)
-    spec = spec_of(STALE_DAYS, deps=["features.user_features", "cleaned.identities", "cleaned.users", "cleaned.items"], kinds={"duckdb"}, version="1")
+    spec = spec_of(
+        STALE_DAYS,
+        deps=["features.user_features", "cleaned.identities", "cleaned.users", "cleaned.items"],
+        kinds={"duckdb"},
+        version="1",
+    )
 
     @dg.asset(**asset_arguments(spec))
     def stale_days(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
@@ -201,5 +221,3 @@ def mark_stale_days(w: Warehouse, *, restate_from: dt.date) -> None:
             "delete from cleaned.touched where consumer = $consumer or starts_with(consumer, $rebuilt)",
             {"consumer": STALE_CONSUMER, "rebuilt": REBUILT},
         )
-
-

@@ -38,15 +38,27 @@ def build_models(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
     weekly = weekly_partitions(settings.calendar)
     tables = {name: model_table(name) for name in settings.models}
     version = code_version(settings.fingerprint("models", "training", "seed", "calendar"))
-    reads = [dg.AssetDep(key_of(t), partition_mapping=_feature_days()) for t in ("features.user_features", "features.interests", "features.user_days")]
+    reads = [
+        dg.AssetDep(key_of(t), partition_mapping=_feature_days())
+        for t in ("features.user_features", "features.interests", "features.user_days")
+    ]
     deps = [*reads, dg.AssetDep(key_of("cleaned.users")), dg.AssetDep(key_of("cleaned.identities"))]
     specs = [
-        spec_of(table, deps=deps, kinds={"duckdb", "python", "scikitlearn"}, version=version, partitions_def=weekly, skippable=True)
+        spec_of(
+            table,
+            deps=deps,
+            kinds={"duckdb", "python", "scikitlearn"},
+            version=version,
+            partitions_def=weekly,
+            skippable=True,
+        )
         for table in (*tables.values(), *SHARED)
     ]
 
     @dg.multi_asset(name="trained_models", specs=specs, can_subset=True, backfill_policy=dg.BackfillPolicy.single_run())
-    def trained_models(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+    def trained_models(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> Iterator[dg.MaterializeResult]:
         # Here and not above: what it brings along would be loaded by every process that lists assets.
         from profile_pipeline.orchestration.training import read_material, train_week, write_model, write_population
 

@@ -29,9 +29,16 @@ from profile_pipeline.orchestration.table_assets import (
 )
 from profile_pipeline.profiles.tables import SCORES, TAGS, USER_PROFILES
 from profile_pipeline.profiles.tags import quantiles_needed, tags_sql
-from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, Paths, SegmentModelSettings, Settings
+from profile_pipeline.settings import (
+    AttributeModelSettings,
+    OutcomeModelSettings,
+    Paths,
+    SegmentModelSettings,
+    Settings,
+)
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, sql_file
+
 
 def _last_week() -> dg.TimeWindowPartitionMapping:
     """A day reads the week before it: offsets count in days, and -1 would draw the week that is not over yet."""
@@ -81,7 +88,9 @@ def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition
     )  # fmt: skip
 
     @dg.asset(**asset_arguments(profiles_spec), backfill_policy=single_run)
-    def user_profiles(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    def user_profiles(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult:
         run = RunDays.of(context)
         days = days_to_build(warehouse, USER_PROFILES.name, run)
         require_rows(warehouse, USER_PROFILES.name, BEHAVIOR, days)
@@ -89,13 +98,19 @@ def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition
         for first, last in stretches(days):
             with warehouse.transaction():
                 parameters = bound(profiles_text, known | {"first_day": first, "last_day": last})
-                warehouse.replace_days(USER_PROFILES, profiles_text, first_day=first, last_day=last, parameters=parameters)
+                warehouse.replace_days(
+                    USER_PROFILES, profiles_text, first_day=first, last_day=last, parameters=parameters
+                )
                 settle_days(warehouse, USER_PROFILES.name, days_between(first, last))
         return dg.MaterializeResult(metadata=report_days(context, warehouse, USER_PROFILES, run=run, days=days))
 
     tags_text = tags_sql(settings.tags, settings.models) if settings.tags else ""
     tags_spec = spec_of(
-        TAGS, deps=["profiles.user_profiles", "profiles.scores", "features.behavior", population], kinds={"duckdb", "sql"}, version=code_version(tags_text), partitions_def=daily
+        TAGS,
+        deps=["profiles.user_profiles", "profiles.scores", "features.behavior", population],
+        kinds={"duckdb", "sql"},
+        version=code_version(tags_text),
+        partitions_def=daily,
     )
 
     @dg.asset(**asset_arguments(tags_spec), backfill_policy=single_run)
@@ -108,8 +123,13 @@ def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition
             warehouse.temporary("tag_quantiles", tag_quantiles(warehouse, settings, span))
             warehouse.temporary("other_classes", other_classes(warehouse, settings))
             with warehouse.transaction():
-                source = tags_text or f"select {', '.join(TAGS.column_names)} from profiles.tags where $first_day is null and $last_day is null"
-                warehouse.replace_days(TAGS, source, first_day=first, last_day=last, parameters={"first_day": first, "last_day": last})
+                source = (
+                    tags_text
+                    or f"select {', '.join(TAGS.column_names)} from profiles.tags where $first_day is null and $last_day is null"
+                )
+                warehouse.replace_days(
+                    TAGS, source, first_day=first, last_day=last, parameters={"first_day": first, "last_day": last}
+                )
                 settle_days(warehouse, TAGS.name, span)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, TAGS, run=run, days=days))
 
@@ -138,9 +158,11 @@ def other_classes(w: Warehouse, settings: Settings) -> pa.Table:
     rows: list[tuple[str, dt.date, str]] = []
     for name, model in settings.models.items():
         if isinstance(model, AttributeModelSettings | OutcomeModelSettings):
-            rows += [(name, week, classes[0]) for week, classes in w.rows(f"select week, classes from models.{name} where is_chosen") if len(classes) == 2]
+            rows += [
+                (name, week, classes[0])
+                for week, classes in w.rows(f"select week, classes from models.{name} where is_chosen")
+                if len(classes) == 2
+            ]
     return pa.table({
         "model": pa.array([r[0] for r in rows], pa.string()), "week": pa.array([r[1] for r in rows], pa.date32()), "class": pa.array([r[2] for r in rows], pa.string()),
     })  # fmt: skip
-
-

@@ -21,15 +21,25 @@ def build_raw(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
     """Return the assets of raw."""
     version = code_version(settings.fingerprint("sources", "calendar"))
 
-    @dg.multi_asset(name="landed_files", specs=[spec_of(table, kinds={"duckdb", "python"}, version=version) for table in TABLES])
-    def ingest(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> Iterator[dg.MaterializeResult]:
+    @dg.multi_asset(
+        name="landed_files", specs=[spec_of(table, kinds={"duckdb", "python"}, version=version) for table in TABLES]
+    )
+    def ingest(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> Iterator[dg.MaterializeResult]:
         w = warehouse
-        files = complete_files(paths.landing, settings.sources, now_seconds=time.time(), stable_seconds=settings.stable_seconds)
+        files = complete_files(
+            paths.landing, settings.sources, now_seconds=time.time(), stable_seconds=settings.stable_seconds
+        )
         if not files:
             context.log.warning(f"no complete file has landed in {paths.landing}: nothing to load")
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
-        for name, n in (("refused as a whole", done.n_refused), ("claimed by no source", done.n_unclaimed), ("left alone, not complete", len(done.left_alone))):
+        for name, n in (
+            ("refused as a whole", done.n_refused),
+            ("claimed by no source", done.n_unclaimed),
+            ("left alone, not complete", len(done.left_alone)),
+        ):
             if n:
                 context.log.warning(f"{n} files {name}; see raw.files")
         told = {

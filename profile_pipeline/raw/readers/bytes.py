@@ -52,7 +52,11 @@ class _Recoded(io.RawIOBase):
 
     def __init__(self, source: BinaryIO, encoding: str) -> None:
         self._source = source
-        self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape" if encoding.lower().replace("_", "-") not in ("utf-16", "utf-16-le", "utf-16-be", "utf-32") else "replace")
+        self._decoder = codecs.getincrementaldecoder(encoding)(
+            "surrogateescape"
+            if encoding.lower().replace("_", "-") not in ("utf-16", "utf-16-le", "utf-16-be", "utf-32")
+            else "replace"
+        )
         self._held = b""
 
     def readable(self) -> bool:
@@ -83,7 +87,9 @@ def open_utf8(path: Path, encoding: str) -> BinaryIO:
         head = stream.read(4)
         is_utf8 = codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
         if is_utf8 and head[:2] in _UTF16_BOMS:
-            raise FileRefused("wrong_encoding", f"found the byte order mark of UTF-16, expected {encoding}: set `encoding: utf-16`")
+            raise FileRefused(
+                "wrong_encoding", f"found the byte order mark of UTF-16, expected {encoding}: set `encoding: utf-16`"
+            )
         stream.seek(0)
         if is_utf8:
             if head[:3] == codecs.BOM_UTF8:

@@ -47,7 +47,9 @@ def count_records(path: Path, source: SourceSettings) -> int:
             if (data == 0).any():
                 raise UnsureError("NUL bytes")
             returns = np.flatnonzero(data == RETURN)
-            if len(returns) and (returns[-1] + 1 >= len(data) or (data[np.minimum(returns + 1, len(data) - 1)] != NEWLINE).any()):
+            if len(returns) and (
+                returns[-1] + 1 >= len(data) or (data[np.minimum(returns + 1, len(data) - 1)] != NEWLINE).any()
+            ):
                 raise UnsureError("carriage returns without line feed")
             quotes = data == QUOTE
             parity = (np.cumsum(quotes) + is_quoted) % 2
@@ -118,7 +120,12 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
         if row.text and "\n" in row.text.strip("\r\n"):
             raise UnsureError("a damaged record spans lines")
         bad[row.number - n_header] = row.text or ""
-        rejects.add(row.number - n_header, "field_count", f"found {row.actual_columns} fields, expected {row.expected_columns}", row.text or "")
+        rejects.add(
+            row.number - n_header,
+            "field_count",
+            f"found {row.actual_columns} fields, expected {row.expected_columns}",
+            row.text or "",
+        )
         return "skip"
 
     if len(delimiter_of(source)) != 1:
@@ -137,7 +144,7 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
             )  # fmt: skip
             n_seen = 0
             for batch in reader:
-                numbers = []
+                numbers: list[int] = []
                 while len(numbers) < batch.num_rows:
                     n_seen += 1
                     if n_seen not in bad:
@@ -208,7 +215,8 @@ def logical_records(path: Path, source: SourceSettings) -> Iterator[tuple[bytes,
         line = queue.pop(0) if queue else next(lines, None)
         if line is None:
             return
-        joined, taken = line, []
+        joined = line
+        taken: list[bytes] = []
         while joined.count(b'"') % 2 and len(taken) < JOINED_LINES and len(joined) < JOINED_BYTES:
             following = queue.pop(0) if queue else next(lines, None)
             if following is None:
@@ -238,7 +246,11 @@ def read_lossless(path: Path, source: SourceSettings, names: list[str], rejects:
             rejects.add(number, "bad_text", "NUL byte", record)
         else:
             try:
-                fields = _split(record.decode("utf-8"), delimiter) if len(delimiter) > 1 else _split_joined(record.decode("utf-8"), delimiter)
+                fields = (
+                    _split(record.decode("utf-8"), delimiter)
+                    if len(delimiter) > 1
+                    else _split_joined(record.decode("utf-8"), delimiter)
+                )
             except UnicodeDecodeError as error:
                 rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", record)
                 continue
@@ -267,5 +279,7 @@ def _split_joined(text: str, delimiter: str) -> list[str] | None:
 
 
 def _text_batch(numbers: list[int], names: list[str], columns: list[list[str]]) -> TextBatch:
-    arrays = {name: pc.cast(pa.array(values, pa.string()), pa.string()) for name, values in zip(names, columns, strict=True)}
+    arrays = {
+        name: pc.cast(pa.array(values, pa.string()), pa.string()) for name, values in zip(names, columns, strict=True)
+    }
     return TextBatch(pa.array(numbers, pa.int64()), arrays)

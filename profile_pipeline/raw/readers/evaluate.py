@@ -36,13 +36,17 @@ def evaluate(
     return {name: values.column(name).combine_chunks() for name in expressions}, faults
 
 
-def _by_halves(connection: duckdb.DuckDBPyConnection, table: pa.Table, expressions: Mapping[str, Expression], offset: int) -> tuple[pa.Table, dict[int, str]]:
+def _by_halves(
+    connection: duckdb.DuckDBPyConnection, table: pa.Table, expressions: Mapping[str, Expression], offset: int
+) -> tuple[pa.Table, dict[int, str]]:
     connection.register("record", table)
     try:
         return connection.sql(f"select {select_list(expressions)} from record").to_arrow_table(), {}
     except duckdb.Error as error:
         if table.num_rows == 1:
-            return pa.table({name: pa.nulls(1, pa.string()) for name in expressions}), {offset: str(error).splitlines()[0]}
+            return pa.table({name: pa.nulls(1, pa.string()) for name in expressions}), {
+                offset: str(error).splitlines()[0]
+            }
     finally:
         connection.unregister("record")
     middle = table.num_rows // 2

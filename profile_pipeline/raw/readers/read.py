@@ -63,7 +63,9 @@ class FileRead:
         return self._rejects.table()
 
 
-def read_file(path: Path, *, name: str, source: SourceSettings, engine: duckdb.DuckDBPyConnection, is_lossless: bool = False) -> FileRead:
+def read_file(
+    path: Path, *, name: str, source: SourceSettings, engine: duckdb.DuckDBPyConnection, is_lossless: bool = False
+) -> FileRead:
     """Read a file of a source.
 
     Parameters
@@ -95,7 +97,9 @@ def read_file(path: Path, *, name: str, source: SourceSettings, engine: duckdb.D
     return FileRead(n_records, _typed(texts, name, source, rejects, engine), rejects)
 
 
-def _delimited(path: Path, source: SourceSettings, names: list[str], rejects: Rejects, *, is_lossless: bool) -> tuple[int, Iterator[TextBatch]]:
+def _delimited(
+    path: Path, source: SourceSettings, names: list[str], rejects: Rejects, *, is_lossless: bool
+) -> tuple[int, Iterator[TextBatch]]:
     if not is_lossless:
         try:
             return csv.count_records(path, source), csv.read_fast(path, source, names, rejects)
@@ -129,7 +133,12 @@ def _with_named_columns(batch: TextBatch, source: SourceSettings) -> TextBatch:
 
 
 def _typed_batch(
-    batch: TextBatch, name: str, source: SourceSettings, rejects: Rejects, engine: duckdb.DuckDBPyConnection, copies: Counter[bytes]
+    batch: TextBatch,
+    name: str,
+    source: SourceSettings,
+    rejects: Rejects,
+    engine: duckdb.DuckDBPyConnection,
+    copies: Counter[bytes],
 ) -> pa.Table:
     table = RECORD_TABLES[source.table]
     mapping = _resolved(source, list(batch.columns))
@@ -153,12 +162,20 @@ def _typed_batch(
             text = evaluated[column.name] if isinstance(theirs, Expression) else batch.columns[theirs]
             converted = _converted(text, column.name, column.type, source)
         for row in converted.bad_rows:
-            found = "" if theirs is None or isinstance(theirs, ListSettings) else str(batch.columns[theirs][row]) if isinstance(theirs, str) else ""
-            reason = "bad_number" if column.type not in _REASON_OF_TYPE else _REASON_OF_TYPE[column.type]
+            found = (
+                ""
+                if theirs is None or isinstance(theirs, ListSettings)
+                else str(batch.columns[theirs][row])
+                if isinstance(theirs, str)
+                else ""
+            )
+            reason = _REASON_OF_TYPE.get(column.type, "bad_number")
             bad.setdefault(row, (reason, f"{column.name}: found {found[:100]!r}, expected {column.type.lower()}"))
         columns[column.name] = converted.values
     if source.attributes:
-        columns["properties" if source.table == "events" else "attributes"] = _attributes(batch, source, mapping, engine)
+        columns["properties" if source.table == "events" else "attributes"] = _attributes(
+            batch, source, mapping, engine
+        )
     if source.table == "events":
         columns["role"] = _roles(columns["event_type"], source)
         if "event_id" not in source.columns:
@@ -191,7 +208,9 @@ def _converted(text: pa.Array, name: str, kind: str, source: SourceSettings) -> 
         values = blanks_to_null(text)
         return Converted(pa.array([None if v is None else [v] for v in values.to_pylist()], pa.list_(pa.string())), [])
     if pa.types.is_list(text.type):
-        text = pa.array([None if v is None else json.dumps(v, ensure_ascii=False) for v in text.to_pylist()], pa.string())
+        text = pa.array(
+            [None if v is None else json.dumps(v, ensure_ascii=False) for v in text.to_pylist()], pa.string()
+        )
     text = blanks_to_null(text)
     if name in HASHED_COLUMNS:
         return Converted(pa.array([None if v is None else _hashed(v, name) for v in text.to_pylist()], pa.string()), [])
@@ -221,9 +240,15 @@ def _hashed(value: str, name: str) -> str:
 
 def _listed(batch: TextBatch, settings: ListSettings) -> pa.Array:
     if settings.flags:
-        flags = [[(v or "").strip().lower() in ("1", "true", "t", "yes", "1.0") for v in batch.columns[f].to_pylist()] for f in settings.flags]
+        flags = [
+            [(v or "").strip().lower() in ("1", "true", "t", "yes", "1.0") for v in batch.columns[f].to_pylist()]
+            for f in settings.flags
+        ]
         rows = zip(*flags, strict=True)
-        return pa.array([[name for name, is_set in zip(settings.flags, row, strict=True) if is_set] for row in rows], pa.list_(pa.string()))
+        return pa.array(
+            [[name for name, is_set in zip(settings.flags, row, strict=True) if is_set] for row in rows],
+            pa.list_(pa.string()),
+        )
     texts = batch.columns[settings.split or ""].to_pylist()
     parts = [None if not t or not t.strip() else [p.strip() for p in t.split(settings.on) if p.strip()] for t in texts]
     return pa.array(parts, pa.list_(pa.string()))
@@ -232,12 +257,19 @@ def _listed(batch: TextBatch, settings: ListSettings) -> pa.Array:
 def _attributes(batch: TextBatch, source: SourceSettings, mapping: dict, engine: duckdb.DuckDBPyConnection) -> pa.Array:
     """What else a record says, as JSON text by name; fields without a value are left out."""
     used = {theirs for theirs in mapping.values() if isinstance(theirs, str)}
-    names = [n for n in batch.columns if n not in used] if source.attributes == "all" else [n for n in source.attributes if n in batch.columns]
+    names = (
+        [n for n in batch.columns if n not in used]
+        if source.attributes == "all"
+        else [n for n in source.attributes if n in batch.columns]
+    )
     if not names:
         return pa.nulls(len(batch.row_numbers), pa.string())
     engine.register("record", pa.table({n: batch.columns[n] for n in names}))
     try:
-        pairs = ", ".join(f"'{n.replace(chr(39), chr(39) * 2)}', nullif(cast(\"{n.replace(chr(34), chr(34) * 2)}\" as varchar), '')" for n in names)
+        pairs = ", ".join(
+            f"'{n.replace(chr(39), chr(39) * 2)}', nullif(cast(\"{n.replace(chr(34), chr(34) * 2)}\" as varchar), '')"
+            for n in names
+        )
         merged = engine.sql(f"select cast(json_object({pairs}) as varchar) as j from record").to_arrow_table()
     finally:
         engine.unregister("record")
@@ -249,7 +281,9 @@ def _roles(event_types: pa.Array, source: SourceSettings) -> pa.Array:
     folded = {theirs.casefold(): role for theirs, role in source.roles.items()}
     encoded = event_types.dictionary_encode()
     roles = [
-        source.roles.get(t) or folded.get(t.casefold()) or KNOWN_EVENT_TYPES.get(t.casefold(), "other") if t is not None else None
+        source.roles.get(t) or folded.get(t.casefold()) or KNOWN_EVENT_TYPES.get(t.casefold(), "other")
+        if t is not None
+        else None
         for t in encoded.dictionary.to_pylist()
     ]
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(roles, pa.string())).dictionary_decode()
@@ -263,7 +297,9 @@ def _content_ids(batch: TextBatch, name: str, source: SourceSettings, copies: Co
     names = sorted(batch.columns)
     ids = []
     for row in zip(*(batch.columns[n].to_pylist() for n in names), strict=True):
-        fields = "\x1f".join(f"{n}={str(v).strip()}" for n, v in zip(names, row, strict=True) if v is not None and str(v).strip())
+        fields = "\x1f".join(
+            f"{n}={str(v).strip()}" for n, v in zip(names, row, strict=True) if v is not None and str(v).strip()
+        )
         digest = hashlib.md5(f"{name}\x1e{fields}".encode(), usedforsecurity=False)
         number = 0
         if source.identical_records == "each":

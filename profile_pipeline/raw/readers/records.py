@@ -54,11 +54,15 @@ class TextBatch:
 
     def record_text(self, row: int) -> str:
         """Return a record as text, for `raw.rejected_records`."""
-        return "; ".join(f"{name}={value}" for name, column in self.columns.items() if (value := column[row].as_py()) is not None)
+        return "; ".join(
+            f"{name}={value}" for name, column in self.columns.items() if (value := column[row].as_py()) is not None
+        )
 
     def without(self, rows: set[int]) -> "TextBatch":
         """Return the batch without these rows."""
         if not rows:
             return self
         keep = pa.array([row not in rows for row in range(len(self.row_numbers))])
-        return TextBatch(self.row_numbers.filter(keep), {name: column.filter(keep) for name, column in self.columns.items()})
+        return TextBatch(
+            self.row_numbers.filter(keep), {name: column.filter(keep) for name, column in self.columns.items()}
+        )

@@ -18,7 +18,10 @@ SMALL = 64
 EARLIEST, LATEST = dt.datetime(1678, 1, 1), dt.datetime(2262, 1, 1)
 TRUE_WORDS, FALSE_WORDS = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _ZONED = r"(Z|z|[+-]\d{2}:?\d{2})$"
-_ISO = re.compile(r"^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$", re.ASCII)
+_ISO = re.compile(
+    r"^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,13 @@ class Converted:
     bad_rows: list[int]
 
 
-def _by_halves(array: pa.Array, whole: Callable[[pa.Array], pa.Array], one: Callable[[str], Any], kind: pa.DataType, offset: int = 0) -> Converted:
+def _by_halves(
+    array: pa.Array,
+    whole: Callable[[pa.Array], pa.Array],
+    one: Callable[[str], Any],
+    kind: pa.DataType,
+    offset: int = 0,
+) -> Converted:
     """Convert all at once; where that fails, halves, and small pieces one by one. Damage is rare, so this stays fast."""
     try:
         return Converted(whole(array).cast(kind), [])
@@ -60,7 +69,9 @@ def to_text(array: pa.Array) -> Converted:
     bad = pc.fill_null(pc.match_substring_regex(array, r"[\x00-\x08\x0e-\x1f\x7f]"), False)
     if not pc.any(bad).as_py():
         return Converted(array, [])
-    return Converted(pc.if_else(bad, pa.scalar(None, pa.string()), array), [i for i, is_bad in enumerate(bad.to_pylist()) if is_bad])
+    return Converted(
+        pc.if_else(bad, pa.scalar(None, pa.string()), array), [i for i, is_bad in enumerate(bad.to_pylist()) if is_bad]
+    )
 
 
 def to_decimal(array: pa.Array) -> Converted:
@@ -68,7 +79,9 @@ def to_decimal(array: pa.Array) -> Converted:
     kind = pa.decimal128(18, 4)
 
     def whole(part: pa.Array) -> pa.Array:
-        if not pc.all(pc.fill_null(pc.match_substring_regex(part, r"^[+-]?[0-9]{1,14}(\.[0-9]{1,10})?$"), True)).as_py():
+        if not pc.all(
+            pc.fill_null(pc.match_substring_regex(part, r"^[+-]?[0-9]{1,14}(\.[0-9]{1,10})?$"), True)
+        ).as_py():
             raise pa.ArrowInvalid("not plain")
         return pc.round(part.cast(pa.decimal128(38, 10)), ndigits=4, round_mode="half_towards_infinity")
 
@@ -91,7 +104,12 @@ def to_integer(array: pa.Array, kind: pa.DataType) -> Converted:
 
     def one(text: str) -> int:
         number = Decimal(text)
-        if not text.isascii() or "_" in text or number != number.to_integral_value() or abs(number) >= 2 ** (kind.bit_width - 1):
+        if (
+            not text.isascii()
+            or "_" in text
+            or number != number.to_integral_value()
+            or abs(number) >= 2 ** (kind.bit_width - 1)
+        ):
             raise ValueError(text)
         return int(number)
 
@@ -155,7 +173,11 @@ def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Convert
         else:
             values = part.cast(kind)
             if timezone != "UTC":
-                values = pc.assume_timezone(values, timezone, ambiguous="earliest", nonexistent="raise").cast(pa.timestamp("us", "UTC")).cast(kind)
+                values = (
+                    pc.assume_timezone(values, timezone, ambiguous="earliest", nonexistent="raise")
+                    .cast(pa.timestamp("us", "UTC"))
+                    .cast(kind)
+                )
         if pc.any(pc.fill_null(pc.or_(pc.less(values, EARLIEST), pc.greater(values, LATEST)), False)).as_py():
             raise pa.ArrowInvalid("out of range")
         return values

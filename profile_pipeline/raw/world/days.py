@@ -8,7 +8,32 @@ import datetime as dt
 
 import duckdb
 
-HOURS = (1.2, 0.7, 0.4, 0.25, 0.2, 0.4, 1.2, 2.5, 4.5, 5.5, 6.0, 6.2, 6.8, 5.8, 5.2, 5.0, 5.3, 5.6, 6.2, 7.4, 8.8, 9.0, 6.8, 3.0)
+HOURS = (
+    1.2,
+    0.7,
+    0.4,
+    0.25,
+    0.2,
+    0.4,
+    1.2,
+    2.5,
+    4.5,
+    5.5,
+    6.0,
+    6.2,
+    6.8,
+    5.8,
+    5.2,
+    5.0,
+    5.3,
+    5.6,
+    6.2,
+    7.4,
+    8.8,
+    9.0,
+    6.8,
+    3.0,
+)
 NIGHT_HOURS = (14.0, 11.0, 8.0, 4.0, 2.0, 1.5)
 WEEKDAYS = (0.86, 0.84, 0.88, 0.92, 1.08, 1.28, 1.20)
 LATEST_DAYS = 60
@@ -27,7 +52,9 @@ def prepare(connection: duckdb.DuckDBPyConnection, *, campaign_day: int) -> None
         for hour, weight in enumerate(weights):
             share = weight / sum(weights)
             last = hour == len(weights) - 1
-            connection.execute("insert into hours values (?, ?, ?, ?)", [is_night, hour, reached, 2.0 if last else reached + share])
+            connection.execute(
+                "insert into hours values (?, ?, ?, ?)", [is_night, hour, reached, 2.0 if last else reached + share]
+            )
             reached += share
     connection.execute(
         f"""
@@ -54,7 +81,7 @@ def make_day(connection: duckdb.DuckDBPyConnection, *, day: int, date: dt.date) 
         f"""
         create or replace temp table visits as
         with expected as (
-            select *, ({intensity_sql('$day')}) * $weekday as visits_expected, draw(cast(pid as bigint) * 4096 + $day, 51) as u from people
+            select *, ({intensity_sql("$day")}) * $weekday as visits_expected, draw(cast(pid as bigint) * 4096 + $day, 51) as u from people
         ),
         counted as (
             select *, case when u < exp(-visits_expected) then 0 when u < exp(-visits_expected) * (1 + visits_expected) then 1

@@ -22,7 +22,12 @@ N_FAULTS, FAULT_SHARE = 10, 0.005
 
 def day_lines(connection: duckdb.DuckDBPyConnection, *, received_day: int, is_web: bool) -> list[str]:
     """Return the lines of one file: what a collector received on a day, a little out of order."""
-    return [line for (line,) in connection.execute(_web_sql() if is_web else _app_sql(), {"received_day": received_day}).fetchall()]
+    return [
+        line
+        for (line,) in connection.execute(
+            _web_sql() if is_web else _app_sql(), {"received_day": received_day}
+        ).fetchall()
+    ]
 
 
 def forget_day(connection: duckdb.DuckDBPyConnection, *, received_day: int) -> None:
@@ -51,7 +56,7 @@ def _common(is_web: str) -> str:
 
 def _web_sql() -> str:
     return f"""
-        {_common('true')}
+        {_common("true")}
         select case fault when 7 then line || ',surplus,fields' when 8 then substring(line, 1, length(line) // 2) when 9 then line || '{BAD_BYTES}' else line end
         from (
             select fault, event_no, received, id, concat_ws(',', id_text, at_text, received_text, coalesce(cookie, ''), coalesce(user_id, ''), coalesce(visit, ''),
@@ -67,7 +72,7 @@ def _web_sql() -> str:
 
 def _app_sql() -> str:
     return f"""
-        {_common('false')}
+        {_common("false")}
         select case fault when 7 then line || line when 8 then substring(line, 1, length(line) // 2) when 9 then replace(line, 'Android', '{BAD_BYTES}') else line end
         from (
             select fault, event_no, received, id, cast(to_json({{

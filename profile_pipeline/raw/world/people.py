@@ -41,12 +41,18 @@ def open_world(seed: int) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config={"threads": "1"})
     connection.execute("set timezone = 'UTC'")
     connection.execute(MACROS.format(seed=int(seed)))
-    connection.execute("create table segments (no integer, name varchar, upto double, rate double, night double, content double, cart double, buy double, price_level double, hazard double)")
+    connection.execute(
+        "create table segments (no integer, name varchar, upto double, rate double, night double, content double, cart double, buy double, price_level double, hazard double)"
+    )
     reached = 0.0
     for number, (name, share, *rest) in enumerate(SEGMENTS):
         reached += share
-        connection.execute("insert into segments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [number, name, min(1.0, reached), *rest])
-    connection.execute("create table categories (no integer, name varchar, kind varchar, chinese varchar, to_women double, to_old double, english_query varchar, chinese_query varchar)")
+        connection.execute(
+            "insert into segments values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [number, name, min(1.0, reached), *rest]
+        )
+    connection.execute(
+        "create table categories (no integer, name varchar, kind varchar, chinese varchar, to_women double, to_old double, english_query varchar, chinese_query varchar)"
+    )
     for number, row in enumerate(CATEGORIES):
         connection.execute("insert into categories values (?, ?, ?, ?, ?, ?, ?, ?)", [number, *row])
     return connection
@@ -91,7 +97,9 @@ def make_people(connection: duckdb.DuckDBPyConnection, *, n_users: int, n_days: 
     )
     # Fraud rings: five neighbours of one number share a device and its hours.
     connection.execute("alter table people add column ring integer")
-    connection.execute("update people set ring = r.pid from (select pid from people where starts_ring) as r where people.pid between r.pid and r.pid + 4")
+    connection.execute(
+        "update people set ring = r.pid from (select pid from people where starts_ring) as r where people.pid between r.pid and r.pid + 4"
+    )
     connection.execute(
         """
         create table tastes as

@@ -68,7 +68,14 @@ class _Folder:
 
 
 def write_world(
-    out: Path, *, n_users: int, n_days: int, seed: int, truth: Path | None = None, last_day: dt.date = LAST_DAY, say: Callable[[str], None]
+    out: Path,
+    *,
+    n_users: int,
+    n_days: int,
+    seed: int,
+    truth: Path | None = None,
+    last_day: dt.date = LAST_DAY,
+    say: Callable[[str], None],
 ) -> WorldSummary:
     """Write a world under `out/landing` and its truth under `truth` (default `out/truth`).
 
@@ -85,7 +92,9 @@ def write_world(
         If there are too few people or days for a world that can be learned from.
     """
     if n_users < LEAST_USERS or n_days < LEAST_DAYS:
-        raise WorldError(f"found {n_users} people and {n_days} days, expected at least {LEAST_USERS} people and {LEAST_DAYS} days")
+        raise WorldError(
+            f"found {n_users} people and {n_days} days, expected at least {LEAST_USERS} people and {LEAST_DAYS} days"
+        )
     first_day = last_day - dt.timedelta(days=n_days - 1)
     landing = _Folder(out / "landing")
     connection = open_world(seed)
@@ -132,7 +141,7 @@ def _write_crm(connection: duckdb.DuckDBPyConnection, landing: _Folder, *, first
             from people where not is_guest and arrival_day >= $start and arrival_day < $start + 7
             union all
             select user_id, null, null, null, null, null, null, 'Nanjing', null,
-                strftime(cast($first as timestamp) + to_days($start) - interval 8 hour, '%Y-%m-%dT%H:%M:%SZ'), {', '.join(['null'] * N_NOISE_COLUMNS)}
+                strftime(cast($first as timestamp) + to_days($start) - interval 8 hour, '%Y-%m-%dT%H:%M:%SZ'), {", ".join(["null"] * N_NOISE_COLUMNS)}
             from people where not is_guest and arrival_day < $start and mixed(cast(pid as bigint) * 512 + $start, 320) % 400 = 0
             order by user_id, happened
             """,
@@ -141,7 +150,9 @@ def _write_crm(connection: duckdb.DuckDBPyConnection, landing: _Folder, *, first
         landing.write_csv(f"crm/users_{date}.csv", header, rows)
 
 
-def _write_catalogue(connection: duckdb.DuckDBPyConnection, landing: _Folder, *, first_day: dt.date, n_days: int) -> None:
+def _write_catalogue(
+    connection: duckdb.DuckDBPyConnection, landing: _Folder, *, first_day: dt.date, n_days: int
+) -> None:
     """All items on the first day, and every four weeks new prices of some."""
     for start in range(0, n_days, 28):
         date = first_day + dt.timedelta(days=start)
@@ -153,13 +164,24 @@ def _write_catalogue(connection: duckdb.DuckDBPyConnection, landing: _Folder, *,
         names = ("item_id", "kind", "title", "categories", "brand", "author", "price", "currency", "updated_at")
         at = f"{first_day - dt.timedelta(days=1) if start == 0 else date}T16:00:00Z"
         lines = [
-            json.dumps(dict(zip(names, (item, kind, title, [category], brand, author, price, "CNY" if price else None, at), strict=True)), ensure_ascii=False)
+            json.dumps(
+                dict(
+                    zip(
+                        names,
+                        (item, kind, title, [category], brand, author, price, "CNY" if price else None, at),
+                        strict=True,
+                    )
+                ),
+                ensure_ascii=False,
+            )
             for item, kind, title, category, _, brand, author, price in rows
         ]
         landing.write(f"catalogue/items_{date}.jsonl", ("\n".join(lines) + "\n").encode())
 
 
-def _write_edges(connection: duckdb.DuckDBPyConnection, landing: _Folder, *, first_day: dt.date, campaign_day: int) -> None:
+def _write_edges(
+    connection: duckdb.DuckDBPyConnection, landing: _Folder, *, first_day: dt.date, campaign_day: int
+) -> None:
     """Friends within communities, and the contacts of one campaign, half of those chosen held out as control."""
     friends = connection.execute(
         "select a.user_id, b.user_id, case when mixed(cast(a.pid as bigint) * 100000 + b.pid, 340) % 3 = 0 then 'follows' else 'friend' end"
@@ -167,7 +189,11 @@ def _write_edges(connection: duckdb.DuckDBPyConnection, landing: _Folder, *, fir
         " and mixed(cast(a.pid as bigint) * 100000 + b.pid, 341) % 4 = 0 order by 1, 2"
     ).fetchall()
     at = f"{first_day - dt.timedelta(days=1)}T16:00:00Z"
-    landing.write_csv(f"relations/relations_{first_day}.csv", ("from_user", "to_user", "relation", "since"), [(*row, at) for row in friends])
+    landing.write_csv(
+        f"relations/relations_{first_day}.csv",
+        ("from_user", "to_user", "relation", "since"),
+        [(*row, at) for row in friends],
+    )
     date = first_day + dt.timedelta(days=campaign_day)
     contacts = connection.execute("select user_id, is_treated from campaign order by user_id").fetchall()
     landing.write_csv(
@@ -183,7 +209,7 @@ def _write_truth(connection: duckdb.DuckDBPyConnection, truth: Path, *, first_da
     whether they have begun to leave, but not who will: no model can do better on average.
     """
     truth.mkdir(parents=True, exist_ok=True)
-    ends = [day for day in range(6, n_days, 7)]
+    ends = list(range(6, n_days, 7))
     known = "(rate * (0.12 + 0.88 * greatest(0, arrival_day + stay_days - d) / 21.0)) * cast(d < arrival_day + stay_days as integer)"
     connection.execute(
         f"""
@@ -206,4 +232,3 @@ def _write_truth(connection: duckdb.DuckDBPyConnection, truth: Path, *, first_da
     for name, sql in tables.items():
         rows = connection.sql(sql, params={"ends": ends} if "$ends" in sql else None).to_arrow_table()
         pq.write_table(rows, truth / f"{name}.parquet", write_page_checksum=True)
-
