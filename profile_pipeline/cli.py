@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from profile_pipeline.settings import ConfigurationError, Paths, Settings
+from profile_pipeline.errors import ExpectedError
+from profile_pipeline.settings import Paths, Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,29 +33,15 @@ DataOption = Annotated[Path | None, typer.Option("--data", help="data folder; el
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
-class CommandError(Exception):
+class CommandError(ExpectedError):
     """The command can't do what was asked; the text says what to do."""
 
 
 def main() -> None:
     """Run a command; what is wrong with the input is one message and exit status 1, never a stack."""
-    import duckdb
-
-    from profile_pipeline.models.artifact import ArtifactError
-    from profile_pipeline.orchestration.days import DaysError
-    from profile_pipeline.orchestration.running import RunFailedError
-    from profile_pipeline.orchestration.servers import ServerError
-    from profile_pipeline.raw.world.write import WorldError
-    from profile_pipeline.warehouse.duckdb import WarehouseError
-    from profile_pipeline.warehouse.lease import LeaseTimeoutError
-
-    expected = (
-        CommandError, ConfigurationError, DaysError, RunFailedError, ServerError, WorldError, WarehouseError, LeaseTimeoutError, ArtifactError,
-        duckdb.Error, OSError,
-    )  # fmt: skip
     try:
         app()
-    except expected as error:
+    except (ExpectedError, duckdb.Error, OSError) as error:
         err.print(str(error).strip(), style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
 

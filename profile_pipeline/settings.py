@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.roles import ROLES
 from profile_pipeline.raw.tables import RECORD_TABLES
 
@@ -38,7 +39,7 @@ KEY_COLUMNS: dict[str, tuple[str, ...]] = {
 GIVEN_BY_LOADING = frozenset({"file_id", "row_number", "source", "event_hash", "role", "event_date", "loaded_at"})
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(ExpectedError):
     """The configuration is wrong; the text names file, line, what was found and what to do."""
 
 

@@ -213,10 +213,11 @@ def evaluate_rankings(
     done = Evaluated()
     for algorithm, found in values.items():
         for metric, (value, low, high) in found.items():
-            best = max(baselines, key=lambda b, m=metric: values[b][m][0])
+            by_baseline = {b: values[b][metric][0] for b in baselines}
+            best = max(by_baseline, key=lambda b: by_baseline[b])
             is_baseline = algorithm in baselines
             done.metrics.append(key | {
                 "algorithm": algorithm, "metric": metric, "value": value, "ci_low": low, "ci_high": high,
-                "baseline": None if is_baseline else best, "baseline_value": None if is_baseline else values[best][metric][0],
+                "baseline": None if is_baseline else best, "baseline_value": None if is_baseline else by_baseline[best],
             })  # fmt: skip
     return done

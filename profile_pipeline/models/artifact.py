@@ -7,13 +7,14 @@ import lightgbm as lgb
 import skops.io
 from sklearn.pipeline import Pipeline
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.models.algorithms import LightgbmScorer, Scorer, SklearnScorer
 
 # Types of scikit-learn that skops does not trust by itself and that our pipelines hold.
 TRUSTED = ("sklearn.tree._tree.Tree", "numpy.dtype")
 
 
-class ArtifactError(Exception):
+class ArtifactError(ExpectedError):
     """The bytes are not a model that may be loaded."""
 
 

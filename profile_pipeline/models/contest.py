@@ -142,9 +142,10 @@ def train_classifier(
                 {a: probabilities(out_of_fold[a], calibrations[a]) for a in algorithms},
             )
         }
-        for split, _values in splits.items():
-            rows = test if split == "test" else future[0]  # type: ignore[index]
-            truth = y_test if split == "test" else np.array([classes.index(label) for label in future[1]], dtype=int)  # type: ignore[index]
+        judged = {"test": (test, y_test)}
+        if future is not None:
+            judged["future"] = (future[0], np.array([classes.index(label) for label in future[1]], dtype=np.int64))
+        for split, (rows, truth) in judged.items():
             columns = rows.columns(kept)
             scored[split] = SplitScores(
                 rows.profile_ids,
@@ -164,16 +165,16 @@ def train_classifier(
         "seed": seed, "data_fingerprint": train.fingerprint([classes[i] for i in y]), "classes": list(classes),
         "library_versions": json.dumps({"scikit-learn": sklearn.__version__, "lightgbm": lightgbm.__version__, "numpy": np.__version__}),
     }  # fmt: skip
-    rows = []
+    records: list[dict[str, Any]] = []
     for algorithm in algorithms:
         artifact, artifact_format = to_bytes(fitted[algorithm]) if algorithm == chosen else (None, None)
-        rows.append(common | {
+        records.append(common | {
             "algorithm": algorithm, "params": json.dumps(PARAMETERS[algorithm]), "is_chosen": algorithm == chosen,
             "calibration": json.dumps(calibrations[algorithm]), "reference": json.dumps(_reference(held_scores)) if algorithm == chosen else None,
             "explanation": json.dumps(_explained(fitted[algorithm], kept, classes) | {"validation_score": quality[algorithm], "one_feature": names[place], "skipped": skipped}),
             "artifact": artifact, "artifact_format": artifact_format,
         })  # fmt: skip
-    return Trained(tuple(classes), chosen, rows, scored, selected, importance)
+    return Trained(tuple(classes), chosen, records, scored, selected, importance)
 
 
 def _too_little(y: np.ndarray, y_test: np.ndarray, classes: Sequence[str], min_labels: int) -> str | None:

@@ -137,7 +137,11 @@ def _silhouette(values: np.ndarray, labels: np.ndarray, seed: int) -> float:
 
 
 def matched_names(
-    profile_ids: Sequence[str] | np.ndarray, clusters: np.ndarray, k: int, before: Mapping[str, str], names_used: Sequence[str] = ()
+    profile_ids: Sequence[str] | np.ndarray,
+    clusters: np.ndarray,
+    k: int,
+    before: Mapping[str, str],
+    names_used: Sequence[str] = (),
 ) -> list[str]:
     """Name clusters after the segments whose people they hold: the matching that keeps most people's name.
 

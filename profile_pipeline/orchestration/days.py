@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.settings import CalendarSettings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -22,7 +23,7 @@ ONE_DAY = dt.timedelta(days=1)
 WEEK_DAYS = 7
 
 
-class DaysError(Exception):
+class DaysError(ExpectedError):
     """The days asked for can't be built; the text says which can."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.cleaning import waiting_days
 from profile_pipeline.orchestration.days import (
@@ -41,7 +42,7 @@ FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")
 
 
-class RunFailedError(Exception):
+class RunFailedError(ExpectedError):
     """A run failed; the text is what its failed step said."""
 
 

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.instance import end_orphaned_runs, open_instance
 from profile_pipeline.settings import CONFIG_VARIABLE, DATA_VARIABLE, Paths
 
@@ -20,7 +21,7 @@ HOST = "127.0.0.1"
 START_SECONDS = 180
 
 
-class ServerError(Exception):
+class ServerError(ExpectedError):
     """The UI can't start; the text says why."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.warehouse.lease import LeaseTimeoutError, lease
 
@@ -27,7 +28,7 @@ HARDENED: dict[str, str | bool | int | float | list[str]] = {
 }
 
 
-class WarehouseError(Exception):
+class WarehouseError(ExpectedError):
     """The warehouse can't do what was asked; the text says what to do."""
 
 

@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from profile_pipeline.errors import ExpectedError
+
 TOLD_EVERY_SECONDS = 5.0
 POLLED_EVERY_SECONDS = 0.1
 
 
-class LeaseTimeoutError(Exception):
+class LeaseTimeoutError(ExpectedError):
     """The warehouse stayed in use by another process for too long."""
 
 

@@ -56,21 +56,18 @@ def test_all_rows_of_a_person_are_drawn_together() -> None:
     assert ((drawn[:, 0] + drawn[:, 2]) == 2).all()
 
 
-def scored(strength: float, n: int = 600) -> dict[str, Scored]:
-    rng = np.random.default_rng(0)
+def scored(strength: float, seed: int = 0, n: int = 600) -> dict[str, Scored]:
+    rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, n)
     p = 1 / (1 + np.exp(-(strength * (y - 0.5) + rng.normal(size=n))))
     half = np.full((n, 2), 0.5)
-    return {
-        "test": Scored(
-            np.array([f"p{i}" for i in range(n)]), y, {"model": np.column_stack([1 - p, p]), "majority": half}
-        )
-    }
+    people = np.array([f"p{i}" for i in range(n)])
+    return {"test": Scored(people, y, {"model": np.column_stack([1 - p, p]), "majority": half})}
 
 
-def evaluated(strength: float):
+def evaluated(strength: float, seed: int = 0):
     return evaluate_classifier(
-        scored(strength),
+        scored(strength, seed),
         model="m",
         week=WEEK,
         classes=("no", "yes"),
@@ -82,9 +79,13 @@ def evaluated(strength: float):
     )
 
 
-@pytest.mark.parametrize(("strength", "is_passed"), [(2.0, True), (0.0, False)])
-def test_the_gate_opens_for_a_planted_truth_and_stays_shut_for_noise(strength: float, is_passed: bool) -> None:
-    assert [g["is_passed"] for g in evaluated(strength).gates] == [is_passed]
+def test_the_gate_opens_for_a_planted_truth() -> None:
+    assert [g["is_passed"] for g in evaluated(2.0).gates] == [True]
+
+
+def test_the_gate_stays_shut_for_noise_but_for_the_chance_that_the_interval_leaves() -> None:
+    # One side of a 95 % interval is missed once in forty; three of thirty would be one in twenty-five.
+    assert sum(evaluated(0.0, seed).gates[0]["is_passed"] for seed in range(30)) <= 3
 
 
 def test_the_baseline_that_is_named_has_a_row_with_that_value() -> None:

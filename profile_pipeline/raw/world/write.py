@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.world.days import intensity_sql, make_day, prepare
 from profile_pipeline.raw.world.lines import BAD_BYTES, WEB_HEADER, day_lines, forget_day
 from profile_pipeline.raw.world.people import make_catalogue, make_people, open_world
@@ -27,7 +28,7 @@ LEAST_USERS, LEAST_DAYS = 20, 15
 HORIZON_DAYS = 14
 
 
-class WorldError(Exception):
+class WorldError(ExpectedError):
     """The world asked for can't be made."""
 
 
