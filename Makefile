@@ -19,7 +19,7 @@ help: ## what can be made
 	echo "using $$found ($$("$$found" --version))"; \
 	"$$found" -m venv .venv
 	@echo "installing the locked dependencies into .venv (once)"
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch .venv/.done
 
