@@ -132,7 +132,7 @@ def _make_devices(connection: duckdb.DuckDBPyConnection) -> None:
         select pid, slot, is_web,
             case
                 when ring is not null and slot = 0 then 'ring' || lpad(cast(ring as varchar), 7, '0')
-                when slot = 0 and mixed(floor(pid / 4), 32) % 100 < 6 and pid % 4 < 2 + mixed(floor(pid / 4), 33) % 3 then 'home' || lpad(cast(floor(pid / 4) as bigint)::varchar, 7, '0')
+                when slot = 0 and mixed(floor(pid / 4), 32) % 100 < 27 and pid % 4 < 2 + mixed(floor(pid / 4), 33) % 3 then 'home' || lpad(cast(floor(pid / 4) as bigint)::varchar, 7, '0')
                 else lower(substring(to_hex(mixed(pid * 4 + slot, 34)) || to_hex(mixed(pid * 4 + slot, 35)), 1, 16))
             end as device_key
         from own
