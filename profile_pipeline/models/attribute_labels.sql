@@ -7,8 +7,8 @@ users as (
 )
 select
     identities.profile_id,
-    min(cast({label} as varchar)) as label
+    min({label}) as label
 from identities join users on 'user:' || users.user_id = identities.alias_id
 where {label} is not null
 group by identities.profile_id
-having count(distinct cast({label} as varchar)) = 1
+having count(distinct {label}) = 1

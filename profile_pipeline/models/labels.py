@@ -4,7 +4,9 @@ Here are cohorts, and the queries that give a label. Not here: features, or mode
 """
 
 import datetime as dt
+import difflib
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,9 @@ from profile_pipeline.warehouse.sql import sql_file
 
 FIRST_COHORT_DAY = 28
 WEEK = dt.timedelta(days=7)
+LABEL_COLUMNS = tuple(
+    c.name for c in USERS.columns if c.name not in ("user_id", "attributes", "is_timeless", "valid_from", "valid_to")
+)
 
 
 class LabelError(Exception):
@@ -68,8 +73,15 @@ def outcome_labels(settings: OutcomeModelSettings, cohort: dt.date) -> tuple[str
     }
 
 
-def attribute_labels(settings: AttributeModelSettings, as_of_date: dt.date) -> tuple[str, dict[str, Any]]:
-    """Return the query of (profile_id, label) and its parameters.
+def label_expression(settings: AttributeModelSettings, *, of: str, as_of_date: str) -> str:
+    """Return the SQL of an attribute model's label: what the CRM knows, in bands where there are some.
+
+    Parameters
+    ----------
+    of
+        Name of the relation that holds the CRM's columns.
+    as_of_date
+        SQL of the day as of which an age is told.
 
     Raises
     ------
@@ -81,22 +93,39 @@ def attribute_labels(settings: AttributeModelSettings, as_of_date: dt.date) -> t
         path = name.removeprefix("attributes.")
         if not path.replace("_", "").isalnum():
             raise LabelError(f"found the label {name!r}, expected attributes.<name> of letters, digits and underscores")
-        expression = f"json_extract_string(users.attributes, '$.{path}')"
-    elif name in USERS.column_names:
-        expression = f"users.{name}"
+        known = f"json_extract_string({of}.attributes, '$.{path}')"
+    elif name in LABEL_COLUMNS:
+        known = f"{of}.{name}"
     else:
+        near = difflib.get_close_matches(name, LABEL_COLUMNS, n=3)
         raise LabelError(
-            f"found the label {name!r}, expected attributes.<name> or one of {', '.join(USERS.column_names)}"
+            f"found the label {name!r}, expected attributes.<name> or one of {', '.join(LABEL_COLUMNS)}"
+            + (f"; did you mean {' or '.join(near)}?" if near else "")
         )
-    if settings.bands:
-        age = (
-            f"({as_of_date.year} - {expression})"
-            if name == "birth_year"
-            else f"date_diff('year', {expression}, $as_of_date)"
-            if name == "birth_date"
-            else expression
-        )
-        expression = banded(age, settings.bands)
+    if not settings.bands:
+        return f"nullif(cast({known} as varchar), '')"
+    if name == "birth_year":
+        return banded(f"(year({as_of_date}) - {known})", settings.bands)
+    if name == "birth_date":
+        return banded(f"date_sub('year', {known}, {as_of_date})", settings.bands)
+    return banded(f"try_cast({known} as double)", settings.bands)
+
+
+def check_labels(models: Mapping[str, object]) -> list[str]:
+    """Return the faults of the labels of all attribute models."""
+    faults = []
+    for name, model in models.items():
+        if isinstance(model, AttributeModelSettings):
+            try:
+                label_expression(model, of="users", as_of_date="$as_of_date")
+            except LabelError as error:
+                faults.append(f"models.{name}.label: {error}")
+    return faults
+
+
+def attribute_labels(settings: AttributeModelSettings, as_of_date: dt.date) -> tuple[str, dict[str, Any]]:
+    """Return the query of (profile_id, label) and its parameters."""
+    expression = label_expression(settings, of="users", as_of_date="$as_of_date")
     return sql_file("models.attribute_labels").replace("{label}", expression), {"as_of_date": as_of_date}
 
 

@@ -4,6 +4,7 @@ Not here: the shape of each section (`settings`), or Dagster.
 """
 
 from profile_pipeline.applications.audiences import check_audiences
+from profile_pipeline.models.labels import check_labels
 from profile_pipeline.profiles.tags import check_tags
 from profile_pipeline.raw.mapping import check_source
 from profile_pipeline.settings import ConfigurationError, Paths, Settings, load_settings
@@ -19,6 +20,7 @@ def load_checked(paths: Paths) -> Settings:
     """
     settings = load_settings(paths.config)
     faults = [fault for name, source in settings.sources.items() for fault in check_source(name, source)]
+    faults += check_labels(settings.models)
     faults += check_tags(settings.tags, settings.models)
     faults += check_audiences(settings.audiences, settings.tags)
     if faults:

@@ -10,9 +10,10 @@ from sqlglot import exp
 
 from profile_pipeline.cleaned.tables import USERS
 from profile_pipeline.features.tables import BEHAVIOR
+from profile_pipeline.models.labels import label_expression
 from profile_pipeline.profiles.conditions import Condition, ConditionError, parse_condition
 from profile_pipeline.profiles.tables import USER_PROFILES
-from profile_pipeline.settings import SegmentModelSettings, TagSettings
+from profile_pipeline.settings import AttributeModelSettings, SegmentModelSettings, TagSettings
 from profile_pipeline.table import quote_identifier
 
 ATTRIBUTE_PREFIX = "attributes."
@@ -80,12 +81,15 @@ def tags_sql(tags: Mapping[str, TagSettings], models: Mapping[str, object]) -> s
     """
     parts = []
     for name, tag in tags.items():
+        model = models[tag.predicted] if tag.predicted else None
         if tag.fact:
             parts.append(_fact(name, tag.fact))
+        elif isinstance(model, AttributeModelSettings):
+            parts.append(_known_label(name, model))
         if tag.rules:
             parts.append(_rules(name, tag))
         if tag.predicted:
-            parts.append(_predicted(name, tag, is_segments=isinstance(models[tag.predicted], SegmentModelSettings)))
+            parts.append(_predicted(name, tag, is_segments=isinstance(model, SegmentModelSettings)))
     behavior = ", ".join(
         f"b.{quote_identifier(c)}" for c in BEHAVIOR.column_names if c not in USER_PROFILES.column_names
     )
@@ -111,6 +115,15 @@ def _fact(name: str, column: str) -> str:
         if column.startswith(ATTRIBUTE_PREFIX)
         else f"cast({quote_identifier(column)} as varchar)"
     )
+    return _crm(name, value, column)
+
+
+def _known_label(name: str, model: AttributeModelSettings) -> str:
+    """What a model of an attribute was trained on is known of some people: the fact goes before the prediction."""
+    return _crm(name, label_expression(model, of="people", as_of_date="people.as_of_date"), model.label)
+
+
+def _crm(name: str, value: str, column: str) -> str:
     selected = _COLUMNS.format(
         tag=_text(name),
         value=value,
