@@ -31,6 +31,18 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first == second
 
 
+def test_how_many_days_are_drawn_at_once_changes_no_byte(tmp_path: Path) -> None:
+    for days_at_once in (1, 4):
+        write_world(
+            tmp_path / str(days_at_once), n_users=40, n_days=15, seed=5, say=lambda _: None, days_at_once=days_at_once
+        )
+    found = [
+        {p.relative_to(root): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+        for root in (tmp_path / "1", tmp_path / "4")
+    ]
+    assert found[0] == found[1]
+
+
 def test_another_seed_gives_another_world(tmp_path: Path) -> None:
     for name, seed in (("a", 5), ("b", 6)):
         write_world(tmp_path / name, n_users=20, n_days=15, seed=seed, say=lambda _: None)
@@ -63,6 +75,11 @@ def test_some_events_come_weeks_late_and_some_twice(events: duckdb.DuckDBPyConne
     assert 0.0005 < n_late / n < 0.01
     assert 10 < latest <= 60
     assert events.execute("select count(*) - count(distinct id) from events where id is not null").fetchall()[0][0] > 50
+
+
+def test_a_third_of_the_events_come_before_a_sign_in(events: duckdb.DuckDBPyConnection) -> None:
+    share = events.execute("select avg(case when uid is null then 1 else 0 end) from events").fetchall()[0][0]
+    assert 0.30 < share < 0.40
 
 
 def test_sessions_cross_midnight(events: duckdb.DuckDBPyConnection) -> None:

@@ -18,14 +18,15 @@ import duckdb
 import pyarrow.parquet as pq
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.raw.world.days import intensity_sql, make_day, prepare
-from profile_pipeline.raw.world.lines import BAD_BYTES, WEB_HEADER, day_lines, forget_day
+from profile_pipeline.raw.world.days import intensity_sql, make_days, prepare
+from profile_pipeline.raw.world.lines import BAD_BYTES, WEB_HEADER, forget_days, lines_by_day
 from profile_pipeline.raw.world.people import make_catalogue, make_people, open_world
 
 LAST_DAY = dt.date(2026, 3, 30)
 N_NOISE_COLUMNS = 20
 LEAST_USERS, LEAST_DAYS = 20, 15
 HORIZON_DAYS = 14
+PERSON_DAYS_AT_ONCE, MOST_DAYS_AT_ONCE = 42_000, 14
 
 
 class WorldError(ExpectedError):
@@ -55,7 +56,7 @@ class _Folder:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_bytes(gzip.compress(data, compresslevel=4, mtime=0) if name.endswith(".gz") else data)
+        temporary.write_bytes(gzip.compress(data, compresslevel=1, mtime=0) if name.endswith(".gz") else data)
         temporary.replace(path)
         self.n_files += 1
         self.size_bytes += path.stat().st_size
@@ -77,6 +78,7 @@ def write_world(
     truth: Path | None = None,
     last_day: dt.date = LAST_DAY,
     say: Callable[[str], None],
+    days_at_once: int | None = None,
 ) -> WorldSummary:
     """Write a world under `out/landing` and its truth under `truth` (default `out/truth`).
 
@@ -86,6 +88,8 @@ def write_world(
         People, and days that end with `last_day`.
     seed
         The same seed gives the same bytes.
+    days_at_once
+        Days that are drawn together; of no consequence but for time and memory. Default: by the number of people.
 
     Raises
     ------
@@ -105,17 +109,20 @@ def write_world(
         campaign_day = int(n_days * 0.6)
         prepare(connection, campaign_day=campaign_day)
         n_lines = 0
-        for day in range(n_days):
-            date = first_day + dt.timedelta(days=day)
-            make_day(connection, day=day, date=date)
-            for is_web, name in ((True, f"web/web_{date}.csv.gz"), (False, f"app/app_{date}.jsonl.gz")):
-                lines = day_lines(connection, received_day=day, is_web=is_web)
-                n_lines += len(lines)
-                text = "\n".join([*([WEB_HEADER] if is_web else []), *lines]) + "\n"
-                landing.write(name, text.encode().replace(BAD_BYTES.encode(), b"\xff\xfe"))
-            forget_day(connection, received_day=day)
-            if (day + 1) % 20 == 0 or day + 1 == n_days:
-                say(f"{day + 1} of {n_days} days, {n_lines:,} events")
+        at_once = days_at_once or max(1, min(MOST_DAYS_AT_ONCE, PERSON_DAYS_AT_ONCE // n_users))
+        for start in range(0, n_days, at_once):
+            dates = [first_day + dt.timedelta(days=day) for day in range(start, min(start + at_once, n_days))]
+            last = start + len(dates) - 1
+            make_days(connection, first_day=start, dates=dates)
+            for is_web in (True, False):
+                for day, lines in lines_by_day(connection, first_day=start, last_day=last, is_web=is_web).items():
+                    date = dates[day - start]
+                    n_lines += len(lines)
+                    text = "\n".join([*([WEB_HEADER] if is_web else []), *lines]) + "\n"
+                    name = f"web/web_{date}.csv.gz" if is_web else f"app/app_{date}.jsonl.gz"
+                    landing.write(name, text.encode().replace(BAD_BYTES.encode(), b"\xff\xfe"))
+            forget_days(connection, last_day=last)
+            say(f"{last + 1} of {n_days} days, {n_lines:,} events")
         _write_crm(connection, landing, first_day=first_day, n_days=n_days)
         _write_catalogue(connection, landing, first_day=first_day, n_days=n_days)
         _write_edges(connection, landing, first_day=first_day, campaign_day=campaign_day)
@@ -223,10 +230,10 @@ def _write_truth(connection: duckdb.DuckDBPyConnection, truth: Path, *, first_da
         {"first": first_day, "ends": ends},
     )
     tables = {
-        "people": "select pid, user_id, segment, gender, birth_year, arrival_day, stay_days, is_guest, is_known, community, ring, first as favourite_category_no"
-        " from people join favourites using (pid) where is_product order by pid",
+        "people": "select pid, user_id, segment, gender, birth_year, arrival_day, stay_days, is_guest, is_known, community, ring from people order by pid",
         "aliases": "select distinct pid, alias_id from aliases union select pid, 'user:' || user_id from people where not is_guest order by all",
         "absence": "select * from absence order by pid, day",
+        "tastes": "select pid, is_product, first, second, third from favourites order by pid, is_product",
         "campaign": "select pid, user_id, is_treated, effect from campaign order by pid",
         "intensity": f"select pid, day, {intensity_sql('day')} as visits_expected from people, (select unnest($ends) as day) order by pid, day",
     }
