@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test check lint format types lock lineage clean
+.PHONY: help setup demo ui test check lint format types lock lineage score clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -21,6 +21,7 @@ help: ## what can be made
 	@echo "installing the locked dependencies into .venv (once)"
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@"$(BIN)/python" -m compileall -q -j 0 .venv/lib profile_pipeline >/dev/null || true
 	@touch .venv/.done
 
 setup: .venv/.done ## make .venv with the locked dependencies
@@ -49,6 +50,9 @@ format: setup ## format the code
 
 lock: setup ## lock the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+score: setup ## score the finished demo against the truth of its world
+	@"$(BIN)/python" -m benchmarks.score_world
 
 lineage: setup ## derive the lineage of all SQL anew, for the package to hold
 	@"$(BIN)/python" -m profile_pipeline.orchestration.lineage_file

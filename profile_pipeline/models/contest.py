@@ -124,7 +124,14 @@ def train_classifier(
             )
         out_of_fold = _out_of_fold(train, y, fold_of, algorithms, n_classes=n_classes, training=training, seed=seed)
         selected = select_features(
-            names, train.values, y, n_classes=n_classes, max_features=training.max_features, groups=halves
+            names,
+            train.values,
+            y,
+            n_classes=n_classes,
+            max_features=training.max_features,
+            people=train.profile_ids,
+            groups=halves,
+            seed=seed,
         )
         kept = [s.feature for s in selected if s.is_kept] or [max(selected, key=lambda s: s.importance).feature]
         fitted = {a: fit(a, train.columns(kept), y, n_classes=n_classes, seed=seed) for a in algorithms}
@@ -205,7 +212,14 @@ def _out_of_fold(
         part = train.rows(inside)
         halves = folds(part.profile_ids, 2, seed + 1)
         selected = select_features(
-            train.names, part.values, y[inside], n_classes=n_classes, max_features=training.max_features, groups=halves
+            train.names,
+            part.values,
+            y[inside],
+            n_classes=n_classes,
+            max_features=training.max_features,
+            people=part.profile_ids,
+            groups=halves,
+            seed=seed,
         )
         kept = [s.feature for s in selected if s.is_kept] or [max(selected, key=lambda s: s.importance).feature]
         fitted_on, scored = part.columns(kept), train.rows(outside).columns(kept)

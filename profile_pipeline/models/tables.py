@@ -31,7 +31,7 @@ def model_table(name: str) -> Table:
             Column("data_fingerprint", "VARCHAR", "order-free hash of the training rows"),
             Column("library_versions", "JSON", "versions of what it was trained with"),
             Column("classes", "VARCHAR[]", "classes; of two the positive one is last"),
-            Column("calibration", "JSON", "sigmoid by class, from scores to probabilities"),
+            Column("calibration", "JSON", "slope and offset by class, from scores to probabilities"),
             Column("reference", "JSON", "quantiles of the held-out people's scores by class, for percentiles"),
             Column("explanation", "JSON", "for the report: tree, weights, k, inertia"),
             Column("artifact", "BLOB", "the model"),

@@ -1,10 +1,11 @@
-"""Loading files: from a landing folder into the archive and the raw tables, each file once and in one transaction.
+"""Loading files: from a landing folder into the archive and the raw tables, each file once and whole.
 
 Not here: how a file is read (`raw.readers`), or Dagster's side of it (`assets/raw.py`).
 """
 
 import contextlib
 import datetime as dt
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +18,14 @@ from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
-from profile_pipeline.raw.readers.read import read_file
+from profile_pipeline.raw.readers.read import FileRead, read_file
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Paths, Settings
-from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 NO_SOURCE = "no_source"
+# Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
+HELD_RECORDS, HELD_FILES = 200_000, 1_000
 
 
 @dataclass
@@ -41,6 +43,189 @@ class Ingested:
     refused: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A file that has been read and is not written yet."""
+
+    file: LandingFile
+    row: dict[str, Any]
+    batches: list[pa.Table]
+    rejected: pa.Table
+
+
+@dataclass
+class _Load:
+    """A load under way: small files are read one by one and written together, many in one transaction."""
+
+    warehouse: Warehouse
+    settings: Settings
+    paths: Paths
+    engine: duckdb.DuckDBPyConnection
+    now: dt.datetime
+    done: Ingested
+    held: list[_Held] = field(default_factory=list)
+    n_held: int = 0
+
+    def take(self, file: LandingFile) -> None:
+        """Archive a file and load it, or hold it until there is enough to be written at once."""
+        try:
+            archived = store(file.path, archive=self.paths.archive)
+        except (ChangedWhileReadError, FileNotFoundError) as error:
+            self.done.left_alone.append(str(error))
+            return
+        if any(held.row["file_id"] == archived.file_id for held in self.held):
+            self.write_held()
+        row = {
+            "file_id": archived.file_id, "source": file.source, "path": file.name, "size_bytes": archived.size_bytes,
+            "n_records": 0, "n_loaded": 0, "n_rejected": 0, "n_suppressed": 0,
+            "loaded_at": self.now, "arrived_at": self.now, "archived_sha256": archived.file_id, "status": "duplicate", "reason": None,
+        }  # fmt: skip
+        known = self.warehouse.rows(
+            "select path, status from raw.files where file_id = $file_id", {"file_id": archived.file_id}
+        )
+        if file.source is None:
+            self.done.n_unclaimed += 1
+            self._note(file, row | {"status": "rejected", "reason": NO_SOURCE}, is_known=file.name in dict(known))
+            return
+        version = self.settings.fingerprint("sources", "calendar")
+        describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
+        if file.name in dict(known) or "loaded" in dict(known).values():
+            self.done.n_duplicates += 1
+            self._note(file, row, is_known=file.name in dict(known))
+            return
+        try:
+            try:
+                self._read(file, row, archived, is_lossless=False)
+            except UnsureError:
+                self._read(file, row, archived, is_lossless=True)
+        except FileRefused as refusal:
+            self.done.n_refused += 1
+            self.done.refused.append(f"{file.name}: {refusal}")
+            self._note(file, row | {"status": "rejected", "reason": str(refusal)}, is_known=False)
+
+    def _note(self, file: LandingFile, row: dict[str, Any], *, is_known: bool) -> None:
+        """Note a file of which nothing is loaded; one that is noted already is only put away."""
+        if not is_known:
+            _note_files(self.warehouse, [row])
+        self._put_away(file)
+
+    def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_lossless: bool) -> None:
+        """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
+        source = self.settings.sources[row["source"]]
+        read = read_file(archived.path, name=row["source"], source=source, engine=self.engine, is_lossless=is_lossless)
+        batches, n_rows = [], 0
+        for batch in read.batches:
+            batches.append(batch)
+            n_rows += batch.num_rows
+            if n_rows > HELD_RECORDS:
+                self.write_held()
+                self._stream(file, row, read, itertools.chain(batches, read.batches), is_lossless=is_lossless)
+                return
+        rejected = read.rejected
+        _check_counts(read.n_records, n_rows, rejected.num_rows, is_lossless=is_lossless)
+        counts = {"n_records": read.n_records, "n_loaded": n_rows, "n_rejected": rejected.num_rows}
+        self.held.append(_Held(file, row | {"status": "loaded"} | counts, batches, rejected))
+        self.n_held += n_rows
+        if self.n_held > HELD_RECORDS or len(self.held) >= HELD_FILES:
+            self.write_held()
+
+    def _stream(
+        self, file: LandingFile, row: dict[str, Any], read: FileRead, batches: Iterable[pa.Table], *, is_lossless: bool
+    ) -> None:
+        with self.warehouse.transaction():
+            n_loaded = sum(self._insert(row, [batch]) for batch in batches)
+            n_rejected = self._insert_rejected([(row, read.rejected)])
+            _check_counts(read.n_records, n_loaded, n_rejected, is_lossless=is_lossless)
+            counts = {"n_records": read.n_records, "n_loaded": n_loaded, "n_rejected": n_rejected}
+            self._settle([row | {"status": "loaded"} | counts])
+        self._put_away(file)
+
+    def write_held(self) -> None:
+        """Write what is held, in one transaction with its rows of files, pending and ledger."""
+        held, self.held, self.n_held = self.held, [], 0
+        if not held:
+            return
+        with self.warehouse.transaction():
+            for name in sorted({h.row["source"] for h in held}):
+                of_source = [h for h in held if h.row["source"] == name]
+                batches = [(h.row, batch) for h in of_source for batch in h.batches]
+                n_loaded = self._insert_batches(name, batches)
+                _check_counts(sum(h.row["n_loaded"] for h in of_source), n_loaded, 0, is_lossless=True)
+            self._insert_rejected([(h.row, h.rejected) for h in held])
+            self._settle([h.row for h in held])
+        for h in held:
+            self._put_away(h.file)
+
+    def _insert(self, row: dict[str, Any], batches: list[pa.Table]) -> int:
+        return self._insert_batches(row["source"], [(row, batch) for batch in batches])
+
+    def _insert_batches(self, name: str, batches: list[tuple[dict[str, Any], pa.Table]]) -> int:
+        """Insert the records of files of one source; return how many."""
+        table = RECORD_TABLES[self.settings.sources[name].table]
+        given = {"loaded_at": "$now"}
+        parameters: dict[str, Any] = {"now": self.now}
+        if table is EVENTS:
+            given |= {
+                "event_hash": "hash(event_id)",
+                "event_date": "cast(event_time at time zone 'UTC' at time zone $timezone as date)",
+            }
+            parameters["timezone"] = self.settings.calendar.timezone
+        full = [batch for batch in batches if batch[1].num_rows]
+        if not full:
+            return 0
+        names = full[0][1].column_names
+        incoming = pa.concat_tables(
+            batch.select(names).append_column("file_id", pa.repeat(pa.scalar(row["file_id"]), batch.num_rows))
+            for row, batch in full
+        )
+        columns = ", ".join(f"{given.get(column, column)} as {column}" for column in table.column_names)
+        return self.warehouse.insert_from(table, f"select {columns} from incoming_arrow", incoming, parameters)
+
+    def _insert_rejected(self, rejected: list[tuple[dict[str, Any], pa.Table]]) -> int:
+        parts = [
+            records.append_column("file_id", pa.repeat(pa.scalar(row["file_id"]), records.num_rows)).append_column(
+                "source", pa.repeat(pa.scalar(row["source"]), records.num_rows)
+            )
+            for row, records in rejected
+            if records.num_rows
+        ]
+        if not parts:
+            return 0
+        columns = ", ".join("$now as loaded_at" if c == "loaded_at" else c for c in REJECTED_RECORDS.column_names)
+        select = f"select {columns} from incoming_arrow"
+        return self.warehouse.insert_from(REJECTED_RECORDS, select, pa.concat_tables(parts), {"now": self.now})
+
+    def _settle(self, rows: list[dict[str, Any]]) -> None:
+        """Note the files and the days of their events that wait, with the load and in the ledger."""
+        _note_files(self.warehouse, rows)
+        events = [row["file_id"] for row in rows if RECORD_TABLES[self.settings.sources[row["source"]].table] is EVENTS]
+        # loaded_at is there for speed: only the newest blocks of the table are looked at.
+        counts = (
+            "select event_date, file_id, count(*) as n from raw.events where loaded_at = $now and list_contains($files, file_id)"
+            " group by event_date, file_id"
+        )
+        if events:
+            self.warehouse.execute(
+                f"insert into raw.pending (file_id, event_date, n_events) select file_id, event_date, n from ({counts})",
+                {"files": events, "now": self.now},
+            )
+            self.warehouse.execute(
+                "insert into cleaned.ledger (event_date, file_id, n_loaded, n_cleaned, n_excluded, n_waiting)"
+                " select p.event_date, p.file_id, p.n_events, 0, 0, p.n_events from raw.pending as p where list_contains($files, p.file_id)",
+                {"files": events},
+            )
+        for row in rows:
+            self.done.n_files += 1
+            self.done.n_records += row["n_records"]
+            self.done.n_loaded += row["n_loaded"]
+            self.done.n_rejected += row["n_rejected"]
+
+    def _put_away(self, file: LandingFile) -> None:
+        """Remove from the landing folder what is archived and noted; other folders are left as they are."""
+        if file.path.is_relative_to(self.paths.landing):
+            file.path.unlink(missing_ok=True)
+
+
 def ingest_files(
     warehouse: Warehouse,
     settings: Settings,
@@ -50,7 +235,7 @@ def ingest_files(
     now: dt.datetime,
     say: Callable[[str], None],
 ) -> Ingested:
-    """Load files one by one; what is loaded stays loaded if a later one fails.
+    """Load files; what is loaded stays loaded if a later one fails.
 
     Parameters
     ----------
@@ -59,147 +244,29 @@ def ingest_files(
     now
         Taken as `arrived_at` and `loaded_at`, UTC.
     """
-    done = Ingested()
     with contextlib.closing(connect()) as engine:
-        _load_files(warehouse, settings, paths, files, engine=engine, now=now, say=say, done=done)
-    return done
+        load = _Load(warehouse, settings, paths, engine, now, Ingested())
+        for number, file in enumerate(files, start=1):
+            load.take(file)
+            if number % 50 == 0 and number < len(files):
+                say(f"{number} of {len(files)} files read")
+        load.write_held()
+    say(f"{len(files)} of {len(files)} files, {load.done.n_loaded:,} records loaded")
+    return load.done
 
 
-def _load_files(
-    warehouse: Warehouse, settings: Settings, paths: Paths, files: list[LandingFile], *, engine: duckdb.DuckDBPyConnection, now: dt.datetime,
-    say: Callable[[str], None], done: Ingested,
-) -> None:  # fmt: skip
-    for number, file in enumerate(files, start=1):
-        try:
-            archived = store(file.path, archive=paths.archive)
-        except (ChangedWhileReadError, FileNotFoundError) as error:
-            done.left_alone.append(str(error))
-            continue
-        if file.source is not None:
-            version = settings.fingerprint("sources", "calendar")
-            describe(archived, source=file.source, path=file.name, arrived_at=now, mapping_version=version)
-        _load(warehouse, settings, file, archived, engine=engine, now=now, done=done)
-        if file.path.is_relative_to(paths.landing):
-            file.path.unlink(missing_ok=True)
-        if number % 50 == 0 or number == len(files):
-            say(f"{number} of {len(files)} files, {done.n_loaded:,} records loaded")
+def _check_counts(n_records: int, n_loaded: int, n_rejected: int, *, is_lossless: bool) -> None:
+    """Refuse counts that do not add up: the fast path is then tried again losslessly, the file refused after that."""
+    if n_records != n_loaded + n_rejected:
+        said = f"counted {n_records} records, found {n_loaded} good and {n_rejected} rejected"
+        raise FileRefused("count_differs", said) if is_lossless else UnsureError(said)
 
 
-def _load(
-    warehouse: Warehouse,
-    settings: Settings,
-    file: LandingFile,
-    archived: Archived,
-    *,
-    engine: duckdb.DuckDBPyConnection,
-    now: dt.datetime,
-    done: Ingested,
-) -> None:
-    """Load one file, in one transaction with its rows of files, pending and ledger."""
-    known = warehouse.rows("select path, status from raw.files where file_id = $file_id", {"file_id": archived.file_id})
-    if any(path == file.name for path, _ in known):
-        done.n_duplicates += 1
-        return
-    row = {
-        "file_id": archived.file_id, "source": file.source, "path": file.name, "size_bytes": archived.size_bytes,
-        "n_records": 0, "n_loaded": 0, "n_rejected": 0, "n_suppressed": 0,
-        "loaded_at": now, "arrived_at": now, "archived_sha256": archived.file_id, "status": "duplicate", "reason": None,
-    }  # fmt: skip
-    if file.source is None:
-        done.n_unclaimed += 1
-        _note_file(warehouse, row | {"status": "rejected", "reason": NO_SOURCE})
-        return
-    if any(status == "loaded" for _, status in known):
-        done.n_duplicates += 1
-        _note_file(warehouse, row)
-        return
-    try:
-        try:
-            counts = _load_records(warehouse, settings, row, archived, engine=engine, is_lossless=False)
-        except UnsureError:
-            counts = _load_records(warehouse, settings, row, archived, engine=engine, is_lossless=True)
-    except FileRefused as refusal:
-        done.n_refused += 1
-        done.refused.append(f"{file.name}: {refusal}")
-        _note_file(warehouse, row | {"status": "rejected", "reason": str(refusal)})
-        return
-    done.n_files += 1
-    done.n_records += counts["n_records"]
-    done.n_loaded += counts["n_loaded"]
-    done.n_rejected += counts["n_rejected"]
-
-
-def _load_records(
-    warehouse: Warehouse,
-    settings: Settings,
-    row: dict[str, Any],
-    archived: Archived,
-    *,
-    engine: duckdb.DuckDBPyConnection,
-    is_lossless: bool,
-) -> dict[str, int]:
-    """Load the records of one file, in one transaction with its rows of files, pending and ledger; return the counts."""
-    source = settings.sources[row["source"]]
-    table = RECORD_TABLES[source.table]
-    with warehouse.transaction():
-        read = read_file(archived.path, name=row["source"], source=source, engine=engine, is_lossless=is_lossless)
-        n_loaded = _insert_records(
-            warehouse, table, read.batches, archived.file_id, settings.calendar.timezone, row["loaded_at"]
-        )
-        n_rejected = _insert_rejected(warehouse, read.rejected, archived.file_id, row["source"], row["loaded_at"])
-        if read.n_records != n_loaded + n_rejected:
-            said = f"counted {read.n_records} records, found {n_loaded} good and {n_rejected} rejected"
-            raise FileRefused("count_differs", said) if is_lossless else UnsureError(said)
-        counts = {"n_records": read.n_records, "n_loaded": n_loaded, "n_rejected": n_rejected}
-        _note_file(warehouse, row | {"status": "loaded"} | counts)
-        if table is EVENTS:
-            _note_pending(warehouse, archived.file_id)
-    return counts
-
-
-def _note_file(warehouse: Warehouse, row: dict[str, Any]) -> None:
+def _note_files(warehouse: Warehouse, rows: list[dict[str, Any]]) -> None:
     schema = pa.schema([
         *((name, pa.string()) for name in ("file_id", "source", "path")),
         *((name, pa.int64()) for name in ("size_bytes", "n_records", "n_loaded", "n_rejected", "n_suppressed")),
         *((name, pa.timestamp("us")) for name in ("loaded_at", "arrived_at")),
         *((name, pa.string()) for name in ("archived_sha256", "status", "reason")),
     ])  # fmt: skip
-    warehouse.insert(FILES, pa.Table.from_pylist([row], schema=schema))
-
-
-def _insert_records(
-    warehouse: Warehouse, table: Table, batches: Iterable[pa.Table], file_id: str, timezone: str, now: dt.datetime
-) -> int:
-    n_rows = 0
-    given = {"file_id": "$file_id", "loaded_at": "$now"}
-    if table is EVENTS:
-        given |= {
-            "event_hash": "hash(event_id)",
-            "event_date": "cast(event_time at time zone 'UTC' at time zone $timezone as date)",
-        }
-    for batch in batches:
-        columns = ", ".join(f"{given.get(name, name)} as {name}" for name in table.column_names)
-        parameters = {"file_id": file_id, "now": now} | ({"timezone": timezone} if table is EVENTS else {})
-        n_rows += warehouse.insert_from(table, f"select {columns} from incoming_arrow", batch, parameters)
-    return n_rows
-
-
-def _insert_rejected(warehouse: Warehouse, rejected: pa.Table, file_id: str, source: str, now: dt.datetime) -> int:
-    if rejected.num_rows == 0:
-        return 0
-    select = "select $file_id as file_id, row_number, $source as source, reason_code, detail, record, $now as loaded_at from incoming_arrow"
-    return warehouse.insert_from(REJECTED_RECORDS, select, rejected, {"file_id": file_id, "source": source, "now": now})
-
-
-def _note_pending(warehouse: Warehouse, file_id: str) -> None:
-    """Note the days of a file that wait, with the load and in the ledger."""
-    counts = "select event_date, file_id, count(*) as n from raw.events where file_id = $file_id group by event_date, file_id"
-    warehouse.execute(
-        f"insert into raw.pending (file_id, event_date, n_events) select file_id, event_date, n from ({counts})",
-        {"file_id": file_id},
-    )
-    warehouse.execute(
-        "insert into cleaned.ledger (event_date, file_id, n_loaded, n_cleaned, n_excluded, n_waiting)"
-        f" select event_date, file_id, n, 0, 0, n from ({counts})",
-        {"file_id": file_id},
-    )
+    warehouse.insert(FILES, pa.Table.from_pylist(rows, schema=schema))

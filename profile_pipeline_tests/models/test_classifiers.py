@@ -68,9 +68,44 @@ def test_noise_alone_is_never_kept(seed: int) -> None:
     rng = np.random.default_rng(seed)
     values, labels = rng.normal(size=(800, 60)), rng.integers(0, 3, 800)
     selected = select_features(
-        [f"n{i}" for i in range(60)], values, labels, n_classes=3, max_features=60, groups=np.arange(800) % 2
+        [f"n{i}" for i in range(60)],
+        values,
+        labels,
+        n_classes=3,
+        max_features=60,
+        people=np.arange(800),
+        groups=np.arange(800) % 2,
+        seed=seed,
     )
     assert [s.feature for s in selected if s.is_kept] == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_person_in_five_cohorts_does_not_make_noise_significant(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    people = np.repeat(np.arange(200), 5)
+    values, labels = rng.normal(size=(200, 60))[people], rng.integers(0, 2, 200)[people]
+    selected = select_features(
+        [f"n{i}" for i in range(60)],
+        values,
+        labels,
+        n_classes=2,
+        max_features=60,
+        people=people,
+        groups=people % 2,
+        seed=seed,
+    )
+    assert [s.feature for s in selected if s.is_kept] == []
+
+
+def test_a_feature_that_tells_in_the_middle_only_is_kept() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(600, 1))
+    labels = (np.abs(values[:, 0]) + 0.3 * rng.normal(size=600) < 0.7).astype(int)
+    (told,) = select_features(
+        ["u"], values, labels, n_classes=2, max_features=5, people=np.arange(600), groups=np.arange(600) % 2, seed=1
+    )
+    assert told.is_kept
 
 
 def test_all_algorithms_compete_and_one_is_chosen(contest: Trained) -> None:

@@ -77,6 +77,17 @@ def test_some_events_come_weeks_late_and_some_twice(events: duckdb.DuckDBPyConne
     assert events.execute("select count(*) - count(distinct id) from events where id is not null").fetchall()[0][0] > 50
 
 
+def test_who_is_used_to_low_prices_pays_less(events: duckdb.DuckDBPyConnection, landed: Path) -> None:
+    paid = dict(
+        events.execute(
+            "select p.segment, avg(try_cast(unit_price as double)) from events join read_parquet($people) as p on p.user_id = events.uid"
+            " where action = 'order' and p.segment in ('bargain_hunter', 'big_spender') group by 1",
+            {"people": str(landed / "truth" / "people.parquet")},
+        ).fetchall()
+    )
+    assert paid["bargain_hunter"] < 0.95 * paid["big_spender"]
+
+
 def test_a_third_of_the_events_come_before_a_sign_in(events: duckdb.DuckDBPyConnection) -> None:
     share = events.execute("select avg(case when uid is null then 1 else 0 end) from events").fetchall()[0][0]
     assert 0.30 < share < 0.40

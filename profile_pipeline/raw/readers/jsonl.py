@@ -52,8 +52,8 @@ def _lines(path: Path, source: SourceSettings) -> Iterator[bytes]:
         yield held
 
 
-def flattened(record: dict[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Give each leaf under its dotted name; lists stay lists, of text.
+def flatten(record: dict[str, Any], into: dict[str, Any], lists: set[str], prefix: str = "", depth: int = 0) -> None:
+    """Put each leaf under its dotted name; lists stay lists, of text, and their names are added to `lists`.
 
     Raises
     ------
@@ -63,20 +63,23 @@ def flattened(record: dict[str, Any], prefix: str = "", depth: int = 0) -> Itera
     if depth > DEEPEST:
         raise ValueError(f"nested more than {DEEPEST} deep")
     for name, value in record.items():
-        if isinstance(value, dict):
-            yield from flattened(value, f"{prefix}{name}.", depth + 1)
-        elif isinstance(value, list):
-            yield f"{prefix}{name}", [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in value]
-        elif isinstance(value, bool):
-            yield f"{prefix}{name}", "true" if value else "false"
+        kind = type(value)
+        if kind is str or value is None:
+            into[prefix + name] = value
+        elif kind is dict:
+            flatten(value, into, lists, f"{prefix}{name}.", depth + 1)
+        elif kind is bool:
+            into[prefix + name] = "true" if value else "false"
         else:
-            yield f"{prefix}{name}", value
+            lists.add(prefix + name)
+            into[prefix + name] = [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in value]
 
 
 def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextBatch]:
     """Read line by line: each ends in a batch or among the rejects."""
     numbers: list[int] = []
     records: list[dict[str, Any]] = []
+    lists: set[str] = set()
     for number, line in enumerate(_lines(path, source), start=1):
         if len(line) > LONGEST_LINE_BYTES:
             rejects.add(number, "too_long", f"{len(line)} bytes, at most {LONGEST_LINE_BYTES}", line[:20_000])
@@ -86,7 +89,8 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
             record = _DECODER.decode(text)
             if not isinstance(record, dict):
                 raise ValueError("found no object")
-            fields = dict(flattened(record))
+            fields: dict[str, Any] = {}
+            flatten(record, fields, lists)
             if "\\u" in text:
                 json.dumps(record, ensure_ascii=False).encode("utf-8")
         except _DuplicateNameError as error:
@@ -101,20 +105,20 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
             numbers.append(number)
             records.append(fields)
         if len(numbers) == BATCH_RECORDS:
-            yield _text_batch(numbers, records)
+            yield _text_batch(numbers, records, lists)
             numbers, records = [], []
     if numbers:
-        yield _text_batch(numbers, records)
+        yield _text_batch(numbers, records, lists)
 
 
-def _text_batch(numbers: list[int], records: list[dict[str, Any]]) -> TextBatch:
+def _text_batch(numbers: list[int], records: list[dict[str, Any]], lists: set[str]) -> TextBatch:
     names: dict[str, None] = {}
     for record in records:
         names.update(dict.fromkeys(record))
     columns = {}
     for name in names:
         values = [record.get(name) for record in records]
-        if any(isinstance(value, list) for value in values):
+        if name in lists:
             values = [value if isinstance(value, list) or value is None else [value] for value in values]
             columns[name] = pa.array(values, pa.list_(pa.string()))
         else:

@@ -40,6 +40,8 @@ WEEKDAYS = (0.66, 0.64, 0.70, 0.80, 1.10, 1.60, 1.48)
 LATEST_DAYS = 60
 CAMPAIGN_DAYS = 7
 DECLINE_DAYS = 21
+# The cheaper for what one is used to pay, the more likely it is bought.
+PRICE_SENSITIVITY = "least(1.4, greatest(0.1, 62 * price_level / i.price))"
 # Of ten visits some never sign in, most of the others begin signed in: 35 % of all events come before a sign-in.
 NEVER_SIGNS_IN, SIGNS_IN_AT_ONCE = 0.22, 0.66
 
@@ -140,7 +142,7 @@ _RECEIVED = f"""
                 when is_content then case when part = 0 then 'view' else 'play' end
                 when part = 0 and draw(e, 82) < 0.30 then 'search'
                 when part = 2 and draw(g, 83) < cart_rate then 'add_to_cart'
-                when part = 3 and draw(g, 83) < cart_rate and draw(g, 84) < buy then 'purchase'
+                when part = 3 and draw(g, 83) < cart_rate and draw(g, 84) < buy * {PRICE_SENSITIVITY} then 'purchase'
                 when part = 3 and draw(g, 83) < cart_rate and draw(g, 84) > 0.93 then 'remove_from_cart'
                 when part = 3 and draw(e, 85) < 0.05 then 'rate'
                 else 'view'
