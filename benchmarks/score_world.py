@@ -282,7 +282,9 @@ def segments(scored: Scored) -> Iterable[Promise]:
     """Segments beside the planted ones, and beside what a model that is told the planted ones makes of the same features."""
     found = scored.columns(SEGMENTED, day=scored.newest)
     if not len(found["profile_id"]):
-        yield Promise("segments, agreement with the planted ones", "no model that passed its gate", "a model", "", False)
+        yield Promise(
+            "segments, agreement with the planted ones", "no model that passed its gate", "a model", "", False
+        )
         return
     actual = found.pop("actual").astype(str)
     segment = found.pop("segment").astype(str)

@@ -177,6 +177,13 @@ class FeatureSettings(_Section):
     @classmethod
     def _known_roles(cls, value: dict[str, float]) -> dict[str, float]:
         SourceSettings._known_roles({role: role for role in value})
+        wrong = sorted(
+            role for role, weight in value.items() if not 0 <= weight < 1_000_000 or round(weight, 3) != weight
+        )
+        if wrong:
+            raise ValueError(
+                f"found the weights of {', '.join(wrong)}, expected numbers from 0 on of at most three decimals"
+            )
         return value
 
 

@@ -4,31 +4,37 @@ A snapshot of D sees the tiles with `event_date <= D` of the aliases that a prof
 is `age_days < n`. Not here: what is computed from what is seen.
 """
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import pyarrow as pa
 
 from profile_pipeline.features.tables import TILES
-from profile_pipeline.table import Table
 
-SIX_PLACES = Decimal("0.000001")
+INTEREST_DAYS = "interest_days"
+SIX_PLACES, THREE_PLACES = Decimal("0.000001"), Decimal("0.001")
 
 
-def visible_sql(tile: Table) -> str:
-    """Return the query of `visible_<tile>`: a tile's rows by profile and snapshot day, with their age in days.
+def visible_sql(relation: str, columns: Sequence[str]) -> str:
+    """Return the query of what may be seen of a relation by alias_id and event_date: its rows by profile and snapshot day, with
+    their age in days.
 
-    It reads `snapshot_days(as_of_date)`, `cleaned.identities` and the tile.
+    It reads `snapshot_days(as_of_date)`, `cleaned.identities` and the relation.
     """
-    columns = ", ".join(f"t.{name}" for name in tile.column_names)
+    selected = ", ".join(f"t.{name}" for name in columns)
     return (
-        f"select s.as_of_date, i.profile_id, cast(date_diff('day', t.event_date, s.as_of_date) as integer) as age_days, {columns}"
-        f" from snapshot_days as s join {tile.name} as t on t.event_date <= s.as_of_date"
+        f"select s.as_of_date, i.profile_id, cast(date_diff('day', t.event_date, s.as_of_date) as integer) as age_days, {selected}"
+        f" from snapshot_days as s join {relation} as t on t.event_date <= s.as_of_date"
         " join cleaned.identities as i on i.alias_id = t.alias_id"
         " and i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date)"
     )
 
 
-VISIBLE: dict[str, str] = {f"visible_{tile.table}": visible_sql(tile) for tile in TILES}
+# Temporary views that the queries of snapshots read; `interest_days` is itself made of tiles, by the SQL file of that name.
+VISIBLE: dict[str, str] = {
+    **{f"visible_{tile.table}": visible_sql(tile.name, tile.column_names) for tile in TILES},
+    f"visible_{INTEREST_DAYS}": visible_sql(INTEREST_DAYS, ("alias_id", "event_date", "kind", "interest", "weight")),
+}
 
 
 def decay_weights(half_life_days: int) -> pa.Table:
@@ -46,10 +52,10 @@ def decay_weights(half_life_days: int) -> pa.Table:
             ages.append(len(ages))
             weights.append(rounded)
             weight *= step
-    return pa.table({"age_days": pa.array(ages, pa.int32()), "weight": pa.array(weights, pa.decimal128(9, 6))})
+    return pa.table({"age_days": pa.array(ages, pa.int32()), "weight": pa.array(weights, pa.decimal128(7, 6))})
 
 
 def role_weights(weights: dict[str, float]) -> pa.Table:
-    """Return role and weight, in decimals."""
-    values = [Decimal(str(weight)).quantize(SIX_PLACES) for weight in weights.values()]
-    return pa.table({"role": pa.array(list(weights), pa.string()), "weight": pa.array(values, pa.decimal128(9, 6))})
+    """Return role and weight, in decimals of three places."""
+    values = [Decimal(str(weight)).quantize(THREE_PLACES) for weight in weights.values()]
+    return pa.table({"role": pa.array(list(weights), pa.string()), "weight": pa.array(values, pa.decimal128(9, 3))})

@@ -11,7 +11,7 @@ import dagster as dg
 
 from profile_pipeline.cleaned.tables import TABLES as CLEANED
 from profile_pipeline.features.tables import TABLES as FEATURES
-from profile_pipeline.features.windows import VISIBLE
+from profile_pipeline.features.windows import INTEREST_DAYS, VISIBLE
 from profile_pipeline.orchestration.assets.applications import build_applications
 from profile_pipeline.orchestration.assets.cleaned import build_cleaned
 from profile_pipeline.orchestration.assets.evaluation import build_evaluation
@@ -28,6 +28,7 @@ from profile_pipeline.orchestration.schedules import build_schedules
 from profile_pipeline.orchestration.sensors import build_sensors
 from profile_pipeline.raw.tables import TABLES as RAW
 from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.warehouse.sql import sql_file
 
 # `backfill_policy` and partition mappings carry Dagster's beta mark; what they do here is held by tests.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -48,7 +49,8 @@ def build_assets(settings: Settings, paths: Paths, lineages: LineageCache) -> li
 
 def lineage_cache() -> LineageCache:
     """Return the lineage of all SQL, from the package where it holds it; it does not depend on what a configuration names."""
-    return LineageCache({table.name: table.types for table in (*RAW, *CLEANED, *FEATURES)}, VISIBLE)
+    views = {**VISIBLE, INTEREST_DAYS: sql_file(f"features.{INTEREST_DAYS}")}
+    return LineageCache({table.name: table.types for table in (*RAW, *CLEANED, *FEATURES)}, views)
 
 
 def build_defs(

@@ -13,6 +13,7 @@ from profile_pipeline.cleaned.tables import EVENTS, EXCLUDED_EVENTS, LEDGER
 from profile_pipeline.orchestration.days import (
     ONE_DAY,
     RunDays,
+    batches_of,
     chunks_of,
     days_between,
     kept_snapshot_days,
@@ -109,11 +110,11 @@ def judge_events(
         )
     if run.includes_stale:
         touch_days(warehouse, SNAPSHOT_CONSUMERS, warehouse.days("select as_of_date from features.stale_days"))
-    for day in waiting.outside:
-        _judge_days(warehouse, day, day, parameters, judged, is_partition=False)
+    for batch in batches_of(warehouse, waiting.outside, events_per_batch=settings.events_per_chunk):
+        _judge_days(warehouse, batch, parameters, judged, is_partition=False)
     chunks = chunks_of(warehouse, judged.days, events_per_chunk=settings.events_per_chunk)
     for number, (first, last) in enumerate(chunks, start=1):
-        _judge_days(warehouse, first, last, parameters, judged, is_partition=True)
+        _judge_days(warehouse, days_between(first, last), parameters, judged, is_partition=True)
         say(f"judged {first} to {last} ({number} of {len(chunks)} chunks)")
     if run.is_refresh:
         # A day that was opened again after it was judged holds nothing new.
@@ -163,29 +164,29 @@ def _release(warehouse: Warehouse) -> None:
 
 def _judge_days(
     warehouse: Warehouse,
-    first: dt.date,
-    last: dt.date,
+    days: list[dt.date],
     parameters: Mapping[str, Any],
     judged: Judged,
     *,
     is_partition: bool,
 ) -> None:
-    """Judge all events of a stretch of days, in one transaction with its ledger."""
-    between = f"event_date between date '{first.isoformat()}' and date '{last.isoformat()}'"
-    days = days_between(first, last)
+    """Judge all events of some days, in one transaction with its ledger."""
+    listed = ", ".join(f"date '{day.isoformat()}'" for day in days)
+    # The range is there for speed: blocks of other days are not looked at.
+    among = f"event_date between date '{days[0].isoformat()}' and date '{days[-1].isoformat()}' and event_date in ({listed})"
     with warehouse.transaction():
-        before = _fingerprints(warehouse, between)
-        _prepare(warehouse, f"select * from ({sql_file('cleaned.identified_events')}) where {between}", parameters)
-        judged.n_cleaned += warehouse.replace_days(EVENTS, sql_file("cleaned.events"), first_day=first, last_day=last)
-        judged.n_excluded += warehouse.replace_days(
-            EXCLUDED_EVENTS, sql_file("cleaned.excluded_events"), first_day=first, last_day=last
-        )
+        before = _fingerprints(warehouse, among)
+        _prepare(warehouse, f"select * from ({sql_file('cleaned.identified_events')}) where {among}", parameters)
+        for table in (EVENTS, EXCLUDED_EVENTS):
+            warehouse.execute(f"delete from {table.name} where {among}")
+        judged.n_cleaned += warehouse.insert(EVENTS, sql_file("cleaned.events"))
+        judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, sql_file("cleaned.excluded_events"))
         _release(warehouse)
-        warehouse.execute(f"delete from raw.pending where {between}")
+        warehouse.execute(f"delete from raw.pending where {among}")
         _write_ledger(warehouse, days)
         if is_partition:
             touch_days(warehouse, (*STREAM_CONSUMERS, *ALIAS_CONSUMERS, *DAY_CONSUMERS), days)
-            after = _fingerprints(warehouse, between)
+            after = _fingerprints(warehouse, among)
             touch_days(
                 warehouse,
                 (STALE_CONSUMER,),
@@ -193,13 +194,13 @@ def _judge_days(
             )
 
 
-def _fingerprints(warehouse: Warehouse, between: str) -> dict[dt.date, tuple[int, int]]:
+def _fingerprints(warehouse: Warehouse, among: str) -> dict[dt.date, tuple[int, int]]:
     """Count and order-free hash of the events of each day: a day judged again with the same result outdates nothing."""
     return {
         day: (n, mixed)
         for day, n, mixed in warehouse.rows(
             "select event_date, count(*), bit_xor(hash(event_id, event_time, role, alias_id, stream_id, device_id, page, order_id, item_id,"
-            f" category, query, quantity, value, amount)) from cleaned.events where {between} group by event_date"
+            f" category, query, quantity, value, amount)) from cleaned.events where {among} group by event_date"
         )
     }
 

@@ -217,19 +217,26 @@ def settle_rows(warehouse: Warehouse, consumer: str, rows: str) -> None:
     )
 
 
-def chunks_of(warehouse: Warehouse, days: Iterable[dt.date], *, events_per_chunk: int) -> list[tuple[dt.date, dt.date]]:
-    """Cut days into stretches of at most so many loaded events (at least one day each): this bounds memory."""
+def batches_of(warehouse: Warehouse, days: Iterable[dt.date], *, events_per_batch: int) -> list[list[dt.date]]:
+    """Cut days, in order, into lists of at most so many loaded events (at least one day each): this bounds memory."""
     counts = dict(
         warehouse.rows("select event_date, cast(sum(n_loaded) as bigint) from cleaned.ledger group by event_date")
     )
-    chunks: list[tuple[dt.date, dt.date]] = []
-    for first, last in stretches(days):
-        start, held = first, 0
-        for day in days_between(first, last):
-            n_events = counts.get(day, 0)
-            if held and held + n_events > events_per_chunk:
-                chunks.append((start, day - ONE_DAY))
-                start, held = day, 0
-            held += n_events
-        chunks.append((start, last))
-    return chunks
+    batches: list[list[dt.date]] = []
+    held = 0
+    for day in sorted(days):
+        held += counts.get(day, 0)
+        if not batches or held > events_per_batch:
+            batches.append([])
+            held = counts.get(day, 0)
+        batches[-1].append(day)
+    return batches
+
+
+def chunks_of(warehouse: Warehouse, days: Iterable[dt.date], *, events_per_chunk: int) -> list[tuple[dt.date, dt.date]]:
+    """Cut days into stretches without a hole of at most so many loaded events (at least one day each)."""
+    return [
+        stretch
+        for batch in batches_of(warehouse, days, events_per_batch=events_per_chunk)
+        for stretch in stretches(batch)
+    ]

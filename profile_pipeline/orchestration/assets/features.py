@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from profile_pipeline.features.matrix import user_features_sql, user_features_table
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, STALE_DAYS, TILES, USER_FEATURES
-from profile_pipeline.features.windows import VISIBLE, decay_weights, role_weights
+from profile_pipeline.features.windows import INTEREST_DAYS, VISIBLE, decay_weights, role_weights
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
 from profile_pipeline.orchestration.cleaning import STALE_CONSUMER
 from profile_pipeline.orchestration.days import (
@@ -141,6 +141,9 @@ def _snapshot(
         if reads_behavior:
             require_rows(w, table.name, BEHAVIOR, days)
         prepare_snapshots(w, settings)
+        if table is INTERESTS:
+            w.temporary(INTEREST_DAYS, sql_file(f"features.{INTEREST_DAYS}"))
+            w.execute(f"create or replace temp view visible_{INTEREST_DAYS} as {VISIBLE[f'visible_{INTEREST_DAYS}']}")
         for first, last in snapshot_chunks(w, days):
             with w.transaction():
                 w.temporary("snapshot_days", snapshot_days(days_between(first, last)))
@@ -173,10 +176,10 @@ def snapshot_chunks(w: Warehouse, days: Sequence[dt.date]) -> list[tuple[dt.date
 def prepare_snapshots(w: Warehouse, settings: Settings) -> None:
     """Make what snapshot queries read beside tables: what may be seen, and weights."""
     w.temporary("snapshot_days", snapshot_days([]))
-    for name, query in VISIBLE.items():
-        w.execute(f"create or replace temp view {name} as {query}")
     w.temporary("decay_weights", decay_weights(settings.features.interest_half_life_days))
     w.temporary("role_weights", role_weights(settings.features.role_weights))
+    for tile in TILES:
+        w.execute(f"create or replace temp view visible_{tile.table} as {VISIBLE[f'visible_{tile.table}']}")
 
 
 def _stale_days(settings: Settings) -> dg.AssetsDefinition:
