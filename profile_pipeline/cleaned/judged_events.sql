@@ -1,4 +1,5 @@
 -- Every record of `scoped_events` with the reason for which it does not count, or null; the first reason that holds is given.
+-- Absurd numbers do not count: sums of many of them would overflow what later tables hold.
 with scoped as (
     select * from scoped_events
 ),
@@ -18,7 +19,8 @@ priced as (
         coalesce(bots.is_bot_day, false) as is_bot_day,
         arrived.arrived_at,
         coalesce(scoped.currency <> $currency, false) as is_other_currency,
-        try_cast(cast(coalesce(scoped.quantity, 1) as decimal(18, 4)) * scoped.price as decimal(18, 2)) as price_amount
+        -- Wide enough for any quantity and price: a product that does not fit would stop the run.
+        try_cast(cast(coalesce(scoped.quantity, 1) as decimal(19, 4)) * scoped.price as decimal(18, 2)) as price_amount
     from scoped
     left join duplicates on duplicates.file_id = scoped.file_id and duplicates.row_number = scoped.row_number
     left join bots on bots.stream_id = scoped.stream_id and bots.event_date = scoped.event_date
@@ -33,7 +35,9 @@ select
         when price < 0 then 'invalid_price'
         when quantity < 0 then 'invalid_quantity'
         when quantity = 0 and role in ('purchase', 'refund') then 'invalid_quantity'
-        when price is not null and price_amount is null then 'invalid_amount'
+        when price is not null and (price_amount is null or price_amount >= 1000000000000) then 'invalid_amount'
+        when quantity >= 1000000000 then 'invalid_quantity'
+        when abs(value) >= 1000000000 then 'invalid_value'
         when regexp_matches(lower(coalesce(user_agent, '')), $bot_user_agents) then 'bot_user_agent'
         when is_bot_day then 'bot_volume'
     end as reason_code

@@ -37,7 +37,7 @@ filled as (
         last_value(city ignore nulls) over known as city,
         last_value(country ignore nulls) over known as country,
         last_value(registered_at ignore nulls) over known as registered_at,
-        last_value(attributes ignore nulls) over known as attributes
+        list(attributes) over known as attributes_so_far
     from dated
     window known as (
         partition by user_id, n_full_records order by updated_at asc nulls first, record_md5
@@ -47,6 +47,8 @@ filled as (
 ranked as (
     select
         *,
+        -- Field by field: a record that names some keeps the others.
+        list_reduce(list_filter(attributes_so_far, lambda a: a is not null), lambda a, b: json_merge_patch(a, b), json('{}')) as merged_attributes,
         row_number() over (partition by user_id, valid_from order by updated_at desc nulls last, record_md5 desc) as place
     from filled
 ),
@@ -54,7 +56,8 @@ versions as (
     select * from ranked where place = 1
 )
 select
-    user_id, gender, birth_date, birth_year, income_band, occupation, education, city, country, registered_at, attributes,
+    user_id, gender, birth_date, birth_year, income_band, occupation, education, city, country, registered_at,
+    case when cast(merged_attributes as varchar) <> '{}' then merged_attributes end as attributes,
     is_timeless,
     valid_from,
     lead(valid_from) over (partition by user_id order by valid_from) as valid_to

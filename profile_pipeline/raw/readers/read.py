@@ -270,7 +270,10 @@ def _attributes(batch: TextBatch, source: SourceSettings, mapping: dict, engine:
             f"'{n.replace(chr(39), chr(39) * 2)}', nullif(cast(\"{n.replace(chr(34), chr(34) * 2)}\" as varchar), '')"
             for n in names
         )
-        merged = engine.sql(f"select cast(json_object({pairs}) as varchar) as j from record").to_arrow_table()
+        # A merge patch drops fields that are null; what is left of a record without any is null itself.
+        merged = engine.sql(
+            f"select nullif(cast(json_merge_patch('{{}}', json_object({pairs})) as varchar), '{{}}') as j from record"
+        ).to_arrow_table()
     finally:
         engine.unregister("record")
     return merged.column("j").combine_chunks()
