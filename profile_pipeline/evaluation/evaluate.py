@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from profile_pipeline.evaluation.metrics import classification_metrics, confusion, interval, ranking_metrics, resamples
+from profile_pipeline.models.segments import LEAST_SHARE
 
 # Of these, less is better.
 LOSSES = frozenset({"log_loss", "brier"})
 N_BINS, N_POINTS = 10, 101
-LEAST_SEGMENT_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def evaluate_segments(
 ) -> Evaluated:
     """Judge segments: each holds 2 % of the people, and they are tighter than those of shuffled columns."""
     key = {"model": model, "week": week, "split": "validation", "n_rows": n_people, "ci_low": None, "ci_high": None}
-    beats, is_large = silhouette > shuffled_silhouette, least_share >= LEAST_SEGMENT_SHARE
+    beats, is_large = silhouette > shuffled_silhouette, least_share >= LEAST_SHARE
     none = {"baseline": None, "baseline_value": None}
     told = f"silhouette {silhouette:.3f} against {shuffled_silhouette:.3f} of shuffled columns, the smallest segment holds {least_share:.1%} of the people"
     return Evaluated(

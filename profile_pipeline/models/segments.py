@@ -17,7 +17,7 @@ from sklearn.cluster import KMeans
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import silhouette_score
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from profile_pipeline.models.algorithms import SklearnScorer, compressed
@@ -26,10 +26,12 @@ from profile_pipeline.models.contest import NotTrained
 from profile_pipeline.models.frame import Frame
 from profile_pipeline.settings import SegmentModelSettings
 
+# One feature a question, because K-means hears each as often as it is asked: how often one comes, for reading or for shopping,
+# how near to buying, how much, and when. Ten ways to count visits would find nothing but people who visit much or little.
 SEGMENT_FEATURES = (
-    "n_active_days_30d", "n_sessions_30d", "mean_session_events_90d", "night_share_90d", "content_share_90d", "search_share_90d",
-    "cart_share_90d", "buy_share_90d", "mean_order_amount_90d", "purchase_amount_90d", "n_purchases_90d", "recency_days", "n_interests",
+    "active_share_all", "content_share_90d", "cart_share_90d", "purchase_amount_90d", "night_share_90d",
 )  # fmt: skip
+LEAST_SHARE = 0.02
 SILHOUETTE_ROWS = 2_000
 N_TRAITS = 6
 MAX_ITERATIONS = 300
@@ -46,6 +48,26 @@ def kmeans(values: np.ndarray, k: int, *, seed: int, n_init: int = 10) -> KMeans
     """
     return KMeans(n_clusters=k, n_init=n_init, max_iter=MAX_ITERATIONS, random_state=seed).fit(
         np.asarray(values, dtype=float)
+    )
+
+
+def _fit_scaling(values: np.ndarray) -> Pipeline:
+    """Fill, clip and standardise: what lies beyond all but one person in a hundred counts no more than that border.
+
+    Without the clip a few strangers make clusters of their own, and everybody else is one.
+    """
+    imputer = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True).fit(values)
+    filled = imputer.transform(values)
+    clip = MinMaxScaler(clip=True).fit(np.clip(filled, *np.quantile(filled, [0.01, 0.99], axis=0)))
+    same = clip.data_range_ == 0
+    clip.scale_[same] = clip.min_[same] = 0.0
+    return Pipeline([("impute", imputer), ("clip", clip), ("scale", StandardScaler().fit(clip.transform(filled)))])
+
+
+def _polished(fitted: KMeans, values: np.ndarray) -> KMeans:
+    """Let centres found on a sample settle on all rows: a few of Lloyd's passes, at a fraction of the cost of starts on all."""
+    return KMeans(n_clusters=fitted.n_clusters, init=fitted.cluster_centers_, n_init=1, max_iter=MAX_ITERATIONS).fit(
+        values
     )
 
 
@@ -91,20 +113,23 @@ def train_segments(
     sample = np.sort(rng.choice(len(frame), min(len(frame), settings.max_fit_rows), replace=False))
     looked_at = np.sort(rng.choice(len(frame), min(len(frame), SILHOUETTE_ROWS), replace=False))
     with threadpool_limits(1):
-        scaling = Pipeline(
-            [
-                ("impute", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)),
-                ("scale", StandardScaler()),
-            ]
-        ).fit(values[sample])
+        scaling = _fit_scaling(values[sample])
         scaled = scaling.transform(values)
-        silhouettes, inertias, fits = {}, {}, {}
-        for k in range(settings.k_min, settings.k_max + 1):
+        n_kinds = len(np.unique(scaled[sample], axis=0))
+        if n_kinds <= settings.k_min:
+            return NotTrained(
+                f"not_trained: needs more than {settings.k_min} people who differ in what they do, found {n_kinds}"
+            )
+        silhouettes, inertias, shares_by_k, fits = {}, {}, {}, {}
+        for k in range(settings.k_min, min(settings.k_max, n_kinds - 1) + 1):
             fits[k] = kmeans(scaled[sample], k, seed=seed, n_init=settings.n_init)
             inertias[k] = float(fits[k].inertia_)
+            shares_by_k[k] = float(np.bincount(fits[k].labels_, minlength=k).min() / len(sample))
             silhouettes[k] = _silhouette(scaled[looked_at], fits[k].predict(scaled[looked_at]), seed)
-        k = max(silhouettes, key=lambda n: (round(silhouettes[n], 4), -n))
-        fitted = fits[k]
+        # A number of segments of which one would be too small to pass the gate is no choice if there is another.
+        large = [k for k, share in shares_by_k.items() if share >= LEAST_SHARE] or list(fits)
+        k = max(large, key=lambda n: (round(silhouettes[n], 4), -n))
+        fitted = _polished(fits[k], scaled) if len(sample) < len(scaled) else fits[k]
         shuffled = np.column_stack([rng.permutation(column) for column in scaled[looked_at].T])
         shuffled_fit = kmeans(shuffled, k, seed=seed, n_init=3)
         shuffled_silhouette = _silhouette(shuffled, shuffled_fit.labels_, seed)
@@ -120,7 +145,7 @@ def train_segments(
         "data_fingerprint": frame.fingerprint([""] * len(frame)),
         "library_versions": json.dumps({"scikit-learn": sklearn.__version__, "numpy": np.__version__}),
         "explanation": json.dumps({
-            "silhouette_by_k": silhouettes, "inertia_by_k": inertias, "iterations": int(fitted.n_iter_), "most_iterations": MAX_ITERATIONS,
+            "silhouette_by_k": silhouettes, "inertia_by_k": inertias, "least_share_by_k": shares_by_k, "inertia": float(fitted.inertia_), "iterations": int(fitted.n_iter_), "most_iterations": MAX_ITERATIONS,
             "is_converged": bool(fitted.n_iter_ < MAX_ITERATIONS), "shuffled_silhouette": shuffled_silhouette,
         }),
         "artifact": artifact, "artifact_format": artifact_format,
@@ -175,18 +200,23 @@ def _traits(
 ) -> list[dict[str, Any]]:
     """What distinguishes each segment: the features whose mean lies furthest from everybody's, on the model's scale."""
     rows = []
-    overall = np.nanmean(raw, axis=0)
+    overall = [_mean(column) for column in raw.T]
     for cluster, segment in enumerate(names):
         inside = clusters == cluster
         z = scaled[inside].mean(axis=0)
-        known = raw[inside]
-        means = [float(np.nanmean(column)) if not np.isnan(column).all() else None for column in known.T]
+        means = [_mean(column) for column in raw[inside].T]
         for rank, i in enumerate(np.argsort(-np.abs(z), kind="stable")[:N_TRAITS], start=1):
             rows.append({
-                "week": week, "model": model, "segment": segment, "feature": features[i], "mean": means[i], "overall_mean": float(overall[i]), "z_score": float(z[i]),
+                "week": week, "model": model, "segment": segment, "feature": features[i], "mean": means[i], "overall_mean": overall[i], "z_score": float(z[i]),
                 "rank": rank, "n_people": int(inside.sum()), "people_share": float(inside.mean()),
             })  # fmt: skip
     return rows
+
+
+def _mean(column: np.ndarray) -> float | None:
+    """The mean of what is known; None where nothing is."""
+    known = column[~np.isnan(column)]
+    return float(known.mean()) if len(known) else None
 
 
 def assign(row: Mapping[str, Any], frame: Frame) -> tuple[np.ndarray, np.ndarray]:

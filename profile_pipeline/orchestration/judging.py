@@ -67,7 +67,7 @@ def _judge(w: Warehouse, settings: Settings, name: str, week: dt.date) -> Evalua
         )[0]
         return evaluate_segments(
             model=name, week=week, n_people=n_people, silhouette=explanation["silhouette_by_k"][k], shuffled_silhouette=explanation["shuffled_silhouette"],
-            inertia=explanation["inertia_by_k"][k], least_share=least,
+            inertia=explanation["inertia"], least_share=least,
         )  # fmt: skip
     gate_split = "future" if isinstance(model, OutcomeModelSettings) else "test"
     return evaluate_classifier(

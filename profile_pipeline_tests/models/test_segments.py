@@ -1,8 +1,10 @@
 import datetime as dt
+import json
 
 import numpy as np
 import pytest
 
+from profile_pipeline.models.contest import NotTrained
 from profile_pipeline.models.frame import Frame
 from profile_pipeline.models.segments import SEGMENT_FEATURES, Segmented, assign, kmeans, matched_names, train_segments
 from profile_pipeline.settings import SegmentModelSettings
@@ -32,7 +34,7 @@ def blobs(n: int, seed: int) -> tuple[Frame, np.ndarray]:
     truth = np.arange(n) % 3
     values = np.zeros((n, len(SEGMENT_FEATURES)))
     values[:, 0] = truth * 10 + rng.normal(0, 0.2, n)
-    values[:, 5] = (truth == 1) * 5 + rng.normal(0, 0.2, n)
+    values[:, 4] = (truth == 1) * 5 + rng.normal(0, 0.2, n)
     ids = np.array([f"p{i:04d}" for i in range(n)])
     return Frame(ids, np.full(n, np.datetime64("2026-01-11")), SEGMENT_FEATURES, values), truth
 
@@ -75,3 +77,41 @@ def test_a_stored_model_assigns_as_it_was_trained() -> None:
     segments, scores = assign(result.row, frame)
     assert (segments == result.segments).all()
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_centres_found_on_a_sample_settle_on_all_people() -> None:
+    frame, truth = blobs(3000, 0)
+    settings = SegmentModelSettings(task="segments", max_fit_rows=100)
+    result = train_segments(
+        frame, model="segments", week=WEEK, settings=settings, seed=1, train_dates=(WEEK, WEEK), before={}
+    )
+    assert isinstance(result, Segmented)
+    assert {len(set(result.segments[truth == t])) for t in range(3)} == {1}
+    assert json.loads(result.row["explanation"])["is_converged"]
+
+
+def test_a_handful_of_strangers_make_no_segment() -> None:
+    frame, _ = blobs(600, 0)
+    values = frame.values.copy()
+    values[:4, 2] = 1e6
+    result = trained(Frame(frame.profile_ids, frame.cohorts, frame.names, values), {})
+    assert result.least_share >= 0.3
+
+
+@pytest.mark.parametrize("fill", [0.0, np.nan])
+def test_people_who_do_all_the_same_are_a_reason_and_no_error(fill: float) -> None:
+    ids = np.array([f"p{i}" for i in range(200)])
+    frame = Frame(ids, np.full(200, np.datetime64("2026-01-11")), SEGMENT_FEATURES, np.full((200, len(SEGMENT_FEATURES)), fill))  # fmt: skip
+    result = train_segments(
+        frame, model="segments", week=WEEK, settings=SegmentModelSettings(task="segments"), seed=1, train_dates=(WEEK, WEEK), before={}
+    )  # fmt: skip
+    assert isinstance(result, NotTrained)
+    assert result.reason == "not_trained: needs more than 3 people who differ in what they do, found 1"
+
+
+def test_a_feature_that_nobody_has_is_no_trait_with_a_number() -> None:
+    frame, _ = blobs(300, 0)
+    values = frame.values.copy()
+    values[:, 3] = np.nan
+    result = trained(Frame(frame.profile_ids, frame.cohorts, frame.names, values), {})
+    assert {t["overall_mean"] for t in result.traits if t["feature"] == SEGMENT_FEATURES[3]} <= {None}
