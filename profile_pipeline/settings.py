@@ -376,6 +376,11 @@ class Paths:
         return self.data / "profile.duckdb"
 
     @property
+    def serving_is_behind(self) -> Path:
+        """There while the published copy may lack what the warehouse holds."""
+        return self.data / "serving.behind"
+
+    @property
     def serving(self) -> Path:
         return self.data / "serving.duckdb"
 

@@ -56,7 +56,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world(landed: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     """The small world, built from files to applications."""
     data = tmp_path_factory.mktemp("world")
-    shutil.copytree(landed / "landing", data / "landing")
+    shutil.copytree(landed, data, dirs_exist_ok=True)
     paths = Paths(config=write_config(data / "profile.yaml"), data=data)
     settings = load_settings(paths.config)
     runner = Runner(settings, paths, lambda _: None)

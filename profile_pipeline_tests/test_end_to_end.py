@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.score_world import IRRELEVANT_TAG, score
 from profile_pipeline_tests.conftest import ROOT, World
 
 CHECK = ROOT.parent / "shared" / "conformance" / "check.py"
@@ -76,6 +77,21 @@ def test_item_knn_beats_popularity_outside_the_interval(world: World) -> None:
     )
     assert rows
     assert all(low > baseline for low, baseline in rows)
+
+
+def test_what_was_found_of_who_is_who_agrees_with_the_truth(world: World) -> None:
+    told = {promise.name: promise for promise in score(world.paths, world.settings)}
+    kept = [name for name in told if name.startswith(("identity", "item-kNN", IRRELEVANT_TAG))]
+    assert len(kept) == 4
+    assert [told[name] for name in kept if not told[name].is_kept] == []
+
+
+def test_a_run_that_was_killed_before_it_published_is_published_by_the_next(world: World) -> None:
+    world.paths.serving_is_behind.touch()
+    world.paths.serving.unlink()
+    assert command(world, "run").returncode == 0
+    assert not world.paths.serving_is_behind.exists()
+    assert command(world, "audience", "loyal_shoppers", "--count").returncode == 0
 
 
 def test_a_second_run_finds_nothing_to_do(world: World) -> None:

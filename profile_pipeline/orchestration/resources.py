@@ -4,6 +4,7 @@ Here belongs the life of the connection within a run. Not here: SQL, or what is 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import dagster as dg
 
@@ -14,7 +15,14 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.serving import publish
 
 
-def open_warehouse(settings: Settings, paths: Paths, *, owner: str, say: Callable[[str], None]) -> Warehouse:
+def open_warehouse(
+    settings: Settings,
+    paths: Paths,
+    *,
+    owner: str,
+    say: Callable[[str], None],
+    on_first_write: Callable[[], None] = lambda: None,
+) -> Warehouse:
     """Return the warehouse of a configuration; nothing is opened before it is used, and then all tables are there."""
     return Warehouse(
         paths.warehouse,
@@ -24,24 +32,42 @@ def open_warehouse(settings: Settings, paths: Paths, *, owner: str, say: Callabl
         lease_timeout_seconds=settings.lease_timeout_seconds,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
+        on_first_write=on_first_write,
     )
 
 
-def warehouse_resource(settings: Settings, paths: Paths) -> dg.ResourceDefinition:
+def publish_if_behind(warehouse: Warehouse, paths: Paths) -> None:
+    """Publish if the warehouse may have changed since the last time; a mark on disk says so, so a killed run forgets nothing."""
+    if paths.serving_is_behind.exists():
+        publish(warehouse, paths.serving, PUBLISHED)
+        paths.serving_is_behind.unlink(missing_ok=True)
+
+
+def warehouse_resource(
+    settings: Settings,
+    paths: Paths,
+    *,
+    around_publishing: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> dg.ResourceDefinition:
     """Return the resource: one warehouse a run, opened at first use; at the run's end what it changed is published."""
+
+    def mark() -> None:
+        paths.data.mkdir(parents=True, exist_ok=True)
+        paths.serving_is_behind.touch()
 
     @dg.resource(description="The DuckDB warehouse, under its lease.")
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
         run = context.run
         owner = f"run {run.run_id[:8]} ({run.job_name})" if run else "no run"
-        opened = open_warehouse(settings, paths, owner=owner, say=context.log.info if context.log else print)
+        say = context.log.info if context.log else print
+        opened = open_warehouse(settings, paths, owner=owner, say=say, on_first_write=mark)
         try:
             yield opened
         finally:
             try:
                 # Also after a failure: what is committed is whole, and readers see no more than the live file holds.
-                if opened.has_written:
-                    publish(opened, paths.serving, PUBLISHED)
+                with around_publishing():
+                    publish_if_behind(opened, paths)
             finally:
                 opened.close()
 

@@ -32,7 +32,7 @@ from profile_pipeline.orchestration.days import (
 )
 from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
-from profile_pipeline.orchestration.resources import open_warehouse
+from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.raw.landing import complete_files
 from profile_pipeline.settings import Paths, Settings
@@ -48,16 +48,24 @@ class RunFailedError(ExpectedError):
 
 @dataclass
 class Measured:
-    """What the stages of a run took: wall and CPU seconds, in order."""
+    """What the stages of a run took: wall and CPU seconds, in order; a stage within another one counts for itself alone."""
 
     stages: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _within: list[tuple[float, float]] = field(default_factory=list)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         wall, cpu = time.monotonic(), time.process_time()
-        yield
-        before = self.stages.get(name, (0.0, 0.0))
-        self.stages[name] = (before[0] + time.monotonic() - wall, before[1] + time.process_time() - cpu)
+        self._within.append((0.0, 0.0))
+        try:
+            yield
+        finally:
+            wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+            inner = self._within.pop()
+            before = self.stages.get(name, (0.0, 0.0))
+            self.stages[name] = (before[0] + wall - inner[0], before[1] + cpu - inner[1])
+            if self._within:
+                self._within[-1] = (self._within[-1][0] + wall, self._within[-1][1] + cpu)
 
 
 @dataclass
@@ -71,7 +79,10 @@ class Runner:
 
     @cached_property
     def defs(self) -> dg.Definitions:
-        return build_defs(settings=self.settings, paths=self.paths)
+        resource = warehouse_resource(
+            self.settings, self.paths, around_publishing=lambda: self.measured.stage("publish")
+        )
+        return build_defs(settings=self.settings, paths=self.paths, resources={"warehouse": resource})
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
@@ -229,6 +240,17 @@ class Runner:
             self.build_profiles(days)
             if whole:
                 self.build_metrics(min(whole), self.days[-1])
+
+        self.publish()
+
+    def publish(self) -> None:
+        """Publish what a killed run has left unpublished."""
+        if self.paths.serving_is_behind.exists():
+            warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+            try:
+                publish_if_behind(warehouse, self.paths)
+            finally:
+                warehouse.close()
 
     def build_range(self, first: dt.date, last: dt.date) -> None:
         """A range by hand: its days, the weeks that end in it, the profiles of its days."""

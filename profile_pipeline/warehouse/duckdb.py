@@ -45,6 +45,8 @@ class Warehouse:
         Where waiting is told.
     tables
         Created, where they are missing, when the file is opened.
+    on_first_write
+        Called before the first statement that changes something, each time the file is opened.
     """
 
     def __init__(
@@ -57,13 +59,14 @@ class Warehouse:
         lease_timeout_seconds: float = 3600,
         memory_limit: str | None = None,
         threads: int | None = None,
+        on_first_write: Callable[[], None] = lambda: None,
     ) -> None:
         self.path, self.owner, self.say, self.tables = path, owner, say, tables
         self.lease_timeout_seconds, self.memory_limit, self.threads = lease_timeout_seconds, memory_limit, threads
         self._stack: contextlib.ExitStack | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._is_in_transaction = False
-        self.has_written = False
+        self._has_written, self._on_first_write = False, on_first_write
 
     # ---- opening and closing
 
@@ -89,6 +92,8 @@ class Warehouse:
     def close(self) -> None:
         """Close the file and let the lease go; the next use opens it again. Temporary tables are gone then."""
         stack, self._stack, self._connection = self._stack, None, None
+        # While it is closed another run may publish: what is written after that is a first write again.
+        self._has_written = False
         if stack is not None:
             stack.close()
 
@@ -201,7 +206,12 @@ class Warehouse:
 
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
         """Run a statement that changes something; return the number of rows that it says it changed."""
-        self.has_written = True
+        if not self._has_written:
+            self._on_first_write()
+            self._has_written = True
+        return self._run(sql, parameters)
+
+    def _run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
         rows = self.connection.execute(sql, dict(parameters or {})).fetchall()
         return rows[0][0] if rows and len(rows[0]) == 1 and isinstance(rows[0][0], int) else 0
 
@@ -233,19 +243,15 @@ class Warehouse:
             existing.setdefault(f"{schema}.{table}", set()).add(column)
         wanted = list(tables)
         missing = [table for table in wanted if table.name not in existing]
-        has_written = self.has_written
         with self.transaction():
             for schema in dict.fromkeys(table.schema for table in missing):
-                self.execute(f"create schema if not exists {quote_identifier(schema)}")
+                self._run(f"create schema if not exists {quote_identifier(schema)}")
             for table in missing:
-                self.execute(table.ddl())
+                self._run(table.ddl())
             for table in wanted:
                 for column in table.columns if table.name in existing else ():
                     if column.name not in existing[table.name]:
-                        self.execute(
-                            f"alter table {table.name} add column {quote_identifier(column.name)} {column.type}"
-                        )
-        self.has_written = has_written
+                        self._run(f"alter table {table.name} add column {quote_identifier(column.name)} {column.type}")
 
     def temporary(self, name: str, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> None:
         """Make a temporary table from Arrow or from a query, replacing one of that name."""
