@@ -3,15 +3,21 @@
 import datetime as dt
 import gzip
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
+from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.sensors import RefreshFailedError
 from profile_pipeline.raw.world.write import write_world
 from profile_pipeline.settings import Paths
-from profile_pipeline_tests.conftest import LAST_DAY, small_settings
+from profile_pipeline_tests.conftest import LAST_DAY, ROOT, World, small_settings, write_config
 
 N_DAYS = 16
 FIRST = LAST_DAY - dt.timedelta(days=N_DAYS - 1)
@@ -59,6 +65,33 @@ def deliver(parted: Path, data: Path, *parts: str) -> None:
         shutil.copytree(parted / part, data / "landing", dirs_exist_ok=True)
 
 
+def poison(data: Path, after: dt.date) -> int:
+    """Land events and CRM records of a day that would change everything seen of earlier days by whoever looks ahead."""
+    header = "id,ts,received,cookie,uid,session,action,sku,category,qty,unit_price,currency,stars,q,url,referrer,utm_campaign,device,ua,ip,country,city"
+    with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
+        cookies = [
+            c
+            for (c,) in connection.execute(
+                "select distinct anonymous_id from raw.events where anonymous_id is not null order by 1 limit 30"
+            ).fetchall()
+        ]
+    lines = [
+        f"poison{i},{after}T08:00:00Z,{after}T08:00:01Z,{c},u0000001,s,order,i001300,Poison,3,999.00,CNY,,,,,,,Mozilla,,CN,Mars"
+        for i, c in enumerate(cookies)
+    ]
+    (data / "landing" / "web").mkdir(parents=True, exist_ok=True)
+    (data / "landing" / "web" / "web_poison.csv.gz").write_bytes(
+        gzip.compress("\n".join([header, *lines, ""]).encode())
+    )
+    (data / "landing" / "crm").mkdir(parents=True, exist_ok=True)
+    (data / "landing" / "crm" / "users_poison.csv").write_text(
+        ("user_id,gender,birth_year,birth_month,income_band,occupation,education,city,registered_at,updated_at,")
+        + ",".join(f"noise_{i:02d}" for i in range(1, 21)) + "\n" + f"u0000001,poison,1900,13,x,x,x,Mars,,{after}T08:00:00Z," + ",".join(["9999"] * 20) + "\n",
+        encoding="utf-8",
+    )  # fmt: skip
+    return len(cookies)
+
+
 @pytest.fixture(scope="module")
 def orderly(parted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything delivered at once and built as one range."""
@@ -99,6 +132,122 @@ def test_late_delivery_folded_in_by_touched_rows_equals_orderly_delivery(
     r.instance.dispose()
 
 
+def test_an_earlier_copy_that_comes_later_displaces_a_row_of_another_day(parted: Path, tmp_path: Path) -> None:
+    name = sorted(p.name for p in (parted / "landing" / "web").iterdir())[8]
+    header, *lines = gzip.decompress((parted / "landing" / "web" / name).read_bytes()).split(b"\n")[:-1]
+    copies = []
+    for line in lines[::7]:
+        fields = line.split(b",")
+        if len(fields) == header.count(b",") + 1 and fields[1][:4] == b"2026":
+            moved = dt.date.fromisoformat(fields[1][:10].decode()) - dt.timedelta(days=2)
+            stamp = str(moved).encode() + fields[1][10:]
+            copies.append(b",".join([fields[0], stamp, stamp, *fields[3:]]))
+    assert len(copies) > 5
+    earlier = tmp_path / "earlier" / "web"
+    earlier.mkdir(parents=True)
+    (earlier / "web_copies.csv.gz").write_bytes(gzip.compress(b"\n".join([header, *copies]) + b"\n", mtime=0))
+    for data, deliveries in ((tmp_path / "at_once", ["both"]), (tmp_path / "later", ["first", "then"])):
+        r = runner(data)
+        for delivery in deliveries:
+            if delivery != "then":
+                deliver(parted, data, "landing")
+            if delivery != "first":
+                shutil.copytree(tmp_path / "earlier", data / "landing", dirs_exist_ok=True)
+            r.ingest()
+            r.build_features(FIRST if delivery != "then" else LAST_DAY, LAST_DAY)
+        if len(deliveries) == 2:
+            with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
+                stale = connection.execute("select min(as_of_date) from features.stale_days").fetchall()[0][0]
+            r.build_features(stale, LAST_DAY)
+        r.instance.dispose()
+    found = contents(tmp_path / "later")
+    assert_equal(found, contents(tmp_path / "at_once"))
+    displaced = contents(tmp_path / "later", ["cleaned.excluded_events"], "reason_code = 'duplicate'")
+    assert len(displaced["cleaned.excluded_events"]) >= len(copies)
+
+
+@pytest.mark.parametrize("moment", ["ingest", "cleaned to features", "profiles and applications"])
+def test_a_run_that_is_killed_goes_on_at_the_next_call(
+    parted: Path, orderly: Path, tmp_path: Path, moment: str
+) -> None:
+    deliver(parted, tmp_path, "landing", "late")
+    config = write_config(tmp_path / "profile.yaml", FIRST, LAST_DAY)
+    command = [sys.executable, "-m", "profile_pipeline.cli", "run", "--config", str(config), "--data", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=ROOT) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(moment):
+                time.sleep(0.7)
+                break
+        process.kill()
+    assert process.returncode == -9
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert_equal(contents(tmp_path), contents(orderly))
+    with duckdb.connect(str(tmp_path / "serving.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) from profiles.user_profiles").fetchall()[0][0] > 0
+    assert not list(tmp_path.glob("*.behind"))
+
+
+def test_a_refresh_is_tried_three_times_and_then_names_its_run(parted: Path, tmp_path: Path) -> None:
+    deliver(parted, tmp_path, "landing")
+    r = runner(tmp_path)
+    sensor = r.defs.get_repository_def().get_sensor_def("refresh_sensor")
+
+    def tick() -> dg.SensorEvaluationContext:
+        return dg.build_sensor_context(instance=r.instance)
+
+    r.ingest()
+
+    @dg.resource
+    def broken(_: dg.InitResourceContext) -> None:
+        raise ValueError("the disk is full")
+
+    defs = build_defs(settings=r.settings, paths=r.paths, resources={"warehouse": broken})
+    asked = []
+    for _ in range(3):
+        (request,) = sensor.evaluate_tick(tick()).run_requests
+        asked.append(request)
+        assert not defs.resolve_job_def("daily").execute_in_process(
+            instance=r.instance, tags=request.tags, raise_on_error=False
+        ).success  # fmt: skip
+    assert len({request.run_key for request in asked}) == 3
+    with pytest.raises(RefreshFailedError, match="failed 3 times, last as run"):
+        sensor.evaluate_tick(tick())
+    shutil.copytree(parted / "late", tmp_path / "landing", dirs_exist_ok=True)
+    r.ingest()
+    (request,) = sensor.evaluate_tick(tick()).run_requests
+    assert request.tags["profile_pipeline/stale"] == "true"
+    first, last = (
+        dt.date.fromisoformat(request.tags[f"dagster/asset_partition_range_{end}"]) for end in ("start", "end")
+    )
+    assert (first, last) == (LAST_DAY - dt.timedelta(days=3), LAST_DAY)
+    assert r.defs.resolve_job_def("daily").execute_in_process(instance=r.instance, tags=request.tags).success
+    assert "since the last refresh began" in str(sensor.evaluate_tick(tick()).skip_message)
+    days = set(r.instance.get_materialized_partitions(dg.AssetKey(["features", "user_features"])))
+    assert {str(FIRST + dt.timedelta(days=n)) for n in range(N_DAYS)} == days
+    r.instance.dispose()
+
+
+def test_what_happens_after_a_day_changes_no_score_and_no_tag_of_that_day(world: World, tmp_path: Path) -> None:
+    data = tmp_path / "poisoned"
+    shutil.copytree(world.paths.data, data)
+    day, after = dt.date(2026, 3, 22), dt.date(2026, 3, 26)
+    told = ["profiles.scores", "profiles.tags", "profiles.user_profiles"]
+    before = contents(data, told, f"as_of_date = date '{day}'")
+    poison(data, after)
+    r = Runner(world.settings, Paths(config=data / "profile.yaml", data=data), lambda _: None)
+    r.ingest()
+    r.build_features(day, r.days[-1])
+    r.build_profiles([day, r.days[-1]])
+    r.instance.dispose()
+    newest = f"as_of_date = date '{r.days[-1]}'"
+    assert contents(data, told, newest) != {
+        t: world.rows(f"select * from {t} where {newest} order by all") for t in told
+    }
+    assert_equal(contents(data, told, f"as_of_date = date '{day}'"), before)
+
+
 def test_a_range_equals_its_days(parted: Path, orderly: Path, tmp_path: Path) -> None:
     deliver(parted, tmp_path, "landing", "late")
     r = runner(tmp_path)
@@ -130,37 +279,17 @@ def test_what_happens_after_a_day_changes_nothing_of_that_day(orderly: Path, tmp
     shutil.copytree(orderly, data)
     day = FIRST + dt.timedelta(days=9)
     before = contents(data, TABLES[8:], f"as_of_date = date '{day}'")
-    header = "id,ts,received,cookie,uid,session,action,sku,category,qty,unit_price,currency,stars,q,url,referrer,utm_campaign,device,ua,ip,country,city"
     after = day + dt.timedelta(days=2)
-    with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
-        cookies = [
-            c
-            for (c,) in connection.execute(
-                "select distinct anonymous_id from raw.events where anonymous_id is not null order by 1 limit 30"
-            ).fetchall()
-        ]
-    lines = [
-        f"poison{i},{after}T08:00:00Z,{after}T08:00:01Z,{c},u0000001,s,order,i001300,Poison,3,999.00,CNY,,,,,,,Mozilla,,CN,Mars"
-        for i, c in enumerate(cookies)
-    ]
-    (data / "landing" / "web").mkdir(parents=True, exist_ok=True)
-    (data / "landing" / "web" / "web_poison.csv.gz").write_bytes(
-        gzip.compress("\n".join([header, *lines, ""]).encode())
-    )
-    (data / "landing" / "crm").mkdir(parents=True, exist_ok=True)
-    (data / "landing" / "crm" / "users_poison.csv").write_text(
-        ("user_id,gender,birth_year,birth_month,income_band,occupation,education,city,registered_at,updated_at,")
-        + ",".join(f"noise_{i:02d}" for i in range(1, 21)) + "\n" + f"u0000001,poison,1900,13,x,x,x,Mars,,{after}T08:00:00Z," + ",".join(["9999"] * 20) + "\n",
-        encoding="utf-8",
-    )  # fmt: skip
+    n_poison = poison(data, after)
     r = runner(data)
     r.ingest()
     r.build_features(day, LAST_DAY)
     r.instance.dispose()
     with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
-        assert connection.execute("select count(*) from cleaned.events where event_id like 'poison%'").fetchall()[0][
+        n_found = connection.execute("select count(*) from cleaned.events where event_id like 'poison%'").fetchall()[0][
             0
-        ] == len(cookies)
+        ]
+        assert n_found == n_poison
         assert connection.execute("select max(attribute_noise_01) from features.user_features").fetchall()[0][0] == 9999
     assert_equal(contents(data, TABLES[8:], f"as_of_date = date '{day}'"), before)
 
