@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test check lint format types lock lineage score clean
+.PHONY: help setup demo ui test check lint format types lock lineage chart score clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -53,6 +53,9 @@ lock: setup ## lock the dependencies anew (needs uv)
 
 score: setup ## score the finished demo against the truth of its world
 	@"$(BIN)/python" -m benchmarks.score_world
+
+chart: setup ## draw the flow chart of the READMEs anew from the definitions
+	@"$(BIN)/python" -m profile_pipeline.orchestration.flow_chart
 
 lineage: setup ## derive the lineage of all SQL anew, for the package to hold
 	@"$(BIN)/python" -m profile_pipeline.orchestration.lineage_file

@@ -28,10 +28,11 @@ from sklearn.preprocessing import OneHotEncoder
 
 from profile_pipeline.models.labels import banded
 from profile_pipeline.orchestration.configuration import load_checked
+from profile_pipeline.paths import Paths
 from profile_pipeline.profiles.conditions import parse_condition
 from profile_pipeline.raw.world.days import DECLINE_DAYS, WEEKDAYS
 from profile_pipeline.raw.world.people import SEGMENTS
-from profile_pipeline.settings import AttributeModelSettings, Paths, Settings
+from profile_pipeline.settings import AttributeModelSettings, Settings
 
 SEED, N_RESAMPLES, HORIZON_DAYS = 0, 200, 14
 IRRELEVANT_TAG = "birth_month"

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings import Settings
 
 app = typer.Typer(
     no_args_is_help=True,

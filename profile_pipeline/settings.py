@@ -1,29 +1,22 @@
-"""What a user may set: `profile.yaml` and the environment, validated, with errors that name the line and the remedy.
+"""What a user may set: the shape of `profile.yaml`, validated.
 
-Here belongs the shape of the configuration and nothing that acts on it. Not here: reading data, SQL, defaults that depend
-on data. Unknown names are errors: a misspelt setting must not be a silent default.
+Unknown names are errors: a misspelt setting must not be a silent default. Not here: reading the file (`settings_file`), where
+things are (`paths`), anything that acts on a setting, defaults that depend on data.
 """
 
 import datetime as dt
 import difflib
 import hashlib
 import json
-import os
-import re
 import zoneinfo
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.roles import ROLES
 from profile_pipeline.raw.tables import RECORD_TABLES
 
-CONFIG_VARIABLE = "PROFILE_PIPELINE_CONFIG"
-DATA_VARIABLE = "PROFILE_PIPELINE_DATA"
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 RESERVED_MODEL_NAMES = frozenset(
@@ -60,7 +53,7 @@ class CalendarSettings(_Section):
         if value not in zoneinfo.available_timezones():
             near = difflib.get_close_matches(value, sorted(zoneinfo.available_timezones()), n=3)
             raise ValueError(
-                f"found {value!r}, expected a name of the tz database such as Asia/Shanghai" + _did_you_mean(near)
+                f"found {value!r}, expected a name of the tz database such as Asia/Shanghai" + did_you_mean(near)
             )
         return value
 
@@ -133,7 +126,7 @@ class SourceSettings(_Section):
         for name in self.columns:
             if name not in ours:
                 near = difflib.get_close_matches(name, ours, n=3)
-                faults.append(f"columns: found {name!r}, expected a column of raw.{self.table}{_did_you_mean(near)}")
+                faults.append(f"columns: found {name!r}, expected a column of raw.{self.table}{did_you_mean(near)}")
         faults += [
             f"columns: {name!r} is needed and missing" for name in KEY_COLUMNS[self.table] if name not in self.columns
         ]
@@ -344,133 +337,6 @@ class Settings(_Section):
         return hashlib.sha256(json.dumps({s: tree[s] for s in sections}, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _did_you_mean(names: list[str]) -> str:
+def did_you_mean(names: list[str]) -> str:
+    """Return the nearest names as the end of a message, or nothing."""
     return f"; did you mean {' or '.join(names)}?" if names else ""
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where things are: the configuration and everything under the data folder."""
-
-    config: Path
-    data: Path
-
-    @classmethod
-    def from_environment(cls, *, config: Path | None = None, data: Path | None = None) -> Self:
-        """Take what is given, else the environment, else `profile.yaml` and `data` of the working folder."""
-        return cls(
-            config=(config or Path(os.environ.get(CONFIG_VARIABLE, "profile.yaml"))).absolute(),
-            data=(data or Path(os.environ.get(DATA_VARIABLE, "data"))).absolute(),
-        )
-
-    @property
-    def landing(self) -> Path:
-        return self.data / "landing"
-
-    @property
-    def archive(self) -> Path:
-        return self.data / "archive"
-
-    @property
-    def warehouse(self) -> Path:
-        return self.data / "profile.duckdb"
-
-    @property
-    def serving_is_behind(self) -> Path:
-        """There while the published copy may lack what the warehouse holds."""
-        return self.data / "serving.behind"
-
-    @property
-    def serving(self) -> Path:
-        return self.data / "serving.duckdb"
-
-    @property
-    def reports(self) -> Path:
-        return self.data / "reports"
-
-    @property
-    def exports(self) -> Path:
-        return self.data / "exports"
-
-    @property
-    def dagster_home(self) -> Path:
-        return self.data / "dagster_home"
-
-    @property
-    def truth(self) -> Path:
-        return self.data / "truth"
-
-
-def load_settings(path: Path) -> Settings:
-    """Read and validate `profile.yaml`.
-
-    Raises
-    ------
-    ConfigurationError
-        With every fault at once: file, line, setting, found, expected, remedy.
-    """
-    if not path.is_file():
-        raise ConfigurationError(
-            f"{path}: no such file. Copy profile.yaml of the project there, or name another with {CONFIG_VARIABLE}."
-        )
-    text = path.read_text(encoding="utf-8")
-    try:
-        tree, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigurationError(
-            f"{path}:1: found {type(tree).__name__}, expected settings by name, such as `calendar:` and `sources:`"
-        )
-    try:
-        return Settings.model_validate(tree)
-    except ValidationError as error:
-        faults = [_told(path, root, fault) for fault in error.errors()]
-    raise ConfigurationError("\n".join(faults))
-
-
-def _told(path: Path, root: yaml.Node | None, fault: Any) -> str:
-    """One fault of pydantic in words: file, line, setting, found, expected."""
-    place = [part for part in fault["loc"] if part not in ("attribute", "outcome", "segments") or fault["type"] == "x"]
-    line = _line_of(root, fault["loc"])
-    setting = ".".join(str(part) for part in place)
-    message = fault["msg"].removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        known = _known_names(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=3, cutoff=0.5)
-        message = f"unknown setting{_did_you_mean(near)}" + (f" (known here: {', '.join(known)})" if known else "")
-    elif fault["type"] == "missing":
-        message = "needed and missing"
-    elif "found" not in message:
-        message = f"found {fault['input']!r}, expected: {message[0].lower()}{message[1:]}"
-    return f"{path}:{line}: {setting}: {message}"
-
-
-def _known_names(place: list[Any]) -> list[str]:
-    section: Any = Settings
-    for part in place:
-        field = (
-            section.model_fields.get(str(part))
-            if isinstance(section, type) and issubclass(section, BaseModel)
-            else None
-        )
-        candidates = re.findall(r"profile_pipeline\.settings\.(\w+)", str(field.annotation)) if field else []
-        section = globals().get(candidates[0]) if candidates else section
-    return sorted(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
-
-
-def _line_of(root: yaml.Node | None, place: tuple[Any, ...]) -> int:
-    """Return the line of the deepest part of `place` that the file holds; of a key, the key's own line."""
-    node, line = root, 1
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
-                continue
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line

@@ -9,8 +9,10 @@ import duckdb
 import pytest
 
 from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.paths import Paths
 from profile_pipeline.raw.world.write import write_world
-from profile_pipeline.settings import Paths, Settings, load_settings
+from profile_pipeline.settings import Settings
+from profile_pipeline.settings_file import load_settings
 
 ROOT = Path(__file__).parents[1]
 FIRST_DAY, LAST_DAY = dt.date(2026, 1, 26), dt.date(2026, 3, 30)

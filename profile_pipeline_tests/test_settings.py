@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from profile_pipeline.settings import ConfigurationError, load_settings
+from profile_pipeline.settings import ConfigurationError
+from profile_pipeline.settings_file import load_settings
 
 GOOD = """
 calendar: {start: 2026-01-05, end: 2026-01-11, timezone: Asia/Shanghai}

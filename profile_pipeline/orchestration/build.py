@@ -26,8 +26,9 @@ from profile_pipeline.orchestration.lineage import LineageCache
 from profile_pipeline.orchestration.resources import warehouse_resource
 from profile_pipeline.orchestration.schedules import build_schedules
 from profile_pipeline.orchestration.sensors import build_sensors
+from profile_pipeline.paths import Paths
 from profile_pipeline.raw.tables import TABLES as RAW
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.sql import sql_file
 
 # `backfill_policy` and partition mappings carry Dagster's beta mark; what they do here is held by tests.

@@ -5,9 +5,11 @@ Not here: the shape of each section (`settings`), or Dagster.
 
 from profile_pipeline.applications.audiences import check_audiences
 from profile_pipeline.models.labels import check_labels
+from profile_pipeline.paths import Paths
 from profile_pipeline.profiles.tags import check_tags
 from profile_pipeline.raw.mapping import check_source
-from profile_pipeline.settings import ConfigurationError, Paths, Settings, load_settings
+from profile_pipeline.settings import ConfigurationError, Settings
+from profile_pipeline.settings_file import load_settings
 
 
 def load_checked(paths: Paths) -> Settings:

@@ -12,8 +12,9 @@ from typing import Any
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.paths import Paths
 from profile_pipeline.raw.world.write import write_world
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.settings import Settings
 
 N_USERS, SEED = 3000, 7
 # CPU seconds on two cores, by stage; what they add up to is the promise.

@@ -14,7 +14,8 @@ import duckdb
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import WORKING, open_instance
 from profile_pipeline.orchestration.storage import IS_KNOWN
-from profile_pipeline.settings import ConfigurationError, Paths
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings import ConfigurationError
 from profile_pipeline.warehouse.lease import holder_of
 
 LEAST_FREE_BYTES = 2_000_000_000

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import Archived, ChangedWhileReadError, describe, store
 from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
@@ -20,7 +21,7 @@ from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import FileRead, read_file
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 NO_SOURCE = "no_source"

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from profile_pipeline.orchestration.table_assets import key_of
-from profile_pipeline.settings import Paths
+from profile_pipeline.paths import Paths
 from profile_pipeline.warehouse.lease import holder_of
 
 HOME_VARIABLE = "DAGSTER_HOME"

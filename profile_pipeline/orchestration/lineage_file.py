@@ -7,7 +7,8 @@ from pathlib import Path
 
 from profile_pipeline.orchestration.build import build_assets, lineage_cache
 from profile_pipeline.orchestration.lineage import CACHE_FILE
-from profile_pipeline.settings import Paths, load_settings
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings_file import load_settings
 
 
 def main() -> None:

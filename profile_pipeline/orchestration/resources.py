@@ -10,7 +10,8 @@ import dagster as dg
 
 from profile_pipeline.applications.publish import PUBLISHED
 from profile_pipeline.orchestration.catalogue import all_tables
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.serving import publish
 

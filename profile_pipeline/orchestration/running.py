@@ -34,8 +34,9 @@ from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
 from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
 from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 FEATURE_STAGES = ("cleaned", "features")

@@ -18,8 +18,9 @@ from profile_pipeline.orchestration.days import (
 )
 from profile_pipeline.orchestration.jobs import DAILY, DAILY_REFRESH, INGEST
 from profile_pipeline.orchestration.schedules import N_TRIES, UNFINISHED
+from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.settings import Settings
 
 INTERVAL_SECONDS = 10
 

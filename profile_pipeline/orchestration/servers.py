@@ -15,7 +15,7 @@ from pathlib import Path
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.instance import end_orphaned_runs, open_instance
-from profile_pipeline.settings import CONFIG_VARIABLE, DATA_VARIABLE, Paths
+from profile_pipeline.paths import CONFIG_VARIABLE, DATA_VARIABLE, Paths
 
 HOST = "127.0.0.1"
 START_SECONDS = 180

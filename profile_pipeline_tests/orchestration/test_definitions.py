@@ -10,11 +10,12 @@ import pytest
 
 from profile_pipeline.orchestration.build import build_defs, lineage_cache
 from profile_pipeline.orchestration.days import DaysError, checked_range, day_keys, stretches, weekly_partitions
+from profile_pipeline.orchestration.flow_chart import READMES, draw, shipped_specs, with_chart
 from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.lineage import derive
 from profile_pipeline.orchestration.running import RunFailedError, Runner
 from profile_pipeline.orchestration.storage import IS_KNOWN, PARENT, KeptSqliteEventLogStorage
-from profile_pipeline.settings import Paths
+from profile_pipeline.paths import Paths
 from profile_pipeline.warehouse.sql import sql_file
 from profile_pipeline_tests.conftest import ROOT, small_settings
 
@@ -67,6 +68,12 @@ def test_the_lineage_in_the_package_is_that_of_the_sql() -> None:
         kept = cache.of(sql_file(table))
         assert kept == derive(sql_file(table), cache._schemas, cache._views), f"{table}: make lineage"
     assert len(cache._kept) == len(lineage_cache()._kept), "derived anew: make lineage"
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_chart_of_the_readme_is_that_of_the_definitions(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert with_chart(text, draw(shipped_specs(ROOT), language=READMES[name])) == text, "make chart"
 
 
 def test_an_amount_comes_from_the_events_amount() -> None:

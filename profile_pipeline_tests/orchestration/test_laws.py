@@ -15,8 +15,8 @@ import pytest
 from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.sensors import RefreshFailedError
+from profile_pipeline.paths import Paths
 from profile_pipeline.raw.world.write import write_world
-from profile_pipeline.settings import Paths
 from profile_pipeline_tests.conftest import LAST_DAY, ROOT, World, small_settings, write_config
 
 N_DAYS = 16

@@ -21,8 +21,9 @@ from profile_pipeline.orchestration.table_assets import (
     require_rows,
     spec_of,
 )
+from profile_pipeline.paths import Paths
 from profile_pipeline.profiles.tables import TAGS, USER_PROFILES
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, sql_file

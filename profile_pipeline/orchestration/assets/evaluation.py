@@ -13,7 +13,8 @@ from profile_pipeline.evaluation.tables import CALIBRATION, CONFUSION, CURVES, G
 from profile_pipeline.orchestration.days import day_keys, weekly_partitions
 from profile_pipeline.orchestration.model_rows import weeks_of, write_rows
 from profile_pipeline.orchestration.table_assets import OWNERS, code_version, key_of, preview, spec_of
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 

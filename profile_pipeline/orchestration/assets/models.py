@@ -20,7 +20,8 @@ from profile_pipeline.models.tables import (
 from profile_pipeline.orchestration.days import day_keys, last_day_of, weekly_partitions
 from profile_pipeline.orchestration.model_rows import weeks_of
 from profile_pipeline.orchestration.table_assets import MissingUpstreamError, code_version, key_of, preview, spec_of
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 

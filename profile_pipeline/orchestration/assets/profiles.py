@@ -27,15 +27,10 @@ from profile_pipeline.orchestration.table_assets import (
     require_rows,
     spec_of,
 )
+from profile_pipeline.paths import Paths
 from profile_pipeline.profiles.tables import SCORES, TAGS, USER_PROFILES
 from profile_pipeline.profiles.tags import quantiles_needed, tags_sql
-from profile_pipeline.settings import (
-    AttributeModelSettings,
-    OutcomeModelSettings,
-    Paths,
-    SegmentModelSettings,
-    Settings,
-)
+from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, sql_file
 

@@ -11,9 +11,10 @@ import dagster as dg
 
 from profile_pipeline.orchestration.ingesting import ingest_files
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, spec_of
+from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files
 from profile_pipeline.raw.tables import TABLES
-from profile_pipeline.settings import Paths, Settings
+from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 
