@@ -175,7 +175,8 @@ def _print_measured(stages: dict[str, tuple[float, float]], budget: dict[str, fl
         out.print("nothing waits: everything is built")
         return
     table = Table("stage", "seconds", "CPU seconds", *(["budget"] if budget else []))
-    for name, (wall, cpu) in stages.items():
+    order = [*budget, *stages]
+    for name, (wall, cpu) in sorted(stages.items(), key=lambda stage: order.index(stage[0])):
         table.add_row(name, f"{wall:.1f}", f"{cpu:.1f}", *([str(budget.get(name, ""))] if budget else []))
     table.add_row(
         "all",

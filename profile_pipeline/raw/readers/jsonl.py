@@ -4,7 +4,7 @@ Nested objects become dotted names (`context.device.id`). Not here: what the fie
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +112,19 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
 
 
 def _text_batch(numbers: list[int], records: list[dict[str, Any]], lists: set[str]) -> TextBatch:
-    names: dict[str, None] = {}
-    for record in records:
-        names.update(dict.fromkeys(record))
+    names = dict.fromkeys(name for shape in dict.fromkeys(map(tuple, records)) for name in shape)
+    if all(len(record) == len(names) for record in records) and all(
+        tuple(record) == tuple(names) for record in records
+    ):
+        # Records of one shape, as most are, are turned at once.
+        turned: Iterable[Sequence[Any]] = zip(*(record.values() for record in records), strict=True)
+    else:
+        turned = ([record.get(name) for record in records] for name in names)
     columns = {}
-    for name in names:
-        values = [record.get(name) for record in records]
+    for name, values in zip(names, turned, strict=True):
         if name in lists:
-            values = [value if isinstance(value, list) or value is None else [value] for value in values]
-            columns[name] = pa.array(values, pa.list_(pa.string()))
+            listed = [value if isinstance(value, list) or value is None else [value] for value in values]
+            columns[name] = pa.array(listed, pa.list_(pa.string()))
         else:
             columns[name] = pa.array(values, pa.string())
     return TextBatch(pa.array(numbers, pa.int64()), columns)
