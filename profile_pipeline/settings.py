@@ -17,6 +17,7 @@ from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.roles import ROLES
 from profile_pipeline.raw.tables import RECORD_TABLES
 
+TIME_FORMATS = ("iso", "s", "ms", "us")
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 RESERVED_MODEL_NAMES = frozenset(
@@ -99,6 +100,23 @@ class SourceSettings(_Section):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         return CalendarSettings._known_zone(value)
+
+    @field_validator("time_format")
+    @classmethod
+    def _known_time_format(cls, value: str) -> str:
+        if value not in TIME_FORMATS:
+            moment = dt.datetime(2001, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
+            try:
+                is_format = "%" in value and dt.datetime.strptime(moment.strftime(value), value) is not None
+            except ValueError:
+                is_format = False
+            if not is_format:
+                near = difflib.get_close_matches(value.removeprefix("epoch_"), TIME_FORMATS, n=1)
+                raise ValueError(
+                    f"found {value!r}, expected iso, s, ms or us (since 1970), or a format such as '%d/%m/%Y %H:%M'"
+                    + did_you_mean(near)
+                )
+        return value
 
     @field_validator("encoding")
     @classmethod

@@ -56,3 +56,16 @@ def test_a_file_that_is_no_yaml_names_the_line(tmp_path: Path) -> None:
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such file"):
         load_settings(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize("written", ["iso", "s", "ms", "us", "%d/%m/%Y %H:%M"])
+def test_a_time_format_that_can_be_read_is_taken(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "profile.yaml"
+    path.write_text(GOOD.replace("format: csv", f"format: csv\n    time_format: '{written}'"), encoding="utf-8")
+    assert load_settings(path).sources["shop"].time_format == written
+
+
+@pytest.mark.parametrize("written", ["epoch_s", "ISO 8601", "%Q"])
+def test_a_time_format_that_would_reject_every_record_is_refused(tmp_path: Path, written: str) -> None:
+    told = message_of(tmp_path, GOOD.replace("format: csv", f"format: csv\n    time_format: '{written}'"))
+    assert f"found '{written}', expected iso, s, ms or us (since 1970)" in told

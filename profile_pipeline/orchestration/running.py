@@ -39,6 +39,9 @@ from profile_pipeline.raw.landing import complete_files
 from profile_pipeline.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+INGEST_TOLD = (
+    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "records_loaded", "records_rejected",
+)  # fmt: skip
 FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")
 
@@ -106,7 +109,7 @@ class Runner:
         groups: Sequence[str] = (),
         assets: Sequence[str] = (),
         **tags: str,
-    ) -> None:
+    ) -> dg.ExecuteInProcessResult:
         """Run a job, or some groups or assets of it, for a range of partitions.
 
         Raises
@@ -125,6 +128,7 @@ class Runner:
         )
         if not result.success:
             raise RunFailedError(_reason(result))
+        return result
 
     @cached_property
     def _specs(self) -> dict[dg.AssetKey, Any]:
@@ -147,7 +151,18 @@ class Runner:
         if files:
             self.say(f"ingest: {len(files)} files")
             with self.measured.stage("ingest"):
-                self.execute(INGEST)
+                result = self.execute(INGEST)
+            told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
+            counts = {name: told[name].value for name in INGEST_TOLD}
+            self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
+            if counts["records_rejected"]:
+                self.say(
+                    'why records were rejected: profile-pipeline sql "select source, reason_code, min(detail), count(*) from raw.rejected_records group by all"'
+                )
+            if counts["files_refused"] or counts["files_of_no_source"]:
+                self.say(
+                    "why files were not loaded: profile-pipeline sql \"select path, reason from raw.files where status = 'rejected'\""
+                )
         return len(files)
 
     def waiting(self) -> tuple[list[dt.date], list[dt.date], list[dt.date]]:

@@ -164,9 +164,11 @@ def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Convert
     scale = {"s": 1_000_000, "ms": 1_000, "us": 1}.get(time_format)
 
     def whole(part: pa.Array) -> pa.Array:
-        if time_format != "iso":
+        if scale is not None and pc.all(pc.fill_null(pc.match_substring_regex(part, r"^-?[0-9]{1,12}$"), True)).as_py():
+            values = pc.multiply_checked(part.cast(pa.int64()), scale).cast(kind)
+        elif time_format != "iso":
             raise pa.ArrowInvalid("one by one")
-        if pc.all(pc.fill_null(pc.match_substring_regex(part, _ZONED), True)).as_py():
+        elif pc.all(pc.fill_null(pc.match_substring_regex(part, _ZONED), True)).as_py():
             values = part.cast(pa.timestamp("us", "UTC")).cast(kind)
         elif pc.any(pc.fill_null(pc.match_substring_regex(part, _ZONED), False)).as_py():
             raise pa.ArrowInvalid("mixed")
