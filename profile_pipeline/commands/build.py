@@ -1,0 +1,137 @@
+"""Commands that build: the synthetic world, the demo, runs, and the UI.
+
+Not here: what a run computes (`orchestration`).
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataOption, day_of, opened, out, say
+
+
+def world(
+    users: Annotated[int, typer.Option(help="people")] = 3000,
+    days: Annotated[int, typer.Option(help="days, the last of which is fixed")] = 85,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 7,
+    folder: Annotated[Path, typer.Option("--out", help="gets landing/ and truth/")] = Path("data"),
+) -> None:
+    """Write the synthetic world: files as they would land, and apart from them the truth."""
+    from profile_pipeline.raw.world.write import write_world
+
+    made = write_world(folder, n_users=users, n_days=days, seed=seed, say=say)
+    out.print(
+        f"{made.n_event_lines:,} events of {made.n_users:,} people from {made.first_day} to {made.last_day}, {made.n_files} files, {made.size_bytes / 1e6:.1f} MB"
+    )
+
+
+def run(
+    first: Annotated[str | None, typer.Option("--from", help="first day, YYYY-MM-DD")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="last day, YYYY-MM-DD")] = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="rebuild the snapshots that late events have outdated")
+    ] = False,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="train the newest weeks again, also those trained before")
+    ] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Load what has landed and build everything that waits; or a range of days by hand."""
+    from profile_pipeline.orchestration.running import Runner
+
+    settings, paths = opened(config, data)
+    if (first is None) != (last is None):
+        raise CommandError("give both --from and --to, or neither")
+    days = (day_of(first), day_of(last)) if first and last else None
+    runner = Runner(settings, paths, say)
+    if days:
+        from profile_pipeline.orchestration.days import checked_range
+
+        checked_range(*days, runner.days)
+    n_files = runner.ingest()
+    if n_files == 0 and not paths.warehouse.exists():
+        raise CommandError(
+            f"no complete file in {paths.landing} and no warehouse yet. Put files there, in the folders that `sources:` of {paths.config.name} names."
+        )
+    if days:
+        runner.build_range(*days)
+    elif stale:
+        out.print(f"{runner.rebuild_stale()} stale snapshots rebuilt")
+    else:
+        runner.build_all()
+        if retrain:
+            runner.train(runner.weeks[-settings.training.backfill_weeks :])
+            runner.build_profiles(runner.profile_days())
+    _print_measured(runner.measured.stages, {})
+
+
+def demo(config: ConfigOption = None, data: DataOption = None) -> None:
+    """Make the synthetic world, build everything, and say what came of it; a killed demo goes on where it was."""
+    from profile_pipeline.orchestration.demo import BUDGET, run_demo
+
+    settings, paths = opened(config, data)
+    told = run_demo(settings, paths, say=say)
+    _print_measured(told.stages, BUDGET)
+    table = Table("table", "rows", title="what is there", title_justify="left")
+    for name, n_rows in told.counts:
+        table.add_row(name, f"{n_rows:,}")
+    out.print(table)
+    table = Table(
+        "model",
+        "algorithm",
+        "split",
+        "metric",
+        "value",
+        "95 % interval",
+        "best baseline",
+        title=f"what the newest models are worth (week {told.week})",
+        title_justify="left",
+    )
+    for m in told.metrics:
+        span = "" if m["ci_low"] is None else f"{m['ci_low']:.3f} to {m['ci_high']:.3f}"
+        table.add_row(
+            m["model"],
+            m["algorithm"],
+            m["split"],
+            m["metric"],
+            f"{m['value']:.3f}",
+            span,
+            f"{m['baseline']} {m['baseline_value']:.3f}",
+        )
+    out.print(table)
+    out.print(told.left_out, style="dim")
+    out.print(f"report: {told.report}")
+    out.print(f"a profile: profile-pipeline show {told.example}")
+    out.print("next: make ui", style="bold")
+
+
+def _print_measured(stages: dict[str, tuple[float, float]], budget: dict[str, float]) -> None:
+    if not stages:
+        out.print("nothing waits: everything is built")
+        return
+    table = Table("stage", "seconds", "CPU seconds", *(["budget"] if budget else []))
+    order = [*budget, *stages]
+    for name, (wall, cpu) in sorted(stages.items(), key=lambda stage: order.index(stage[0])):
+        table.add_row(name, f"{wall:.1f}", f"{cpu:.1f}", *([str(budget.get(name, ""))] if budget else []))
+    table.add_row(
+        "all",
+        f"{sum(w for w, _ in stages.values()):.1f}",
+        f"{sum(c for _, c in stages.values()):.1f}",
+        *([str(sum(budget.values()))] if budget else []),
+    )
+    out.print(table)
+
+
+def ui(
+    port: Annotated[int, typer.Option(help="port on loopback")] = 3000,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Start the Dagster UI of this project on loopback."""
+    from profile_pipeline.orchestration.servers import serve
+
+    _, paths = opened(config, data)
+    raise typer.Exit(serve(paths, port=port, workspace=Path("workspace.yaml").absolute(), say=say))

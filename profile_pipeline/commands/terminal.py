@@ -1,0 +1,55 @@
+"""What the commands share: the terminal, the options that most of them have, and how a mistake of the user is told.
+
+Not here: any command.
+"""
+
+import datetime as dt
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from profile_pipeline.errors import ExpectedError
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings import Settings
+
+out, err = Console(), Console(stderr=True)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="profile.yaml; else PROFILE_PIPELINE_CONFIG, else ./profile.yaml")
+]
+DataOption = Annotated[Path | None, typer.Option("--data", help="data folder; else PROFILE_PIPELINE_DATA, else ./data")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+class CommandError(ExpectedError):
+    """The command can't do what was asked; the text says what to do."""
+
+
+def say(text: str) -> None:
+    """Tell progress."""
+    err.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """Print to standard output as it is: no colours, no wrapping."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str, indent=1) + "\n")
+
+
+def opened(config: Path | None, data: Path | None) -> tuple[Settings, Paths]:
+    """Return the checked configuration and where things are."""
+    from profile_pipeline.orchestration.configuration import load_checked
+
+    paths = Paths.from_environment(config=config, data=data)
+    return load_checked(paths), paths
+
+
+def day_of(text: str) -> dt.date:
+    """Read a day that a person typed."""
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"found {text!r}, expected a day as YYYY-MM-DD") from None
