@@ -7,7 +7,11 @@ users as (
 )
 select
     identities.profile_id,
-    min({label}) as label
+    min({label}) as label,
+    min(coalesce(
+        try_cast({time} as double),
+        cast(date_diff('second', timestamp '1970-01-01 00:00:00', try_cast({time} as timestamp)) as double)
+    )) as time
 from identities join users on 'user:' || users.user_id = identities.alias_id
 where {label} is not null
 group by identities.profile_id
