@@ -97,7 +97,7 @@ class SourceSettings(_Section):
     identical_records: Literal["one", "each"] = "one"
     full_records: bool = False
     columns: dict[str, str | ListSettings]
-    attributes: tuple[str, ...] | Literal["all"] = ()
+    attributes: tuple[str, ...] | dict[str, str] | Literal["all"] = ()
     roles: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("timezone")
@@ -132,6 +132,14 @@ class SourceSettings(_Section):
                 f"found {value!r}, expected an encoding that Python knows, such as utf-8 or gb18030"
             ) from None
         return value
+
+    @property
+    def mapped(self) -> dict[str, str | ListSettings]:
+        """What is read of a record: our columns, and attributes by name as `attributes.<name>`, with theirs or an expression."""
+        if self.attributes == "all":
+            return self.columns
+        named = self.attributes if isinstance(self.attributes, dict) else {name: name for name in self.attributes}
+        return self.columns | {f"attributes.{name}": theirs for name, theirs in named.items()}
 
     @field_validator("roles")
     @classmethod
