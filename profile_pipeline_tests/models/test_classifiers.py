@@ -1,5 +1,8 @@
 import datetime as dt
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -167,6 +170,23 @@ def test_every_algorithm_scores_a_batch_as_its_rows_and_survives_storage(name: s
     each = [scorer.scores(some.rows(slice(i, i + 1))) for i in range(20)]
     np.testing.assert_allclose(np.vstack(each), whole, atol=1e-9)
     np.testing.assert_array_equal(from_bytes(*to_bytes(scorer)).scores(some), whole)
+
+
+def test_one_model_is_the_same_bytes_each_time_and_two_are_not(tmp_path: Path) -> None:
+    frame, labels, _ = planted(300, n_noise=2)
+    y = np.array([label == "yes" for label in labels], dtype=int)
+    script = (
+        "import sys, numpy as np; from profile_pipeline.models.algorithms import fit; from profile_pipeline.models.artifact import to_bytes;"
+        "from profile_pipeline.models.frame import Features; d = np.load(sys.argv[1]);"
+        "sys.stdout.buffer.write(to_bytes(fit('rbf_svm_nystroem', Features(d['x']), d['y'], n_classes=2, seed=3))[0])"
+    )
+    np.savez(tmp_path / "rows.npz", x=frame.values, y=y)
+    other_process = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "rows.npz")], capture_output=True, check=True
+    )
+    here, _ = to_bytes(fit("rbf_svm_nystroem", Features(frame.values), y, n_classes=2, seed=3))
+    assert other_process.stdout == here
+    assert to_bytes(fit("rbf_svm_nystroem", Features(frame.values), y, n_classes=2, seed=4))[0] != here
 
 
 def items_of(y: np.ndarray, *, n_items: int, seed: int = 5) -> ItemMatrix:
