@@ -18,6 +18,14 @@ def test_the_articles_example_has_two_centres_whatever_the_seed(seed: int) -> No
     assert sorted(centres.tolist()) == [[1.0, 1.5], [2.0, 2.5]]
 
 
+def test_one_start_can_stop_where_ten_do_not() -> None:
+    data = np.array([[1, 1], [1, 2], [2, 2], [2, 3]])
+    one = {round(float(kmeans(data, 2, seed=seed, n_init=1).inertia_), 6) for seed in range(50)}
+    ten = {round(float(kmeans(data, 2, seed=seed).inertia_), 6) for seed in range(50)}
+    assert one == {1.0, round(4 / 3, 6)}
+    assert ten == {1.0}
+
+
 def test_a_segment_keeps_its_name_when_the_algorithm_numbers_its_clusters_otherwise() -> None:
     people = [f"p{i}" for i in range(6)]
     before = dict(zip(people, ["s1", "s1", "s2", "s2", "s3", "s3"], strict=True))
