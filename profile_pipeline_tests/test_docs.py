@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +299,9 @@ def shape(path: Path) -> dict[str, list[str]]:
 
 def test_the_readmes_have_the_same_sections_commands_links_and_pictures() -> None:
     assert shape(ROOT / "README.zh-CN.md") == shape(ROOT / "README.md")
+
+
+def test_every_marker_of_the_tests_is_told_in_contributing() -> None:
+    tools = tomllib.loads(text_of(ROOT / "pyproject.toml"))["tool"]
+    markers = {line.partition(":")[0] for line in tools["pytest"]["ini_options"]["markers"]}
+    assert markers == set(re.findall(r"^\| `(\w+)` \|", text_of(ROOT / "CONTRIBUTING.md"), re.MULTILINE))
