@@ -20,7 +20,7 @@ def card(tags: list[dict[str, Any]]) -> str:
     return capture.get()
 
 
-def predicted(tag: str, value: str, *, of: str, probability: float) -> dict[str, Any]:
+def predicted(tag: str, value: str, *, of: str, probability: float | None) -> dict[str, Any]:
     evidence = {"model": "m", "week": "2026-03-23", "class": of, "probability": probability}
     return {
         "tag": tag,
@@ -54,3 +54,10 @@ def test_a_band_of_a_chance_is_told_as_the_chance_and_not_as_hardly_sure() -> No
         "of",
         "2026-03-23",
     ]
+
+
+def test_how_far_one_stands_from_the_next_segment_is_no_probability() -> None:
+    told = card([predicted("segment", "s1", of="s1", probability=None) | {"confidence": 0.43}])
+    assert (
+        " ".join(line_of("segment", told)) == "segment s1 predicted 0.43 from the border to the next, m of 2026-03-23"
+    )
