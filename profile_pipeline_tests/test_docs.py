@@ -136,7 +136,10 @@ def path_faults(text: str) -> list[str]:
 
 def command_faults(line: str) -> list[str]:
     """What is wrong with a line that a person would type; a line that starts with none of our commands has no fault."""
-    words = shlex.split(line, comments=True)
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:  # a quote that a later line closes
+        words = line.split()
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words = words[1:]
     if not words:
@@ -177,7 +180,7 @@ def is_command(line: str) -> bool:
 
 def commands_of(path: Path) -> list[str]:
     blocks = [body for language, body in FENCE.findall(text_of(path)) if language in ("", "bash", "sh", "console")]
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return [line for line in [*lines, *SPAN.findall(prose(path))] if is_command(line)]
 
 
