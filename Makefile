@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test check lint format types lock lineage chart score results clean
+.PHONY: help setup demo ui test check lint format types lock lineage chart notebook score results clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -59,6 +59,9 @@ score: setup ## score the finished demo against the truth of its world
 
 chart: setup ## draw the flow chart of the READMEs anew from the definitions
 	@"$(BIN)/python" -m profile_pipeline.orchestration.flow_chart
+
+notebook: setup ## run the notebook on the data folder and store its outputs (needs the extra "notebook")
+	@"$(BIN)/python" docs/notebooks/execute.py
 
 lineage: setup ## derive the lineage of all SQL anew, for the package to hold
 	@"$(BIN)/python" -m profile_pipeline.orchestration.lineage_file

@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from profile_pipeline.models.algorithms import ITEM_ALGORITHM, PARAMETERS, fit
+from profile_pipeline.models.algorithms import ITEM_ALGORITHM, PARAMETERS, LightgbmScorer, fit
 from profile_pipeline.models.artifact import ArtifactError, from_bytes, to_bytes
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
 from profile_pipeline.models.frame import Features, Frame, ItemMatrix, held_out, item_matrix
@@ -67,6 +67,16 @@ def test_of_twenty_noise_columns_none_is_kept(contest: Trained) -> None:
     kept = {s.feature for s in contest.selected if s.is_kept}
     assert {"a", "b"} <= kept
     assert not {name for name in kept if name.startswith("noise")}
+
+
+def test_importance_on_training_rows_keeps_noise_that_selection_drops(contest: Trained) -> None:
+    frame, labels, _ = planted()
+    y = np.array([label == "yes" for label in labels], dtype=int)
+    scorer = fit("lightgbm", frame.values, y, n_classes=2, seed=1)
+    assert isinstance(scorer, LightgbmScorer)
+    gain = dict(zip(frame.names, scorer.booster.feature_importance("gain"), strict=True))
+    assert sum(gain[name] > 0 for name in gain if name.startswith("noise")) >= 15
+    assert not [told for told in contest.selected if told.is_kept and told.feature.startswith("noise")]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -128,6 +138,18 @@ def test_the_linear_svm_shows_its_w_and_b(contest: Trained) -> None:
 
 def test_nobody_stands_in_training_and_among_the_held_out(contest: Trained) -> None:
     assert not set(contest.splits["validation"].profile_ids) & set(contest.splits["test"].profile_ids)
+
+
+def test_what_people_held_out_do_moves_neither_the_scale_nor_the_model(contest: Trained) -> None:
+    frame, labels, _ = planted()
+    strange = np.where(held_out(frame.profile_ids, 0.2)[:, None], frame.values * 1000, frame.values)
+    moved = train_classifier(
+        Frame(frame.profile_ids, frame.cohorts, frame.names, strange), labels, model="m", week=MONDAY, classes=("no", "yes"), training=TrainingSettings(),
+        train_dates=(MONDAY, MONDAY), hold_contest=True, seed=1, min_labels=60,
+    )  # fmt: skip
+    assert isinstance(moved, Trained)
+    for told in ("algorithm", "is_chosen", "feature_names", "explanation", "calibration", "data_fingerprint"):
+        assert [row[told] for row in moved.rows] == [row[told] for row in contest.rows]
 
 
 def test_the_same_seed_gives_the_same_scores() -> None:
