@@ -72,7 +72,7 @@ def test_of_twenty_noise_columns_none_is_kept(contest: Trained) -> None:
 def test_importance_on_training_rows_keeps_noise_that_selection_drops(contest: Trained) -> None:
     frame, labels, _ = planted()
     y = np.array([label == "yes" for label in labels], dtype=int)
-    scorer = fit("lightgbm", frame.values, y, n_classes=2, seed=1)
+    scorer = fit("lightgbm", Features(frame.values), y, n_classes=2, seed=1)
     assert isinstance(scorer, LightgbmScorer)
     gain = dict(zip(frame.names, scorer.booster.feature_importance("gain"), strict=True))
     assert sum(gain[name] > 0 for name in gain if name.startswith("noise")) >= 15
