@@ -4,7 +4,7 @@ Its columns are those of behavior, ratios of them, demand, and the numeric CRM a
 selection, scaling, or anything fitted on other people.
 """
 
-from profile_pipeline.features.tables import SUMMED_MEASURES, USER_FEATURES, WINDOWS
+from profile_pipeline.features.tables import BEHAVIOR, DEMAND, USER_FEATURES, WINDOWS
 from profile_pipeline.table import Column, Table, quote_identifier
 
 MEASURES = (
@@ -42,22 +42,19 @@ def attribute_column(name: str) -> str:
 
 def user_features_table(attributes: tuple[str, ...]) -> Table:
     """Return the table with the columns of the settings."""
-    measured = [
-        Column(
-            f"{name}_{window}", "DOUBLE", f"{SUMMED_MEASURES[name][1] if name in SUMMED_MEASURES else name}, {window}"
-        )
-        for name in MEASURES
-        for window in WINDOWS
-    ]
+    behavior = ["recency_days", "tenure_days", *(f"{name}_{window}" for name in MEASURES for window in WINDOWS)]
     return USER_FEATURES.with_columns([
-        Column("recency_days", "DOUBLE", "days since the last event", "days"),
-        Column("tenure_days", "DOUBLE", "days since the first event", "days"),
-        *measured,
+        *(_as_double(BEHAVIOR.column(name)) for name in behavior),
         *(Column(name, "DOUBLE", meaning) for name, (_, _, meaning) in RATIOS.items()),
-        *(Column(name, "DOUBLE", f"{name} of features.demand") for name in DEMAND_COLUMNS),
+        *(_as_double(DEMAND.column(name)) for name in DEMAND_COLUMNS),
         Column("n_interests", "DOUBLE", "categories with a score"),
         *(Column(attribute_column(name), "DOUBLE", f"{name} of the CRM, where it is a number") for name in attributes),
     ])  # fmt: skip
+
+
+def _as_double(column: Column) -> Column:
+    """A column of behavior or demand as the matrix has it: a number that may be missing."""
+    return Column(column.name, "DOUBLE", column.meaning, column.unit)
 
 
 def user_features_sql(attributes: tuple[str, ...]) -> str:
