@@ -44,16 +44,21 @@ def training_set(
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:  # fmt: skip
-    """Write what was known of people at given times, beside labels: features that have not seen the future.
+    """Write what was known of people at given times, beside labels: features
+    that have not seen the future.
 
-    A label file has the columns person (a user_id, an alias such as anonymous:a1, or a profile_id), time, label, and any others, which
-    are carried through. A plain date D asks for what was known at the end of D. A timestamp within D asks for what was known at the end
-    of the day before, because D had not ended yet; without a zone it is of the calendar's.
+    A label file has the columns person (a user_id, an alias such as
+    anonymous:a1, or a profile_id), time, label, and any others, which are
+    carried through. A plain date D asks for what was known at the end of D.
+    A timestamp within D asks for what was known at the end of the day before,
+    because D had not ended yet; without a zone it is of the calendar's.
 
-    Rows whose time lies outside of --from and --to, and rows that are the same as another in all columns, are left out; rows of people
-    who are unknown, not seen yet or long inactive are kept with null features. All are counted.
+    Rows whose time lies outside of --from and --to, and rows that are the same
+    as another in all columns, are left out. Rows of people who are unknown, not
+    seen yet or long inactive are kept with null features. All are counted.
 
-    An outcome gives the people and labels of the week ends that its models are trained on and judged by.
+    An outcome gives the people and labels of the week ends that its models are
+    trained on and judged by.
     """
     from profile_pipeline.orchestration.days import checked_range, daily_partitions, day_keys, weekly_partitions
     from profile_pipeline.orchestration.resources import open_warehouse

@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -99,3 +100,13 @@ def test_a_file_of_another_kind_and_a_damaged_one_are_refused(tmp_path: Path) ->
         read(tmp_path / "l.parquet", "no parquet")
     with pytest.raises(LabelsError, match="damaged_compression"):
         read(tmp_path / "l.csv.gz", gzip.compress(b"person,time,label\n" * 99)[:30])
+
+
+def test_the_index_of_a_data_frame_is_no_column_and_a_type_that_the_engine_lacks_is_named(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"person": ["a", "b"], "time": ["2026-03-01"] * 2, "label": [1, 0]}, index=[7, 9])
+    frame.to_parquet(tmp_path / "l.parquet")
+    assert read_labels(tmp_path / "l.parquet", timezone=ZONE).given.column_names == ["person", "time", "label"]
+    table = pa.Table.from_pandas(frame).append_column("half", pa.array([1.5, 2.5], pa.float16()))
+    pq.write_table(table, tmp_path / "l.parquet")
+    with pytest.raises(LabelsError, match=r"found the columns half \(halffloat\)"):
+        read_labels(tmp_path / "l.parquet", timezone=ZONE)

@@ -4,6 +4,7 @@ Here a label file becomes typed columns, and each row's time a date or a moment.
 """
 
 import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ PLAIN_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 # What is written like a number is one; a leading zero or a plus sign is part of a code and stays text.
 WHOLE = r"^(0|-?[1-9][0-9]{0,17})$"
 DECIMAL = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$"
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 MIDNIGHT = r"^[0-9-]{10}[T ]00:00(:00(\.0+)?)?$"
 
 
@@ -131,7 +133,16 @@ def _read_parquet(path: Path) -> pa.Table:
         table.validate(full=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise FileRefused("damaged_parquet", str(error).splitlines()[0]) from None
-    return table.replace_schema_metadata(None)
+    unknown = [
+        f"{f.name} ({f.type})" for f in table.schema if pa.types.is_float16(f.type) or pa.types.is_decimal256(f.type)
+    ]
+    if unknown:
+        raise LabelsError(
+            f"{path}: found the columns {', '.join(unknown)}, expected types that the engine has. Write them as float32 or decimal128, or remove them."
+        )
+    # The index of a pandas frame says nothing of a person, and would make each row differ from all others.
+    named = [name for name in table.column_names if not PANDAS_INDEX.fullmatch(name)]
+    return table.select(named).replace_schema_metadata(None)
 
 
 def _read_text(path: Path, kind: str) -> pa.Table:
