@@ -91,7 +91,7 @@ def training_set(
         else:
             week = day_keys(weekly_partitions(settings.calendar))[-1]
             asked = ask_cohorts(warehouse, settings, what, week, asked_days, told)
-        write_training_set(warehouse, settings, asked, target, told, say=say)
+        write_training_set(warehouse, settings, asked, target, told, say)
     finally:
         warehouse.close()
     if as_json:

@@ -23,6 +23,8 @@ from profile_pipeline.features.point_in_time import (
     asked_interest_days,
     asked_queries,
     asked_views,
+    distinct_rows,
+    placed_rows,
 )
 from profile_pipeline.features.tables import TILES
 from profile_pipeline.features.windows import INTEREST_DAYS, decay_weights, role_weights
@@ -91,7 +93,7 @@ class Asked:
 
 
 def ask_rows(w: Warehouse, settings: Settings, labels: LabelRows, days: tuple[dt.date, dt.date], told: Told) -> Asked:
-    """Find out who is meant by the rows of a label file, and count those that nobody or no day of the range is meant by."""
+    """Find out who is meant by the rows of a label file; count those that mean nobody, or a day outside of the range."""
     first, last = days
     numbers = pa.array(range(labels.given.num_rows), pa.int64())
     rows = [numbers, labels.person, labels.stated_date, labels.stated_at]
@@ -184,7 +186,6 @@ def write_training_set(
     asked: Asked,
     out: Path,
     told: Told,
-    *,
     say: Callable[[str], None],
 ) -> None:
     """Compute the features of the rows asked for and write them beside their own columns, by day and profile.
@@ -225,26 +226,9 @@ def _place_rows(w: Warehouse, asked: Asked, told: Told) -> None:
     names = [f"c{number}" for number in range(asked.given.num_columns)]
     numbers = pa.array(range(asked.given.num_rows), pa.int64())
     w.temporary("given_rows", pa.table([numbers, *asked.given.columns], names=["row_number", *names]))
-    columns = ", ".join(["as_of_date", "profile_id", *names])
-    w.temporary(
-        "distinct_rows",
-        f"select p.row_number, {columns} from asked_people as p join given_rows as g on g.row_number = p.row_number"
-        f" qualify row_number() over (partition by {columns} order by p.row_number) = 1",
-    )
-    least = max(1, SNAPSHOT_ROWS // ROW_GROUP_ROWS)
-    w.temporary(
-        "placed_rows",
-        "with tiles as (select alias_id, count(*) as n from features.user_item_days group by alias_id),"
-        " pairs as (select distinct profile_id, as_of_date from distinct_rows where profile_id is not null),"
-        " weighed as (select a.profile_id, a.as_of_date, sum(t.n) as n_tiles from pairs as a"
-        " join cleaned.identities as i on i.profile_id = a.profile_id and i.valid_from <= a.as_of_date"
-        " and (i.valid_to is null or i.valid_to > a.as_of_date) join tiles as t on t.alias_id = i.alias_id group by all),"
-        " ordered as (select row_number, profile_id, as_of_date, count(*) over (partition by profile_id, as_of_date) as n_sharing,"
-        f" row_number() over (order by {columns}) as place from distinct_rows)"
-        " select o.*,"
-        f" sum(greatest(coalesce(d.n_tiles, 0), {least})) over (order by o.place rows unbounded preceding) // {SNAPSHOT_ROWS} as piece"
-        " from ordered as o left join weighed as d on d.profile_id = o.profile_id and d.as_of_date = o.as_of_date",
-    )
+    w.temporary("distinct_rows", distinct_rows(names))
+    most = {"n_tiles_at_once": SNAPSHOT_ROWS, "least_weight": max(1, SNAPSHOT_ROWS // ROW_GROUP_ROWS)}
+    w.temporary("placed_rows", placed_rows(names), most)
     w.drop("given_rows", "distinct_rows")
     n_people, n_rows, n_shared, told.first_day, told.last_day = w.rows(
         "select (select count(*) from asked_people), count(*), count(*) filter (where n_sharing > 1 and profile_id is not null), min(as_of_date), max(as_of_date) from placed_rows"
