@@ -12,6 +12,7 @@ from profile_pipeline.commands.build import demo, run, ui, world
 from profile_pipeline.commands.care import doctor, reset
 from profile_pipeline.commands.look import audience, show, sql
 from profile_pipeline.commands.terminal import err
+from profile_pipeline.commands.training import training_set
 from profile_pipeline.errors import ExpectedError
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="User profiles (用户画像): files in, one explainable profile per person per day out.",
 )
-for command in (demo, run, ui, show, audience, sql, doctor, reset, world):
+for command in (demo, run, ui, show, audience, training_set, sql, doctor, reset, world):
     app.command()(command)
 
 

@@ -7,7 +7,7 @@ selection, scaling, or anything fitted on other people.
 import re
 
 from profile_pipeline.cleaned.tables import USERS
-from profile_pipeline.features.tables import SUMMED_MEASURES, USER_FEATURES, WINDOWS
+from profile_pipeline.features.tables import BEHAVIOR, DEMAND, USER_FEATURES, WINDOWS
 from profile_pipeline.table import Column, Table, quote_identifier
 
 # Features that are no columns of the matrix, but made of other tables when a model is trained, by the beginning of their names.
@@ -65,22 +65,19 @@ def user_features_table(attributes: tuple[str, ...], *, has_events: bool) -> Tab
     ]
     if not has_events:
         return USER_FEATURES.with_columns(known)
-    measured = [
-        Column(
-            f"{name}_{window}", "DOUBLE", f"{SUMMED_MEASURES[name][1] if name in SUMMED_MEASURES else name}, {window}"
-        )
-        for name in MEASURES
-        for window in WINDOWS
-    ]
+    behavior = ["recency_days", "tenure_days", *(f"{name}_{window}" for name in MEASURES for window in WINDOWS)]
     return USER_FEATURES.with_columns([
-        Column("recency_days", "DOUBLE", "days since the last event", "days"),
-        Column("tenure_days", "DOUBLE", "days since the first event", "days"),
-        *measured,
+        *(_as_double(BEHAVIOR.column(name)) for name in behavior),
         *(Column(name, "DOUBLE", meaning) for name, (_, _, meaning) in RATIOS.items()),
-        *(Column(name, "DOUBLE", f"{name} of features.demand") for name in DEMAND_COLUMNS),
+        *(_as_double(DEMAND.column(name)) for name in DEMAND_COLUMNS),
         Column("n_interests", "DOUBLE", "categories with a score"),
         *known,
     ])  # fmt: skip
+
+
+def _as_double(column: Column) -> Column:
+    """A column of behavior or demand as the matrix has it: a number that may be missing."""
+    return Column(column.name, "DOUBLE", column.meaning, column.unit)
 
 
 def user_features_sql(attributes: tuple[str, ...], *, has_events: bool) -> str:

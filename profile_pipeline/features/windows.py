@@ -15,26 +15,38 @@ INTEREST_DAYS = "interest_days"
 SIX_PLACES, THREE_PLACES = Decimal("0.000001"), Decimal("0.001")
 
 
-def visible_sql(relation: str, columns: Sequence[str]) -> str:
+def visible_sql(relation: str, columns: Sequence[str], *, asked: str | None = None) -> str:
     """Return the query of what may be seen of a relation by alias_id and event_date: its rows by profile and snapshot day, with
     their age in days.
 
     It reads `snapshot_days(as_of_date)`, `cleaned.identities` and the relation.
+
+    Parameters
+    ----------
+    asked
+        A relation of (profile_id, as_of_date): nobody else is looked at. Everybody where it is None.
     """
+    confined = f" join {asked} as a on a.profile_id = i.profile_id and a.as_of_date = s.as_of_date" if asked else ""
     selected = ", ".join(f"t.{name}" for name in columns)
     return (
         f"select s.as_of_date, i.profile_id, cast(date_diff('day', t.event_date, s.as_of_date) as integer) as age_days, {selected}"
         f" from snapshot_days as s join {relation} as t on t.event_date <= s.as_of_date"
         " join cleaned.identities as i on i.alias_id = t.alias_id"
-        " and i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date)"
+        f" and i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date){confined}"
     )
 
 
-# Temporary views that the queries of snapshots read; `interest_days` is itself made of tiles, by the SQL file of that name.
-VISIBLE: dict[str, str] = {
-    **{f"visible_{tile.table}": visible_sql(tile.name, tile.column_names) for tile in TILES},
-    f"visible_{INTEREST_DAYS}": visible_sql(INTEREST_DAYS, ("alias_id", "event_date", "kind", "interest", "weight")),
-}
+def visible_views(asked: str | None = None) -> dict[str, str]:
+    """Return the temporary views that the queries of snapshots read, by name.
+
+    `interest_days` is itself made of tiles, by the SQL file of that name.
+    """
+    seen = {tile.table: (tile.name, tile.column_names) for tile in TILES}
+    seen[INTEREST_DAYS] = (INTEREST_DAYS, ("alias_id", "event_date", "kind", "interest", "weight"))
+    return {f"visible_{name}": visible_sql(*of, asked=asked) for name, of in seen.items()}
+
+
+VISIBLE = visible_views()
 
 
 def decay_weights(half_life_days: int) -> pa.Table:

@@ -46,19 +46,33 @@ def cohorts_of(week: dt.date, *, calendar_start: dt.date, horizon_days: int) -> 
     >>> cohorts_of(monday + 7 * WEEK, calendar_start=monday, horizon_days=14).train == (monday + dt.timedelta(days=27),)
     True
     """
-    horizon = dt.timedelta(days=horizon_days)
-    end = week + dt.timedelta(days=6)
-    first_day = calendar_start + dt.timedelta(days=FIRST_COHORT_DAY - 1)
-    days = []
-    day = end
-    while day >= first_day:
-        days.append(day)
-        day -= WEEK
-    closed = [day for day in days if day + horizon <= end]
+    closed = closed_cohorts(week, calendar_start=calendar_start, horizon_days=horizon_days)
     if not closed:
         return Cohorts((), None)
-    future = closed[0]
-    return Cohorts(tuple(sorted(day for day in closed if day + horizon <= future)), future)
+    future = closed[-1]
+    horizon = dt.timedelta(days=horizon_days)
+    return Cohorts(tuple(day for day in closed if day + horizon <= future), future)
+
+
+def closed_cohorts(week: dt.date, *, calendar_start: dt.date, horizon_days: int) -> tuple[dt.date, ...]:
+    """Return all cohorts whose horizon had ended by the end of a week, in order: week ends from the calendar's 28th day on.
+
+    They are what the models of that week and of those before it were trained on or judged by.
+    """
+    end = week + dt.timedelta(days=6)
+    first_day = calendar_start + dt.timedelta(days=FIRST_COHORT_DAY - 1)
+    days = (end - n * WEEK for n in range((end - first_day) // WEEK, -1, -1))
+    return tuple(day for day in days if day + dt.timedelta(days=horizon_days) <= end)
+
+
+def outcome_classes(name: str) -> tuple[str, str]:
+    """Return the two classes of an outcome; the positive one, last, has the model's name."""
+    return (f"no_{name}", name)
+
+
+def outcome_class(name: str, settings: OutcomeModelSettings, has_happened: bool) -> str:
+    """Return the class of a person by whether what is predicted, or what must stay away, has happened."""
+    return outcome_classes(name)[has_happened != settings.is_absence]
 
 
 def outcome_labels(settings: OutcomeModelSettings, cohort: dt.date) -> tuple[str, dict[str, Any]]:

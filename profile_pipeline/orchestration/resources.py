@@ -23,8 +23,11 @@ def open_warehouse(
     owner: str,
     say: Callable[[str], None],
     on_first_write: Callable[[], None] = lambda: None,
+    is_read_only: bool = False,
 ) -> Warehouse:
-    """Return the warehouse of a configuration; nothing is opened before it is used, and then all tables are there."""
+    """Return the warehouse of a configuration; nothing is opened before it is used, and then all tables are there, unless it
+    is only read.
+    """
     return Warehouse(
         paths.warehouse,
         owner=owner,
@@ -34,6 +37,7 @@ def open_warehouse(
         memory_limit=settings.memory_limit,
         threads=settings.threads,
         on_first_write=on_first_write,
+        is_read_only=is_read_only,
     )
 
 

@@ -18,7 +18,14 @@ from profile_pipeline.features.tables import BEHAVIOR, DEMAND
 from profile_pipeline.models.algorithms import ITEM_ALGORITHM
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
 from profile_pipeline.models.frame import Frame
-from profile_pipeline.models.labels import attribute_labels, cohorts_of, latest, outcome_labels
+from profile_pipeline.models.labels import (
+    attribute_labels,
+    cohorts_of,
+    latest,
+    outcome_class,
+    outcome_classes,
+    outcome_labels,
+)
 from profile_pipeline.models.segments import Segmented, train_segments
 from profile_pipeline.models.tables import POPULATION, PREDICTIONS, SEGMENT_MEMBERS, SEGMENT_TRAITS, SELECTED_FEATURES
 from profile_pipeline.orchestration.days import last_day_of
@@ -43,11 +50,6 @@ class Material:
     segment_names: list[str] = field(default_factory=list)
 
 
-def outcome_classes(name: str) -> tuple[str, str]:
-    """The two classes of an outcome; the positive one, last, has the model's name."""
-    return (f"no_{name}", name)
-
-
 def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[str]) -> Material:
     """Read frames and labels of the models of a week."""
     material = Material()
@@ -63,13 +65,10 @@ def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[s
             days.add(end)
         elif isinstance(model, OutcomeModelSettings):
             found = cohorts_of(week, calendar_start=settings.calendar.start, horizon_days=model.horizon_days)
-            negative, positive = outcome_classes(name)
             material.labels[name] = {}
             for cohort in (*found.train, *((found.future,) if found.future else ())):
                 sql, parameters = outcome_labels(model, cohort)
-                material.labels[name][cohort] = {
-                    p: positive if bool(h) != model.is_absence else negative for p, h in w.rows(sql, parameters)
-                }
+                material.labels[name][cohort] = {p: outcome_class(name, model, h) for p, h in w.rows(sql, parameters)}
                 days.add(cohort)
         else:
             days.add(end)

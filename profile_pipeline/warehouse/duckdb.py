@@ -53,6 +53,8 @@ class Warehouse:
         Created, where they are missing, when the file is opened.
     on_first_write
         Called before the first statement that changes something, each time the file is opened.
+    is_read_only
+        The engine itself refuses to change the file, which must be there; temporary tables are still possible.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Warehouse:
         memory_limit: str | None = None,
         threads: int | None = None,
         on_first_write: Callable[[], None] = lambda: None,
+        is_read_only: bool = False,
     ) -> None:
+        self.is_read_only = is_read_only
         self.path, self.owner, self.say, self.tables = path, owner, say, tables
         self.lease_timeout_seconds, self.memory_limit, self.threads = lease_timeout_seconds, memory_limit, threads
         self._stack: contextlib.ExitStack | None = None
@@ -92,7 +96,8 @@ class Warehouse:
                 self._connection = self._open()
                 stack.callback(self._connection.close)
                 self._stack = stack.pop_all()
-            self.create(self.tables)
+            if not self.is_read_only:
+                self.create(self.tables)
         return self._connection
 
     def close(self) -> None:
@@ -112,7 +117,7 @@ class Warehouse:
         started, has_told = time.monotonic(), False
         while True:
             try:
-                connection = duckdb.connect(str(self.path), config=config)
+                connection = duckdb.connect(str(self.path), read_only=self.is_read_only, config=config)
                 break
             except duckdb.IOException as error:
                 waited = time.monotonic() - started

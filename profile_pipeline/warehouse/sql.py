@@ -1,4 +1,5 @@
-"""SQL files as data: their text, the parameters they bind, the tables they read, and how one is confined to touched rows.
+"""SQL files as data: their text, the parameters they bind, the tables they read, and how one is confined to some rows or reads
+stand-ins of its tables.
 
 Not here: running SQL, or the SQL itself, which lies beside the stage that it belongs to.
 """
@@ -71,6 +72,23 @@ def confined(sql: str, *, tables: Sequence[str], scope: str, keys: Sequence[str]
                 this=sqlglot.parse_one(inner, dialect="duckdb"),
                 alias=exp.TableAlias(this=exp.to_identifier(node.alias or node.name)),
             )
+        return node
+
+    return sqlglot.parse_one(sql, dialect="duckdb").transform(replaced).sql(dialect="duckdb", comments=False)
+
+
+def reading(sql: str, stand_ins: Mapping[str, str]) -> str:
+    """Return the text with tables replaced by relations that stand in for them.
+
+    Parameters
+    ----------
+    stand_ins
+        Relation by the qualified name of the table that it stands for.
+    """
+
+    def replaced(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Table) and (relation := stand_ins.get(f"{node.db}.{node.name}")):
+            return exp.to_table(relation, alias=node.alias or node.name, dialect="duckdb")
         return node
 
     return sqlglot.parse_one(sql, dialect="duckdb").transform(replaced).sql(dialect="duckdb", comments=False)

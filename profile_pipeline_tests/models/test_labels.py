@@ -1,10 +1,12 @@
 import datetime as dt
 
 import duckdb
+from hypothesis import given
+from hypothesis import strategies as st
 
 from profile_pipeline.cleaned.tables import IDENTITIES
 from profile_pipeline.features.tables import USER_DAYS
-from profile_pipeline.models.labels import outcome_labels
+from profile_pipeline.models.labels import WEEK, closed_cohorts, cohorts_of, outcome_class, outcome_labels
 from profile_pipeline.settings import OutcomeModelSettings
 
 T = dt.date(2026, 2, 1)
@@ -47,3 +49,20 @@ def test_a_person_merged_three_days_later_is_no_churn() -> None:
         ("user:u", "user", merged, None),
     ]
     assert labels(held, [("anonymous:x", T), ("user:u", T + dt.timedelta(days=5))]) == {"alone": True}
+
+
+@given(n_weeks=st.integers(0, 30), horizon_days=st.integers(1, 60), weekday=st.integers(0, 6))
+def test_closed_cohorts_are_all_that_training_has_used_so_far(n_weeks: int, horizon_days: int, weekday: int) -> None:
+    monday = dt.date(2026, 1, 5)
+    known = {"calendar_start": monday + dt.timedelta(days=weekday), "horizon_days": horizon_days}
+    used: set[dt.date] = set()
+    for number in range(n_weeks + 1):
+        found = cohorts_of(monday + number * WEEK, **known)
+        used |= {*found.train, *((found.future,) if found.future else ())}
+    assert closed_cohorts(monday + n_weeks * WEEK, **known) == tuple(sorted(used))
+
+
+def test_the_class_of_an_absence_is_the_outcome_where_nothing_happened() -> None:
+    bought = CHURN.model_copy(update={"is_absence": False})
+    assert [outcome_class("churn", CHURN, happened) for happened in (False, True)] == ["churn", "no_churn"]
+    assert [outcome_class("buys", bought, happened) for happened in (False, True)] == ["no_buys", "buys"]

@@ -49,15 +49,16 @@ def read(path: Path) -> Iterator[TextBatch]:
             numbers = pa.array(range(n_seen + 1, n_seen + batch.num_rows + 1), pa.int64())
             n_seen += batch.num_rows
             batch.validate(full=True)
-            yield TextBatch(numbers, {name: _as_text(batch.column(i)) for i, name in enumerate(batch.schema.names)})
+            yield TextBatch(numbers, {name: as_text(batch.column(i)) for i, name in enumerate(batch.schema.names)})
     except (pa.ArrowInvalid, OSError) as error:
         raise FileRefused("damaged_parquet", str(error).splitlines()[0]) from None
 
 
-def _as_text(column: pa.Array) -> pa.Array:
+def as_text(column: pa.Array) -> pa.Array:
+    """Return a column as text, lists as lists of text; whole floats are written whole."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _as_text(column.dictionary_decode())
+        return as_text(column.dictionary_decode())
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return column.cast(pa.list_(pa.string()))
     if pa.types.is_floating(kind):
