@@ -20,11 +20,11 @@ from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import FileRead, read_file
+from profile_pipeline.raw.readers.reasons import NO_SOURCE
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
-NO_SOURCE = "no_source"
 # Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
 HELD_RECORDS, HELD_FILES = 200_000, 1_000
 

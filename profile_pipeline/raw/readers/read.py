@@ -113,7 +113,9 @@ def _resolved(source: SourceSettings, names: list[str]) -> dict[str, str | Expre
     try:
         return columns_needed(source, names)
     except MappingError as error:
-        raise FileRefused("missing_column", str(error)) from None
+        is_one = len(names) == 1 and source.format in ("csv", "tsv") and not names[0].replace("_", "").isalnum()
+        hint = f". The whole header {names[0][:100]!r} is one column: is `delimiter` right?" if is_one else ""
+        raise FileRefused("missing_column", f"{error}{hint}") from None
 
 
 def _typed(
