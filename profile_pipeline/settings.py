@@ -8,8 +8,9 @@ import datetime as dt
 import difflib
 import hashlib
 import json
+import re
 import zoneinfo
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,6 +19,8 @@ from profile_pipeline.raw.roles import ROLES
 from profile_pipeline.raw.tables import RECORD_TABLES
 
 TIME_FORMATS = ("iso", "s", "ms", "us")
+# Names of attributes are those of files: any but what would have to be quoted within quotes.
+ATTRIBUTE_NAME = re.compile(r"""^[^"'\\\x00-\x1f=]{1,64}$""")
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,47}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 RESERVED_MODEL_NAMES = frozenset(
@@ -84,7 +87,8 @@ class SourceSettings(_Section):
 
     table: Literal["events", "users", "items", "relations", "contacts"]
     path: str = Field(min_length=1)
-    format: Literal["csv", "tsv", "jsonl", "parquet"]
+    format: Literal["csv", "tsv", "lines", "jsonl", "parquet"]
+    pattern: str | None = None
     delimiter: str | None = Field(default=None, min_length=1)
     header: bool | tuple[str, ...] = True
     encoding: str = "utf-8"
@@ -93,7 +97,7 @@ class SourceSettings(_Section):
     identical_records: Literal["one", "each"] = "one"
     full_records: bool = False
     columns: dict[str, str | ListSettings]
-    attributes: tuple[str, ...] | Literal["all"] = ()
+    attributes: tuple[str, ...] | dict[str, str] | Literal["all"] = ()
     roles: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("timezone")
@@ -129,6 +133,14 @@ class SourceSettings(_Section):
             ) from None
         return value
 
+    @property
+    def mapped(self) -> dict[str, str | ListSettings]:
+        """What is read of a record: our columns, and attributes by name as `attributes.<name>`, with theirs or an expression."""
+        if self.attributes == "all":
+            return self.columns
+        named = self.attributes if isinstance(self.attributes, dict) else {name: name for name in self.attributes}
+        return self.columns | {f"attributes.{name}": theirs for name, theirs in named.items()}
+
     @field_validator("roles")
     @classmethod
     def _known_roles(cls, value: dict[str, str]) -> dict[str, str]:
@@ -152,9 +164,21 @@ class SourceSettings(_Section):
             faults.append("roles: only sources of events have roles")
         if self.delimiter is not None and self.format not in ("csv", "tsv"):
             faults.append(f"delimiter: a {self.format} file has none")
+        faults += self._pattern_faults()
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def _pattern_faults(self) -> list[str]:
+        if self.format != "lines":
+            return ["pattern: only `format: lines` has one"] if self.pattern is not None else []
+        if self.pattern is None:
+            return ["pattern: needed and missing: a regular expression with a named group for each column"]
+        try:
+            groups = re.compile(self.pattern).groupindex
+        except re.error as error:
+            return [f"pattern: not a regular expression: {error}"]
+        return [] if groups else ["pattern: found no named group, expected one for each column, such as (?P<user>\\S+)"]
 
 
 class BotSettings(_Section):
@@ -182,7 +206,18 @@ class FeatureSettings(_Section):
             "follow": 3.0,
         }
     )
-    attributes: tuple[Name, ...] = ()
+    attributes: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @field_validator("attributes", "categories")
+    @classmethod
+    def _names_of_attributes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [name for name in value if not ATTRIBUTE_NAME.match(name)]
+        if wrong:
+            raise ValueError(
+                f"found {', '.join(map(repr, wrong))}, expected names of attributes of the CRM, without quotes"
+            )
+        return value
 
     @field_validator("role_weights")
     @classmethod
@@ -204,6 +239,10 @@ class AttributeModelSettings(_Section):
     task: Literal["attribute"]
     label: str
     bands: tuple[int, ...] | None = None
+    # An attribute by which rows are in order of time: the last fifth judges the model, and the gate looks there.
+    time: str | None = Field(default=None, pattern=ATTRIBUTE_NAME.pattern)
+    # Features that this model must not read, such as what is known only after the fact.
+    leave_out: tuple[str, ...] = ()
     min_labels: int = Field(default=60, ge=10)
 
 
@@ -215,6 +254,7 @@ class OutcomeModelSettings(_Section):
     horizon_days: int = Field(default=14, ge=1)
     happens: Literal["any"] | tuple[str, ...] = "any"
     is_absence: bool = False
+    leave_out: tuple[str, ...] = ()
     min_labels: int = Field(default=60, ge=10)
 
     @field_validator("happens")
@@ -231,6 +271,7 @@ class SegmentModelSettings(_Section):
     task: Literal["segments"]
     k_min: int = Field(default=3, ge=2)
     k_max: int = Field(default=8, ge=2)
+    features: tuple[str, ...] | None = None
     n_init: int = Field(default=10, ge=1)
     max_fit_rows: int = Field(default=50_000, ge=100)
 
@@ -246,20 +287,25 @@ ModelSettings = Annotated[
 ]
 
 
+# Simple ones first: of two that do equally well the simpler is chosen.
+Algorithm = Literal[
+    "logistic_regression",
+    "naive_bayes",
+    "decision_tree_entropy",
+    "decision_tree_gini",
+    "linear_svm",
+    "item_logistic_regression",
+    "rbf_svm_nystroem",
+    "rbf_svm_exact",
+    "lightgbm",
+]
+
+
 class TrainingSettings(_Section):
     """What is spent on training; each line here buys time with thoroughness."""
 
-    algorithms: tuple[str, ...] = (
-        "logistic_regression",
-        "decision_tree_entropy",
-        "decision_tree_gini",
-        "naive_bayes",
-        "linear_svm",
-        "rbf_svm_nystroem",
-        "rbf_svm_exact",
-        "lightgbm",
-    )
-    default_algorithm: str = "logistic_regression"
+    algorithms: tuple[Algorithm, ...] = Field(default=get_args(Algorithm), min_length=1)
+    default_algorithm: Algorithm = "logistic_regression"
     contest: Literal["newest", "every"] = "newest"
     folds: int = Field(default=3, ge=2)
     held_out_share: float = Field(default=0.2, gt=0, lt=0.9)
@@ -348,6 +394,11 @@ class Settings(_Section):
         if taken:
             raise ValueError(f"the names {', '.join(taken)} are tables of the project: choose others")
         return value
+
+    @property
+    def has_events(self) -> bool:
+        """Say whether any source brings events; else people are those of the CRM."""
+        return any(source.table == "events" for source in self.sources.values())
 
     def fingerprint(self, *sections: str) -> str:
         """Return a hash of the named sections, for the code version of what reads them."""

@@ -63,6 +63,6 @@ def world(landed: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     settings = load_settings(paths.config)
     runner = Runner(settings, paths, lambda _: None)
     runner.ingest()
-    runner.build_all()
+    runner.build_all(every_day=True)
     runner.instance.dispose()
     return World(paths, settings)

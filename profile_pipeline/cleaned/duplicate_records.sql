@@ -12,7 +12,7 @@ candidates as (
         md5(concat_ws(
             '|', source, event_type, coalesce(cast(sent_at as varchar), ''), coalesce(anonymous_id, ''), coalesce(user_id, ''),
             coalesce(device_id, ''), coalesce(email_hash, ''), coalesce(phone_hash, ''), coalesce(session_id, ''),
-            coalesce(order_id, ''), coalesce(item_id, ''), coalesce(category, ''), coalesce(cast(quantity as varchar), ''),
+            coalesce(order_id, ''), coalesce(item_id, ''), coalesce(category, ''), coalesce(brand, ''), coalesce(cast(quantity as varchar), ''),
             coalesce(cast(price as varchar), ''), coalesce(cast(value as varchar), ''), coalesce(currency, ''),
             coalesce(query, ''), coalesce(url, ''), coalesce(referrer, ''), coalesce(campaign, ''), coalesce(device_type, ''),
             coalesce(channel, ''), coalesce(ip, ''), coalesce(user_agent, ''), coalesce(country, ''), coalesce(city, ''),

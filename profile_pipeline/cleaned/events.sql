@@ -19,6 +19,7 @@ select
     order_id,
     item_id,
     category,
+    brand,
     query,
     quantity,
     value,

@@ -1,5 +1,6 @@
 -- Whose an alias is, and since when. An event with a user_id joins it with each weaker identifier on the same event, from the
 -- event's day on; when a second user_id appears on an identifier, that identifier belongs to neither from that day on.
+-- Where no source brings events, people are those of the CRM.
 -- `$key` is empty, or secret: a bare hash of a user_id can be guessed.
 with events as (
     select
@@ -19,8 +20,13 @@ seen as (
     union all
     select 'device:' || device_id as alias_id, user_alias, event_date from events where device_id is not null
 ),
+known_people as (
+    select 'user:' || user_id as alias_id, valid_from as event_date from cleaned.users where not $has_events
+),
 first_seen as (
-    select alias_id, min(event_date) as first_day from seen group by alias_id
+    select alias_id, min(event_date) as first_day
+    from (select alias_id, event_date from seen union all select alias_id, event_date from known_people) as every
+    group by alias_id
 ),
 users_of_alias as (
     select alias_id, user_alias, min(event_date) as first_day

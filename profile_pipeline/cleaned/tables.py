@@ -36,6 +36,7 @@ EVENTS = Table(
         RAW_EVENTS.column("order_id"),
         RAW_EVENTS.column("item_id"),
         RAW_EVENTS.column("category"),
+        RAW_EVENTS.column("brand"),
         RAW_EVENTS.column("query"),
         RAW_EVENTS.column("quantity"),
         RAW_EVENTS.column("value"),

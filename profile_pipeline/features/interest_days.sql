@@ -1,5 +1,5 @@
 -- What the events of an alias and day say of its interests: events by the weight of their role. An event that names no category
--- itself counts for each category of its item, as the catalogue had it on the event's day. It does not depend on the day as of
+-- (or brand) itself counts for each category (or the brand) of its item, as the catalogue had it on the event's day. It does not depend on the day as of
 -- which one looks, so it is made once for all snapshots of a run.
 with item_tiles as (
     select * from features.user_item_days
@@ -12,7 +12,7 @@ items as (
 ),
 touched_items as (
     select
-        item_tiles.alias_id, item_tiles.event_date, item_tiles.role, item_tiles.n, item_tiles.n_uncategorized,
+        item_tiles.alias_id, item_tiles.event_date, item_tiles.role, item_tiles.n, item_tiles.n_uncategorized, item_tiles.n_unbranded,
         items.kind as item_kind, items.brand, items.author, items.categories
     from item_tiles join items
         on items.item_id = item_tiles.item_id
@@ -35,7 +35,8 @@ signals as (
     select alias_id, event_date, role, 'music' as kind, coalesce(author, 'unknown') as interest, n
     from touched_items where role = 'play' and item_kind = 'music'
     union all
-    select alias_id, event_date, role, 'brand' as kind, brand as interest, n from touched_items where brand is not null
+    select alias_id, event_date, role, 'brand' as kind, brand as interest, n_unbranded as n
+    from touched_items where brand is not null and n_unbranded > 0
     union all
     select alias_id, event_date, role, 'author' as kind, author as interest, n from touched_items where author is not null
 )

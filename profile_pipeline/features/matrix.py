@@ -4,9 +4,19 @@ Its columns are those of behavior, ratios of them, demand, and the numeric CRM a
 selection, scaling, or anything fitted on other people.
 """
 
+import re
+
+from profile_pipeline.cleaned.tables import USERS
 from profile_pipeline.features.tables import SUMMED_MEASURES, USER_FEATURES, WINDOWS
 from profile_pipeline.table import Column, Table, quote_identifier
 
+# Features that are no columns of the matrix, but made of other tables when a model is trained, by the beginning of their names.
+INTEREST_PREFIX, CATEGORY_PREFIX, ITEM_PREFIX = "interest:", "crm:", "item:"
+NOT_FEATURES = ("profile_id", "as_of_date")
+# Columns of the CRM; any other name is an attribute of its records.
+CRM_COLUMNS = tuple(
+    c.name for c in USERS.columns if c.name not in ("user_id", "attributes", "is_timeless", "valid_from", "valid_to")
+)
 MEASURES = (
     "n_events", "n_views", "n_searches", "n_add_to_carts", "n_purchases", "n_refunds", "n_plays", "n_reads", "n_shares", "n_follows",
     "n_ratings", "n_orders", "purchase_amount", "n_sessions", "session_seconds", "n_active_days", "n_night_events",
@@ -36,12 +46,25 @@ DEMAND_COLUMNS = (
 
 
 def attribute_column(name: str) -> str:
-    """Return the column of a CRM attribute."""
-    return f"attribute_{name}"
+    """Return the column of a CRM attribute: what is neither letter nor digit becomes an underscore."""
+    return f"attribute_{re.sub('[^a-z0-9]+', '_', name.lower())}"
 
 
-def user_features_table(attributes: tuple[str, ...]) -> Table:
-    """Return the table with the columns of the settings."""
+def known_value(column: str, *, of: str) -> str:
+    """Return the SQL of what the CRM says in a column of its own, or in an attribute of that name, as text; blank is null."""
+    if column in CRM_COLUMNS:
+        return f"nullif(cast({of}.{column} as varchar), '')"
+    path = column.replace("'", "''")
+    return f"nullif(json_extract_string({of}.attributes, '$.\"{path}\"'), '')"
+
+
+def user_features_table(attributes: tuple[str, ...], *, has_events: bool) -> Table:
+    """Return the table with the columns of the settings; people without events have only what the CRM says."""
+    known = [
+        Column(attribute_column(name), "DOUBLE", f"{name} of the CRM, where it is a number") for name in attributes
+    ]
+    if not has_events:
+        return USER_FEATURES.with_columns(known)
     measured = [
         Column(
             f"{name}_{window}", "DOUBLE", f"{SUMMED_MEASURES[name][1] if name in SUMMED_MEASURES else name}, {window}"
@@ -56,12 +79,15 @@ def user_features_table(attributes: tuple[str, ...]) -> Table:
         *(Column(name, "DOUBLE", meaning) for name, (_, _, meaning) in RATIOS.items()),
         *(Column(name, "DOUBLE", f"{name} of features.demand") for name in DEMAND_COLUMNS),
         Column("n_interests", "DOUBLE", "categories with a score"),
-        *(Column(attribute_column(name), "DOUBLE", f"{name} of the CRM, where it is a number") for name in attributes),
+        *known,
     ])  # fmt: skip
 
 
-def user_features_sql(attributes: tuple[str, ...]) -> str:
-    """Return the query: rows of behavior, demand and interests of the same days; CRM attributes as of the day."""
+def user_features_sql(attributes: tuple[str, ...], *, has_events: bool) -> str:
+    """Return the query: rows of behavior, demand and interests of the same days; CRM attributes as of the day.
+
+    Where there are no events, everybody whom the CRM knows on the day has a row.
+    """
     names = [f"{name}_{window}" for name in MEASURES for window in WINDOWS]
     measured = ", ".join(f"cast(b.{name} as double) as {name}" for name in names)
     ratios = ", ".join(
@@ -72,17 +98,18 @@ def user_features_sql(attributes: tuple[str, ...]) -> str:
     crm = "".join(f", c.{quote_identifier(attribute_column(name))}" for name in attributes)
     values = ", ".join(
         # min, not any_value: a profile that holds two users must give the same number each time.
-        f"min(try_cast(json_extract_string(u.attributes, '$.{name}') as double)) as {quote_identifier(attribute_column(name))}"
+        f"min(try_cast({known_value(name, of='u')} as double)) as {quote_identifier(attribute_column(name))}"
         for name in attributes
     )
-    crm_cte = (
-        f", crm as (select s.as_of_date, i.profile_id, {values} from snapshot_days as s"
+    crm_sql = (
+        f"select i.profile_id, s.as_of_date{f', {values}' if values else ''} from snapshot_days as s"
         " join cleaned.identities as i on i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date)"
         " join cleaned.users as u on 'user:' || u.user_id = i.alias_id and u.valid_from <= s.as_of_date"
-        " and (u.valid_to is null or u.valid_to > s.as_of_date) group by s.as_of_date, i.profile_id)"
-        if attributes
-        else ""
+        " and (u.valid_to is null or u.valid_to > s.as_of_date) group by s.as_of_date, i.profile_id"
     )
+    if not has_events:
+        return f"with crm as ({crm_sql}) select * from crm where as_of_date between $first_day and $last_day"
+    crm_cte = f", crm as ({crm_sql})" if attributes else ""
     crm_join = (
         " left join crm as c on c.profile_id = b.profile_id and c.as_of_date = b.as_of_date" if attributes else ""
     )

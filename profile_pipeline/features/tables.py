@@ -60,6 +60,9 @@ USER_ITEM_DAYS = Table(
             "events that name no category themselves: theirs is the item's",
             is_nullable=False,
         ),
+        Column(
+            "n_unbranded", "BIGINT", "events that name no brand themselves: theirs is the item's", is_nullable=False
+        ),
         Column("quantity", "DECIMAL(18,4)", "pieces"),
         Column("amount", MONEY, "amount", "currency"),
         Column("value", "DECIMAL(18,4)", "sum of the events' own numbers (stars, seconds)"),
@@ -74,7 +77,7 @@ USER_TERM_DAYS = Table(
     columns=(
         _EVENT_DATE,
         _ALIAS,
-        Column("kind", "VARCHAR", "keyword (of a search) or category (named by the event)", is_nullable=False),
+        Column("kind", "VARCHAR", "keyword (of a search), category or brand (named by the event)", is_nullable=False),
         Column("term", "VARCHAR", "the term", is_nullable=False),
         Column("role", "VARCHAR", "the role", is_nullable=False),
         Column("n", "BIGINT", "events", is_nullable=False),

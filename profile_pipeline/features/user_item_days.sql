@@ -12,6 +12,7 @@ select
     role,
     count(*) as n,
     count(*) filter (where category is null) as n_uncategorized,
+    count(*) filter (where brand is null) as n_unbranded,
     cast(sum(quantity) as decimal(18, 4)) as quantity,
     cast(sum(amount) as decimal(18, 2)) as amount,
     cast(sum(value) as decimal(18, 4)) as value

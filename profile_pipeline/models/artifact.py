@@ -5,13 +5,16 @@ Not here: where the bytes are kept.
 
 import lightgbm as lgb
 import skops.io
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.models.algorithms import LightgbmScorer, Scorer, SklearnScorer
+from profile_pipeline.models.algorithms import ItemScorer, LightgbmScorer, Scorer, SklearnScorer
 
 # Types of scikit-learn that skops does not trust by itself and that our pipelines hold.
 TRUSTED = ("sklearn.tree._tree.Tree", "numpy.dtype")
+ITEM_PARTS = {"prepare": Pipeline, "weigh": TfidfTransformer, "model": LogisticRegression}
 
 
 class ArtifactError(ExpectedError):
@@ -24,6 +27,8 @@ def to_bytes(scorer: Scorer) -> tuple[bytes, str]:
         return scorer.booster.model_to_string().encode(), "lightgbm"
     if isinstance(scorer, SklearnScorer):
         return skops.io.dumps(scorer.pipeline), "skops"
+    if isinstance(scorer, ItemScorer):
+        return skops.io.dumps({name: getattr(scorer, name) for name in ITEM_PARTS}), "skops"
     raise ArtifactError(f"found a {type(scorer).__name__}, expected a model of ours")
 
 
@@ -41,9 +46,11 @@ def from_bytes(data: bytes, artifact_format: str) -> Scorer:
         return LightgbmScorer(lgb.Booster(model_str=data.decode()))
     if artifact_format == "skops":
         loaded = load_skops(data)
-        if not isinstance(loaded, Pipeline):
-            raise ArtifactError(f"found a {type(loaded).__name__}, expected a pipeline")
-        return SklearnScorer(loaded)
+        if isinstance(loaded, Pipeline):
+            return SklearnScorer(loaded)
+        if isinstance(loaded, dict) and {name: type(part) for name, part in loaded.items()} == ITEM_PARTS:
+            return ItemScorer(**loaded)
+        raise ArtifactError(f"found a {type(loaded).__name__}, expected a model of ours")
     raise ArtifactError(f"found the format {artifact_format!r}, expected skops or lightgbm")
 
 

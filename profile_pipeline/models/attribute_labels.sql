@@ -7,7 +7,11 @@ users as (
 )
 select
     identities.profile_id,
-    min({label}) as label
+    min({label}) as label,
+    min(coalesce(
+        try_cast({time} as double),
+        floor(cast(date_diff('microsecond', timestamp '1970-01-01 00:00:00', try_cast({time} as timestamp)) as double) / 1000000)
+    )) as time
 from identities join users on 'user:' || users.user_id = identities.alias_id
 where {label} is not null
 group by identities.profile_id

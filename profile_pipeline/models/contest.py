@@ -8,7 +8,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import lightgbm
 import numpy as np
@@ -17,16 +17,26 @@ from sklearn.metrics import f1_score, roc_auc_score
 from sklearn.tree import export_text
 from threadpoolctl import threadpool_limits
 
-from profile_pipeline.models.algorithms import ALGORITHMS, PARAMETERS, Scorer, SklearnScorer, fit
+from profile_pipeline.features.matrix import ITEM_PREFIX
+from profile_pipeline.models.algorithms import (
+    ITEM_ALGORITHM,
+    PARAMETERS,
+    ItemScorer,
+    Scorer,
+    SklearnScorer,
+    fit,
+)
 from profile_pipeline.models.artifact import to_bytes
 from profile_pipeline.models.baselines import majority, one_feature
 from profile_pipeline.models.calibrate import Calibration, fit_calibration, probabilities
-from profile_pipeline.models.frame import Frame, folds, held_out
+from profile_pipeline.models.frame import Features, Frame, folds, held_out
 from profile_pipeline.models.selection import Selected, select_features
-from profile_pipeline.settings import TrainingSettings
+from profile_pipeline.settings import Algorithm, TrainingSettings
 
 LEAST_OF_A_CLASS = 10
 N_REFERENCE = 101
+N_WEIGHTS = 40
+FALLBACK: Algorithm = "logistic_regression"
 MAJORITY, ONE_FEATURE = "majority", "one_feature"
 BASELINES = (MAJORITY, ONE_FEATURE)
 
@@ -113,10 +123,16 @@ def train_classifier(
     names = list(train.names)
     splits = {"test": test.values} | ({"future": future[0].values} if future else {})
     with threadpool_limits(1):
-        algorithms = (
-            [a for a in ALGORITHMS if a in training.algorithms] if hold_contest else [training.default_algorithm]
+        algorithms: list[Algorithm] = (
+            [a for a in get_args(Algorithm) if a in training.algorithms]
+            if hold_contest
+            else [training.default_algorithm]
         )
         skipped = {}
+        if ITEM_ALGORITHM in algorithms and train.items is None:
+            algorithms.remove(ITEM_ALGORITHM)
+            skipped[ITEM_ALGORITHM] = "no item that enough people were occupied with"
+            algorithms = algorithms or [FALLBACK]
         if "rbf_svm_exact" in algorithms and len(train) > training.exact_kernel_rows:
             algorithms.remove("rbf_svm_exact")
             skipped["rbf_svm_exact"] = (
@@ -134,7 +150,8 @@ def train_classifier(
             seed=seed,
         )
         kept = [s.feature for s in selected if s.is_kept] or [max(selected, key=lambda s: s.importance).feature]
-        fitted = {a: fit(a, train.columns(kept), y, n_classes=n_classes, seed=seed) for a in algorithms}
+        reads = {a: _read_by(a, kept, train) for a in algorithms}
+        fitted = {a: fit(a, train.features(reads[a]), y, n_classes=n_classes, seed=seed) for a in algorithms}
         calibrations = {a: fit_calibration(out_of_fold[a], y, n_classes=n_classes) for a in algorithms}
         quality = {a: _quality(probabilities(out_of_fold[a], calibrations[a]), y, n_classes) for a in algorithms}
         # Ties, to the third digit, go to the simpler one, which stands first.
@@ -153,22 +170,27 @@ def train_classifier(
         if future is not None:
             judged["future"] = (future[0], np.array([classes.index(label) for label in future[1]], dtype=np.int64))
         for split, (rows, truth) in judged.items():
-            columns = rows.columns(kept)
             scored[split] = SplitScores(
                 rows.profile_ids,
                 rows.cohorts,
                 truth,
-                {a: probabilities(fitted[a].scores(columns), calibrations[a]) for a in algorithms},
+                {a: probabilities(fitted[a].scores(rows.features(reads[a])), calibrations[a]) for a in algorithms},
             )
         for split, scores in scored.items():
             scores.probabilities[MAJORITY] = majority(y, len(scores.labels), n_classes=n_classes)
             scores.probabilities[ONE_FEATURE] = rates[split]
         importance = _importance(
-            fitted[chosen], calibrations[chosen], test.columns(kept), y_test, kept, n_classes=n_classes, seed=seed
+            fitted[chosen],
+            calibrations[chosen],
+            test.features(reads[chosen]),
+            y_test,
+            kept,
+            n_classes=n_classes,
+            seed=seed,
         )
-        held_scores = fitted[chosen].scores(test.columns(kept))
+        held_scores = fitted[chosen].scores(test.features(reads[chosen]))
     common = {
-        "model": model, "week": week, "feature_names": kept, "n_train": len(train), "train_from_date": train_dates[0], "train_to_date": train_dates[1],
+        "model": model, "week": week, "n_train": len(train), "train_from_date": train_dates[0], "train_to_date": train_dates[1],
         "seed": seed, "data_fingerprint": train.fingerprint([classes[i] for i in y]), "classes": list(classes),
         "library_versions": json.dumps({"scikit-learn": sklearn.__version__, "lightgbm": lightgbm.__version__, "numpy": np.__version__}),
     }  # fmt: skip
@@ -176,9 +198,9 @@ def train_classifier(
     for algorithm in algorithms:
         artifact, artifact_format = to_bytes(fitted[algorithm]) if algorithm == chosen else (None, None)
         records.append(common | {
-            "algorithm": algorithm, "params": json.dumps(PARAMETERS[algorithm]), "is_chosen": algorithm == chosen,
+            "algorithm": algorithm, "feature_names": reads[algorithm], "params": json.dumps(PARAMETERS[algorithm]), "is_chosen": algorithm == chosen,
             "calibration": json.dumps(calibrations[algorithm]), "reference": json.dumps(_reference(held_scores)) if algorithm == chosen else None,
-            "explanation": json.dumps(_explained(fitted[algorithm], kept, classes) | {"validation_score": quality[algorithm], "one_feature": names[place], "skipped": skipped}),
+            "explanation": json.dumps(_explained(fitted[algorithm], reads[algorithm], classes) | {"validation_score": quality[algorithm], "one_feature": names[place], "skipped": skipped}),
             "artifact": artifact, "artifact_format": artifact_format,
         })  # fmt: skip
     return Trained(tuple(classes), chosen, records, scored, selected, importance)
@@ -192,6 +214,13 @@ def _too_little(y: np.ndarray, y_test: np.ndarray, classes: Sequence[str], min_l
         if n < LEAST_OF_A_CLASS or not (y_test == number).any():
             return f"not_trained: needs {LEAST_OF_A_CLASS} training rows and one held out of class {name!r}, found {n} and {int((y_test == number).sum())}"
     return None
+
+
+def _read_by(algorithm: str, kept: list[str], train: Frame) -> list[str]:
+    """Return the feature names of an algorithm: those selected, and for the one that reads items the items, whose weights it shrinks."""
+    if algorithm == ITEM_ALGORITHM and train.items is not None:
+        return [*kept, *(f"{ITEM_PREFIX}{name}" for name in train.items.names)]
+    return kept
 
 
 def _out_of_fold(
@@ -222,9 +251,11 @@ def _out_of_fold(
             seed=seed,
         )
         kept = [s.feature for s in selected if s.is_kept] or [max(selected, key=lambda s: s.importance).feature]
-        fitted_on, scored = part.columns(kept), train.rows(outside).columns(kept)
+        others = train.rows(outside)
         for a in algorithms:
-            scores[a][outside] = fit(a, fitted_on, y[inside], n_classes=n_classes, seed=seed).scores(scored)
+            names = _read_by(a, kept, train)
+            fitted = fit(a, part.features(names), y[inside], n_classes=n_classes, seed=seed)
+            scores[a][outside] = fitted.scores(others.features(names))
     return scores
 
 
@@ -238,24 +269,32 @@ def _quality(p: np.ndarray, y: np.ndarray, n_classes: int) -> float:
 def _importance(
     scorer: Scorer,
     calibration: Calibration,
-    values: np.ndarray,
+    features: Features,
     y: np.ndarray,
     names: Sequence[str],
     *,
     n_classes: int,
     seed: int,
 ) -> list[tuple[str, float]]:
-    """Loss of quality when a feature is shuffled among the people held out; mean of three shuffles."""
+    """Loss of quality when a feature, or all items at once, is shuffled among the people held out; mean of three shuffles."""
     rng = np.random.default_rng(seed)
-    base = _quality(probabilities(scorer.scores(values), calibration), y, n_classes)
+
+    def quality(of: Features) -> float:
+        return _quality(probabilities(scorer.scores(of), calibration), y, n_classes)
+
+    base = quality(features)
     found = []
     for place, name in enumerate(names):
         losses = []
         for _ in range(3):
-            shuffled = values.copy()
-            shuffled[:, place] = rng.permutation(shuffled[:, place])
-            losses.append(base - _quality(probabilities(scorer.scores(shuffled), calibration), y, n_classes))
+            values = features.values.copy()
+            values[:, place] = rng.permutation(values[:, place])
+            losses.append(base - quality(Features(values, features.items)))
         found.append((name, float(np.mean(losses))))
+    if features.items is not None:
+        orders = [rng.permutation(len(features)) for _ in range(3)]
+        losses = [base - quality(Features(features.values, features.items.rows(order))) for order in orders]
+        found.append((f"{len(features.items.names)} items", float(np.mean(losses))))
     return sorted(found, key=lambda entry: (-entry[1], entry[0]))
 
 
@@ -265,7 +304,14 @@ def _reference(scores: np.ndarray) -> list[list[float]]:
 
 
 def _explained(scorer: Scorer, names: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
-    """What can be shown of a model: the tree, or weights and offset."""
+    """What can be shown of a model: the tree, or weights and offset; of many items the heaviest."""
+    if isinstance(scorer, ItemScorer):
+        weights = scorer.model.coef_[:, : len(names)]
+        heaviest = np.argsort(-np.abs(weights).max(axis=0), kind="stable")[:N_WEIGHTS]
+        return {
+            "w": {names[i]: [float(row[i]) for row in weights] for i in heaviest},
+            "b": [float(v) for v in np.atleast_1d(scorer.model.intercept_)],
+        }
     if not isinstance(scorer, SklearnScorer):
         return {}
     model = scorer.pipeline.named_steps["model"]

@@ -6,20 +6,20 @@ Here are cohorts, and the queries that give a label. Not here: features, or mode
 import datetime as dt
 import difflib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from profile_pipeline.cleaned.tables import USERS
+import numpy as np
+
+from profile_pipeline.features.matrix import CRM_COLUMNS, known_value
 from profile_pipeline.raw.roles import COUNT_OF_ROLE
-from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings
+from profile_pipeline.settings import ATTRIBUTE_NAME, AttributeModelSettings, OutcomeModelSettings
 from profile_pipeline.warehouse.sql import sql_file
 
 FIRST_COHORT_DAY = 28
+LATEST_SHARE = 0.2
 WEEK = dt.timedelta(days=7)
-LABEL_COLUMNS = tuple(
-    c.name for c in USERS.columns if c.name not in ("user_id", "attributes", "is_timeless", "valid_from", "valid_to")
-)
 
 
 class LabelError(Exception):
@@ -89,25 +89,22 @@ def label_expression(settings: AttributeModelSettings, *, of: str, as_of_date: s
         If the CRM has no such column.
     """
     name = settings.label
-    if name.startswith("attributes."):
-        path = name.removeprefix("attributes.")
-        if not path.replace("_", "").isalnum():
-            raise LabelError(f"found the label {name!r}, expected attributes.<name> of letters, digits and underscores")
-        known = f"json_extract_string({of}.attributes, '$.{path}')"
-    elif name in LABEL_COLUMNS:
-        known = f"{of}.{name}"
-    else:
-        near = difflib.get_close_matches(name, LABEL_COLUMNS, n=3)
+    path = name.removeprefix("attributes.")
+    if path == name and name not in CRM_COLUMNS:
+        near = difflib.get_close_matches(name, CRM_COLUMNS, n=3)
         raise LabelError(
-            f"found the label {name!r}, expected attributes.<name> or one of {', '.join(LABEL_COLUMNS)}"
+            f"found the label {name!r}, expected attributes.<name> or one of {', '.join(CRM_COLUMNS)}"
             + (f"; did you mean {' or '.join(near)}?" if near else "")
         )
+    if path != name and (path in CRM_COLUMNS or not ATTRIBUTE_NAME.match(path)):
+        raise LabelError(f"found the label {name!r}, expected attributes.<name> of an attribute without quotes")
+    known = known_value(path, of=of)
     if not settings.bands:
-        return f"nullif(cast({known} as varchar), '')"
+        return known
     if name == "birth_year":
-        return banded(f"(year({as_of_date}) - {known})", settings.bands)
+        return banded(f"(year({as_of_date}) - {of}.birth_year)", settings.bands)
     if name == "birth_date":
-        return banded(f"date_sub('year', {known}, {as_of_date})", settings.bands)
+        return banded(f"date_sub('year', {of}.birth_date, {as_of_date})", settings.bands)
     return banded(f"try_cast({known} as double)", settings.bands)
 
 
@@ -124,9 +121,27 @@ def check_labels(models: Mapping[str, object]) -> list[str]:
 
 
 def attribute_labels(settings: AttributeModelSettings, as_of_date: dt.date) -> tuple[str, dict[str, Any]]:
-    """Return the query of (profile_id, label) and its parameters."""
+    """Return the query of (profile_id, label, time) and its parameters; time is null where the model names none."""
     expression = label_expression(settings, of="users", as_of_date="$as_of_date")
-    return sql_file("models.attribute_labels").replace("{label}", expression), {"as_of_date": as_of_date}
+    time = "cast(null as varchar)" if settings.time is None else known_value(settings.time, of="users")
+    text = sql_file("models.attribute_labels").replace("{label}", expression).replace("{time}", time)
+    return text, {"as_of_date": as_of_date}
+
+
+def latest(times: Sequence[float | None]) -> np.ndarray:
+    """Say which rows are the last fifth by time; rows of one time stay together, rows without one are none of them.
+
+    Examples
+    --------
+    >>> latest([1.0, 5.0, 2.0, 3.0, 4.0, None]).tolist()
+    [False, True, False, False, False, False]
+    """
+    known = np.array([np.nan if time is None else time for time in times], dtype=float)
+    told = np.sort(known[~np.isnan(known)])
+    if not len(told):
+        return np.zeros(len(known), dtype=bool)
+    border = told[min(len(told) - 1, int(np.ceil(len(told) * (1 - LATEST_SHARE))))]
+    return known >= border
 
 
 def banded(expression: str, bands: tuple[int, ...]) -> str:

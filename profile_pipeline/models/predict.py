@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from profile_pipeline.features.matrix import CATEGORY_PREFIX, INTEREST_PREFIX, ITEM_PREFIX
 from profile_pipeline.models.artifact import from_bytes
 from profile_pipeline.models.calibrate import probabilities
-from profile_pipeline.models.frame import INTEREST_PREFIX, Frame
+from profile_pipeline.models.frame import Frame
 
 BATCH_ROWS = 50_000
 
@@ -36,9 +37,14 @@ class Predicted:
     percentiles: np.ndarray
 
 
-def interest_names_of(feature_names: list[str]) -> list[str]:
-    """Return the `<kind>=<interest>` that a model's features need."""
-    return [name.removeprefix(INTEREST_PREFIX) for name in feature_names if name.startswith(INTEREST_PREFIX)]
+def share_names_of(feature_names: list[str]) -> list[str]:
+    """Return the interests and categories that a model's features need."""
+    return [name for name in feature_names if name.startswith((INTEREST_PREFIX, CATEGORY_PREFIX))]
+
+
+def item_names_of(feature_names: list[str]) -> list[str]:
+    """Return the items that a model's features need."""
+    return [name.removeprefix(ITEM_PREFIX) for name in feature_names if name.startswith(ITEM_PREFIX)]
 
 
 def predict(row: Mapping[str, Any], frame: Frame) -> Predicted:
@@ -49,9 +55,9 @@ def predict(row: Mapping[str, Any], frame: Frame) -> Predicted:
         json.loads(row["reference"]),
         tuple(row["classes"]),
     )
-    values = frame.columns(row["feature_names"])
+    features = frame.features(row["feature_names"])
     with threadpool_limits(1):
-        parts = [scorer.scores(values[i : i + BATCH_ROWS]) for i in range(0, len(values), BATCH_ROWS)]
+        parts = [scorer.scores(features.rows(slice(i, i + BATCH_ROWS))) for i in range(0, len(features), BATCH_ROWS)]
     scores = np.vstack(parts) if parts else np.empty((0, len(calibration)))
     p = probabilities(scores, calibration) if len(scores) else np.empty((0, len(classes)))
     grid = np.linspace(0, 1, len(reference[0]))

@@ -107,7 +107,9 @@ def train_segments(
     """
     if len(frame) < 10 * settings.k_max:
         return NotTrained(f"not_trained: needs {10 * settings.k_max} people, found {len(frame)}")
-    features = [name for name in SEGMENT_FEATURES if name in frame.names]
+    features = [name for name in settings.features or SEGMENT_FEATURES if name in frame.names]
+    if not features:
+        return NotTrained(f"not_trained: needs one of the features {', '.join(settings.features or SEGMENT_FEATURES)}")
     values = compressed(frame.columns(features))
     rng = np.random.default_rng(seed)
     sample = np.sort(rng.choice(len(frame), min(len(frame), settings.max_fit_rows), replace=False))

@@ -19,7 +19,10 @@ from profile_pipeline.table import Table
 def all_tables(settings: Settings) -> list[Table]:
     """Return every table, with the columns and model tables that the settings add."""
     features = [
-        user_features_table(settings.features.attributes) if t.name == "features.user_features" else t for t in FEATURES
+        user_features_table(settings.features.attributes, has_events=settings.has_events)
+        if t.name == "features.user_features"
+        else t
+        for t in FEATURES
     ]
     models = [model_table(name) for name in settings.models]
     return [*RAW, *CLEANED, *features, *models, *MODELS, *EVALUATION, *PROFILES, *APPLICATIONS]

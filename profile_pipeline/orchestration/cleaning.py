@@ -103,11 +103,9 @@ def judge_events(
     judged = Judged(days=sorted({*run.days, *extra}))
     _find_touched_streams(warehouse, judged.days, waiting.rows if run.is_refresh else [])
     if run.is_refresh:
-        touch_days(
-            warehouse,
-            SNAPSHOT_CONSUMERS,
-            kept_snapshot_days(extra, newest=newest, daily_snapshots=settings.daily_snapshots),
-        )
+        missing = _days_without_snapshot(warehouse, extra, newest=newest)
+        kept = kept_snapshot_days(missing, newest=newest, daily_snapshots=settings.daily_snapshots)
+        touch_days(warehouse, SNAPSHOT_CONSUMERS, kept)
     if run.includes_stale:
         touch_days(warehouse, SNAPSHOT_CONSUMERS, warehouse.days("select as_of_date from features.stale_days"))
     for batch in batches_of(warehouse, waiting.outside, events_per_batch=settings.events_per_chunk):
@@ -124,6 +122,16 @@ def judge_events(
     judged.touched_days = _judge_touched_streams(warehouse, parameters, judged)
     warehouse.drop("touched_streams", "touched_pending")
     return judged
+
+
+def _days_without_snapshot(warehouse: Warehouse, judged: list[dt.date], *, newest: dt.date) -> list[dt.date]:
+    """Return the days that have no snapshot yet, or an outdated one: those judged whole, and days after them on which nothing
+    happened. Without the latter a week whose last day is a holiday would have no cohort.
+    """
+    if not judged:
+        return []
+    present = set(warehouse.days("select distinct as_of_date from features.user_features"))
+    return [day for day in days_between(judged[0], newest) if day in judged or day not in present]
 
 
 def _find_touched_streams(warehouse: Warehouse, whole: list[dt.date], rows: list[dt.date]) -> None:

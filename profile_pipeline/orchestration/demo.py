@@ -63,7 +63,7 @@ def run_demo(settings: Settings, paths: Paths, *, say: Callable[[str], None]) ->
             )
         done.touch()
     runner.ingest()
-    runner.build_all()
+    runner.build_all(every_day=True)
     return _told(runner)
 
 

@@ -69,7 +69,8 @@ def _judge(w: Warehouse, settings: Settings, name: str, week: dt.date) -> Evalua
             model=name, week=week, n_people=n_people, silhouette=explanation["silhouette_by_k"][k], shuffled_silhouette=explanation["shuffled_silhouette"],
             inertia=explanation["inertia"], least_share=least,
         )  # fmt: skip
-    gate_split = "future" if isinstance(model, OutcomeModelSettings) else "test"
+    is_judged_later = isinstance(model, OutcomeModelSettings) or model.time is not None
+    gate_split = "future" if is_judged_later else "test"
     return evaluate_classifier(
         _splits(w, name, week, classes), model=name, week=week, classes=classes, chosen=algorithm, baselines=BASELINES, gate_split=gate_split,
         n_bootstrap=settings.training.n_bootstrap, seed=settings.seed,

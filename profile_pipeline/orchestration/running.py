@@ -239,13 +239,19 @@ class Runner:
             else [self.days[-1]]
         )
 
-    def build_all(self) -> None:
-        """Everything that waits: a first load is a backfill in one run; what is there already is left alone."""
+    def build_all(self, *, every_day: bool = False) -> None:
+        """Everything that waits; what is there already is left alone.
+
+        Parameters
+        ----------
+        every_day
+            Build the snapshots of all days that wait, not only of those that are kept: the range of the run reaches back to them.
+        """
         whole, rest, _ = self.waiting()
         restate_from = self.days[max(0, len(self.days) - 1 - self.settings.restate_days)]
         is_built = self.has("features.user_features", [self.days[-1]])
         if whole or rest or not is_built:
-            first = min([*whole, restate_from])
+            first = min([*whole, restate_from]) if every_day else restate_from
             self.build_features(first, self.days[-1])
         weeks = [
             week

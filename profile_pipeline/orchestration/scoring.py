@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from profile_pipeline.models.frame import Frame
-from profile_pipeline.models.predict import interest_names_of, predict
+from profile_pipeline.models.predict import item_names_of, predict, share_names_of
 from profile_pipeline.models.segments import assign
-from profile_pipeline.orchestration.training import read_frame
+from profile_pipeline.orchestration.frames import read_frame
 from profile_pipeline.settings import SegmentModelSettings, Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -24,7 +24,7 @@ def score_day(w: Warehouse, settings: Settings, day: dt.date, *, is_final: bool)
         row = serving_model(w, name, day)
         if row is None:
             continue
-        frame = read_frame(w, day, interest_names_of(row["feature_names"]))
+        frame = read_frame(w, settings, day, share_names_of(row["feature_names"]), item_names_of(row["feature_names"]))
         if isinstance(model, SegmentModelSettings):
             segments, sure = assign(row, frame)
             none = np.full(len(frame), np.nan)

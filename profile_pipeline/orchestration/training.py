@@ -6,27 +6,29 @@ Not here: the models (`models/`), or Dagster's side (`assets/models.py`).
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from profile_pipeline.features.matrix import CATEGORY_PREFIX, attribute_column
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND
+from profile_pipeline.models.algorithms import ITEM_ALGORITHM
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
-from profile_pipeline.models.frame import Frame, frame_of
-from profile_pipeline.models.labels import attribute_labels, cohorts_of, outcome_labels
+from profile_pipeline.models.frame import Frame
+from profile_pipeline.models.labels import attribute_labels, cohorts_of, latest, outcome_labels
 from profile_pipeline.models.segments import Segmented, train_segments
 from profile_pipeline.models.tables import POPULATION, PREDICTIONS, SEGMENT_MEMBERS, SEGMENT_TRAITS, SELECTED_FEATURES
 from profile_pipeline.orchestration.days import last_day_of
+from profile_pipeline.orchestration.frames import popular_categories, popular_interests, popular_items, read_frame
 from profile_pipeline.orchestration.model_rows import write_rows
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import sql_file
 
-INTERESTS_READ = 60
 QUANTILE_TYPES = ("BIGINT", "INTEGER", "DECIMAL", "DOUBLE")
 
 
@@ -36,6 +38,7 @@ class Material:
 
     frames: dict[dt.date, Frame] = field(default_factory=dict)
     labels: dict[str, dict[dt.date, dict[str, str]]] = field(default_factory=dict)
+    times: dict[str, dict[str, float]] = field(default_factory=dict)
     segments_before: dict[str, str] = field(default_factory=dict)
     segment_names: list[str] = field(default_factory=list)
 
@@ -54,7 +57,9 @@ def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[s
         model = settings.models[name]
         if isinstance(model, AttributeModelSettings):
             sql, parameters = attribute_labels(model, end)
-            material.labels[name] = {end: dict(w.rows(sql, parameters))}
+            rows = w.rows(sql, parameters)
+            material.labels[name] = {end: {person: label for person, label, _ in rows}}
+            material.times[name] = {person: time for person, _, time in rows}
             days.add(end)
         elif isinstance(model, OutcomeModelSettings):
             found = cohorts_of(week, calendar_start=settings.calendar.start, horizon_days=model.horizon_days)
@@ -79,34 +84,16 @@ def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[s
                 }
             )
     present = set(w.days("select distinct as_of_date from features.user_features"))
-    interest_names = popular_interests(w, min(days & present)) if days & present else []
-    for day in sorted(days & present):
-        material.frames[day] = read_frame(w, day, interest_names)
+    if days & present:
+        known_on = min(days & present)
+        shares = [*popular_interests(w, known_on), *popular_categories(w, settings.features.categories, known_on)]
+        reads_items = ITEM_ALGORITHM in (*settings.training.algorithms, settings.training.default_algorithm)
+        has_attributes = any(isinstance(settings.models[name], AttributeModelSettings) for name in names)
+        items = popular_items(w, end) if reads_items and has_attributes and end in present else []
+        for day in sorted(days & present):
+            # Outcomes have a row by person and cohort: with all items of each they would not fit.
+            material.frames[day] = read_frame(w, settings, day, shares, items if day == end else [])
     return material
-
-
-def popular_interests(w: Warehouse, day: dt.date) -> list[str]:
-    """The interests that most people have; those of brands and searches by words apart."""
-    return [
-        name
-        for (name,) in w.rows(
-            "select kind || '=' || interest from (select kind, interest, count(*) as n, row_number() over (partition by kind order by count(*) desc, interest) as place"
-            " from features.interests where as_of_date = $day group by kind, interest) where place <= $most order by kind, place",
-            {"day": day, "most": INTERESTS_READ},
-        )
-    ]
-
-
-def read_frame(w: Warehouse, day: dt.date, interest_names: list[str]) -> Frame:
-    """Read the people of a day with the interests that are named."""
-    matrix = w.arrow("select * from features.user_features where as_of_date = $day", {"day": day})
-    shares = w.arrow(
-        "select profile_id, name, share from (select profile_id, kind || '=' || interest as name,"
-        " cast(score as double) / cast(sum(score) over (partition by profile_id, kind) as double) as share"
-        " from features.interests where as_of_date = $day) where list_contains($names, name)",
-        {"day": day, "names": interest_names},
-    )
-    return frame_of(matrix, shares, interest_names=interest_names)
 
 
 def _segments_before(w: Warehouse, name: str, week: dt.date) -> dict[str, str]:
@@ -171,15 +158,32 @@ def _train_attribute(
     if frame is None:
         return NotTrained(f"not_trained: needs features.user_features of {end}")
     keep = np.array([p in labels for p in frame.profile_ids], dtype=bool)
-    labelled = frame.rows(keep)
+    labelled = frame.rows(keep).without(forbidden_features(frame.names, options.leave_out, options.label))
     told = [labels[p] for p in labelled.profile_ids]
     classes = sorted(set(told))
     if len(classes) < 2:
         return NotTrained(f"not_trained: needs two classes of {options.label}, found {len(classes)}")
+    future = None
+    if options.time is not None:
+        times = material.times[common["model"]]
+        is_late = latest([times.get(p) for p in labelled.profile_ids])
+        if not is_late.any() or is_late.all():
+            return NotTrained(f"not_trained: needs two times or more in {options.time}")
+        future = (labelled.rows(is_late), [label for label, late in zip(told, is_late, strict=True) if late])
+        told = [label for label, late in zip(told, is_late, strict=True) if not late]
+        labelled = labelled.rows(~is_late)
     return train_classifier(
         labelled, told, classes=classes, training=settings.training, train_dates=(settings.calendar.start, end), hold_contest=hold_contest,
-        min_labels=options.min_labels, **common,
+        min_labels=options.min_labels, future=future, **common,
     )  # fmt: skip
+
+
+def forbidden_features(names: Sequence[str], left_out: Sequence[str], label: str | None = None) -> list[str]:
+    """Return the features that a model must not read: what the settings leave out, and what its own label is made of."""
+    words = {*left_out, *((label.removeprefix("attributes."),) if label else ())}
+    columns = {*words, *map(attribute_column, words)}
+    prefixes = tuple(f"{CATEGORY_PREFIX}{word}=" for word in words)
+    return [name for name in names if name in columns or (prefixes and name.startswith(prefixes))]
 
 
 def _train_outcome(
@@ -201,6 +205,7 @@ def _train_outcome(
             labels = material.labels[name][day]
             frame = material.frames[day]
             part = frame.rows(np.array([p in labels for p in frame.profile_ids], dtype=bool))
+            part = part.without(forbidden_features(frame.names, options.leave_out))
             frames.append(part)
             told += [labels[p] for p in part.profile_ids]
         joined = Frame(

@@ -13,7 +13,7 @@ from profile_pipeline.features.tables import BEHAVIOR
 from profile_pipeline.models.labels import label_expression
 from profile_pipeline.profiles.conditions import Condition, ConditionError, parse_condition
 from profile_pipeline.profiles.tables import USER_PROFILES
-from profile_pipeline.settings import AttributeModelSettings, SegmentModelSettings, TagSettings
+from profile_pipeline.settings import ATTRIBUTE_NAME, AttributeModelSettings, SegmentModelSettings, TagSettings
 from profile_pipeline.table import quote_identifier
 
 ATTRIBUTE_PREFIX = "attributes."
@@ -39,10 +39,10 @@ def check_tags(tags: Mapping[str, TagSettings], models: Mapping[str, object]) ->
         if (
             tag.fact
             and tag.fact.startswith(ATTRIBUTE_PREFIX)
-            and not tag.fact.removeprefix(ATTRIBUTE_PREFIX).replace("_", "").isalnum()
+            and not ATTRIBUTE_NAME.match(tag.fact.removeprefix(ATTRIBUTE_PREFIX))
         ):
             faults.append(
-                f"tags.{name}.fact: found {tag.fact!r}, expected attributes.<name> of letters, digits and underscores"
+                f"tags.{name}.fact: found {tag.fact!r}, expected attributes.<name> of an attribute without quotes"
             )
         if tag.predicted and tag.predicted not in models:
             faults.append(
@@ -111,7 +111,7 @@ _COLUMNS = "profile_id, as_of_date, {tag} as tag, {value} as value, {confidence}
 def _fact(name: str, column: str) -> str:
     path = column.removeprefix(ATTRIBUTE_PREFIX)
     value = (
-        f"json_extract_string(attributes, '$.{path}')"
+        f"json_extract_string(attributes, '$.\"{path}\"')"
         if column.startswith(ATTRIBUTE_PREFIX)
         else f"cast({quote_identifier(column)} as varchar)"
     )

@@ -1,5 +1,8 @@
--- A person as of a day, wide: everybody who has a row in behavior. `$final_before`: days before it had ended.
-with behavior as (
+-- A person as of a day, wide: everybody who has a row in the matrix; in behavior too, where there are events. `$final_before`: days before it had ended.
+with people as (
+    select profile_id, as_of_date from features.user_features where as_of_date between $first_day and $last_day
+),
+behavior as (
     select * from features.behavior where as_of_date between $first_day and $last_day
 ),
 demand as (
@@ -12,7 +15,7 @@ segments as (
     select * from profiles.scores where model = $segment_model and as_of_date between $first_day and $last_day
 ),
 days as (
-    select distinct as_of_date from behavior
+    select distinct as_of_date from people
 ),
 held as (
     select days.as_of_date, identities.profile_id, identities.alias_id,
@@ -48,9 +51,9 @@ told_interests as (
     from by_kind group by as_of_date, profile_id
 )
 select
-    behavior.profile_id,
-    behavior.as_of_date,
-    behavior.as_of_date < $final_before as is_final,
+    people.profile_id,
+    people.as_of_date,
+    people.as_of_date < $final_before as is_final,
     coalesce(aliases.user_ids, cast([] as varchar[])) as user_ids,
     coalesce(aliases.n_aliases, 0) as n_aliases,
     crm.gender,
@@ -98,9 +101,10 @@ select
     demand.clv_monetary,
     cast(told_interests.interests as json) as interests,
     segments.class as segment
-from behavior
-left join demand on demand.profile_id = behavior.profile_id and demand.as_of_date = behavior.as_of_date
-left join aliases on aliases.profile_id = behavior.profile_id and aliases.as_of_date = behavior.as_of_date
-left join crm on crm.profile_id = behavior.profile_id and crm.as_of_date = behavior.as_of_date
-left join told_interests on told_interests.profile_id = behavior.profile_id and told_interests.as_of_date = behavior.as_of_date
-left join segments on segments.profile_id = behavior.profile_id and segments.as_of_date = behavior.as_of_date
+from people
+left join behavior on behavior.profile_id = people.profile_id and behavior.as_of_date = people.as_of_date
+left join demand on demand.profile_id = people.profile_id and demand.as_of_date = people.as_of_date
+left join aliases on aliases.profile_id = people.profile_id and aliases.as_of_date = people.as_of_date
+left join crm on crm.profile_id = people.profile_id and crm.as_of_date = people.as_of_date
+left join told_interests on told_interests.profile_id = people.profile_id and told_interests.as_of_date = people.as_of_date
+left join segments on segments.profile_id = people.profile_id and segments.as_of_date = people.as_of_date

@@ -49,8 +49,9 @@ class Expression:
 def check_source(name: str, source: SourceSettings) -> list[str]:
     """Return the faults of a source's expressions that show before any file is there."""
     faults = []
-    for ours, theirs in source.columns.items():
-        if isinstance(theirs, str):
+    for ours, theirs in source.mapped.items():
+        # A name in a list of attributes is that of a column, whatever it looks like.
+        if isinstance(theirs, str) and ours != f"attributes.{theirs}":
             try:
                 _parse(theirs)
             except MappingError as error:
@@ -78,13 +79,15 @@ def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str
     names = list(available)
     faults: list[str] = []
     resolved: dict[str, str | Expression | ListSettings] = {}
-    for ours, theirs in source.columns.items():
+    for ours, theirs in source.mapped.items():
         if isinstance(theirs, ListSettings):
             wanted = theirs.flags or (theirs.split,)
             faults += [_missing(ours, column, names) for column in wanted if column not in names]
             resolved[ours] = theirs
         elif theirs in names:
             resolved[ours] = theirs
+        elif ours == f"attributes.{theirs}":
+            faults.append(_missing(ours, theirs, names))
         else:
             expression = _bind(theirs)
             faults += [_missing(ours, column, names) for column in expression.reads if column not in names]
@@ -97,11 +100,12 @@ def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str
 def columns_read(source: SourceSettings, available: Iterable[str]) -> set[str]:
     """Return every column of theirs that the mapping reads, be it there or not."""
     names, found = list(available), set()
-    for theirs in source.columns.values():
+    for ours, theirs in source.mapped.items():
         if isinstance(theirs, ListSettings):
             found |= set(theirs.flags or (str(theirs.split),))
         else:
-            found |= {theirs} if theirs in names else set(_bind(theirs).reads)
+            is_name = theirs in names or ours == f"attributes.{theirs}"
+            found |= {theirs} if is_name else set(_bind(theirs).reads)
     return found
 
 

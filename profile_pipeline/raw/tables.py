@@ -63,6 +63,7 @@ EVENTS = Table(
         Column("order_id", "VARCHAR", "order that the line belongs to"),
         Column("item_id", "VARCHAR", "item concerned"),
         Column("category", "VARCHAR", "category as the event says it"),
+        Column("brand", "VARCHAR", "brand as the event says it"),
         Column("quantity", "DECIMAL(18,4)", "how many"),
         Column("price", PRICE, "unit price"),
         Column("value", PRICE, "the event's own number: stars, seconds, an amount without a price"),

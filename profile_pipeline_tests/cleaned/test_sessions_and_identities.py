@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from profile_pipeline.cleaned.sessions import cut_long_chains
-from profile_pipeline.cleaned.tables import EVENTS, IDENTITIES
+from profile_pipeline.cleaned.tables import EVENTS, IDENTITIES, USERS
 from profile_pipeline.warehouse.sql import bound, sql_file
 
 DAY = dt.date(2026, 1, 5)
@@ -15,7 +15,7 @@ Event = tuple[str, str, str, str | None, str]
 def connection() -> duckdb.DuckDBPyConnection:
     opened = duckdb.connect(":memory:")
     opened.execute("create schema cleaned")
-    for table in (EVENTS, IDENTITIES):
+    for table in (EVENTS, IDENTITIES, USERS):
         opened.execute(table.ddl())
     return opened
 
@@ -94,11 +94,13 @@ def test_events_of_one_time_are_ordered_by_their_id(connection: duckdb.DuckDBPyC
     assert sessions(connection)[0][:4] == ("e1", 2, "/e1", "/e2")
 
 
-def identities(connection: duckdb.DuckDBPyConnection, key: str = "") -> dict[str, list[tuple]]:
+def identities(
+    connection: duckdb.DuckDBPyConnection, key: str = "", *, has_events: bool = True
+) -> dict[str, list[tuple]]:
     text = sql_file("cleaned.identities")
     rows = connection.execute(
         f"select alias_id, profile_id, rule, valid_from, valid_to from ({text}) order by 1, 4",
-        bound(text, {"key": key}),
+        bound(text, {"key": key, "has_events": has_events}),
     ).fetchall()
     found: dict[str, list[tuple]] = {}
     for alias, *rest in rows:
@@ -143,3 +145,16 @@ def test_two_users_on_one_day_make_a_device_shared_at_once(connection: duckdb.Du
 def test_a_key_changes_every_profile_id(connection: duckdb.DuckDBPyConnection) -> None:
     insert(connection, [("e1", "2026-01-05 10:00", "user:u1", "user:u1", None)])
     assert identities(connection)["user:u1"][0][0] != identities(connection, "secret")["user:u1"][0][0]
+
+
+@pytest.mark.parametrize(("has_events", "people"), [(False, ["user:u1", "user:u2"]), (True, [])])
+def test_a_crm_record_makes_a_person_only_where_no_source_brings_events(
+    connection: duckdb.DuckDBPyConnection, has_events: bool, people: list[str]
+) -> None:
+    for user, day in (("u1", DAY), ("u1", DAY + dt.timedelta(days=3)), ("u2", DAY)):
+        connection.execute(
+            "insert into cleaned.users (user_id, is_timeless, valid_from) values (?, false, ?)", [user, day]
+        )
+    found = identities(connection, has_events=has_events)
+    assert sorted(found) == people
+    assert {(rule, start, end) for [(_, rule, start, end)] in found.values()} <= {("alone", DAY, None)}

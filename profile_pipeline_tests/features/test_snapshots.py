@@ -46,7 +46,7 @@ class House:
         self, age_days: int, item: str, role: str = "view", n: int = 1, alias: str = "user:u", named: int = 0
     ) -> None:
         row = {"event_date": T - age_days * ONE_DAY, "alias_id": alias, "item_id": item, "role": role, "n": n}
-        self.insert("features.user_item_days", row | {"n_uncategorized": n - named})
+        self.insert("features.user_item_days", row | {"n_uncategorized": n - named, "n_unbranded": n})
 
     def term_day(self, age_days: int, kind: str, term: str, role: str, n: int = 1) -> None:
         row = {"event_date": T - age_days * ONE_DAY, "alias_id": "user:u", "kind": kind, "term": term, "role": role}

@@ -1,20 +1,23 @@
 import datetime as dt
 import json
+from typing import get_args
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import skops.io
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from profile_pipeline.models.algorithms import ALGORITHMS, fit
+from profile_pipeline.models.algorithms import ITEM_ALGORITHM, PARAMETERS, fit
 from profile_pipeline.models.artifact import ArtifactError, from_bytes, to_bytes
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
-from profile_pipeline.models.frame import Frame, held_out
+from profile_pipeline.models.frame import Features, Frame, ItemMatrix, held_out, item_matrix
 from profile_pipeline.models.labels import WEEK, cohorts_of
 from profile_pipeline.models.predict import predict
 from profile_pipeline.models.selection import select_features
-from profile_pipeline.settings import TrainingSettings
+from profile_pipeline.settings import Algorithm, TrainingSettings
 
 MONDAY = dt.date(2026, 1, 5)
 
@@ -109,7 +112,7 @@ def test_a_feature_that_tells_in_the_middle_only_is_kept() -> None:
 
 
 def test_all_algorithms_compete_and_one_is_chosen(contest: Trained) -> None:
-    assert {row["algorithm"] for row in contest.rows} == set(ALGORITHMS)
+    assert {row["algorithm"] for row in contest.rows} == set(PARAMETERS) - {ITEM_ALGORITHM}
     assert [row["algorithm"] for row in contest.rows if row["is_chosen"]] == [contest.chosen]
     assert [row["artifact"] is not None for row in contest.rows if row["is_chosen"]] == [True]
 
@@ -148,15 +151,68 @@ def test_too_little_data_is_a_reason_and_no_error() -> None:
     assert result.reason.startswith("not_trained: needs")
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_settings_name_the_algorithms_that_there_are() -> None:
+    assert set(get_args(Algorithm)) == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_every_algorithm_scores_a_batch_as_its_rows_and_survives_storage(name: str) -> None:
     frame, labels, _ = planted(300, n_noise=2)
     y = np.array([label == "yes" for label in labels], dtype=int)
-    scorer = fit(name, frame.values, y, n_classes=2, seed=3)
-    whole = scorer.scores(frame.values[:20])
+    read = Features(frame.values, items_of(y, n_items=30))
+    scorer = fit(name, read, y, n_classes=2, seed=3)
+    some = read.rows(slice(0, 20))
+    whole = scorer.scores(some)
     assert whole.shape == (20, 1)
-    np.testing.assert_allclose(np.vstack([scorer.scores(frame.values[i : i + 1]) for i in range(20)]), whole, atol=1e-9)
-    np.testing.assert_array_equal(from_bytes(*to_bytes(scorer)).scores(frame.values[:20]), whole)
+    each = [scorer.scores(some.rows(slice(i, i + 1))) for i in range(20)]
+    np.testing.assert_allclose(np.vstack(each), whole, atol=1e-9)
+    np.testing.assert_array_equal(from_bytes(*to_bytes(scorer)).scores(some), whole)
+
+
+def items_of(y: np.ndarray, *, n_items: int, seed: int = 5) -> ItemMatrix:
+    """People of the one class take to the even items a little more, those of the other to the odd ones."""
+    rng = np.random.default_rng(seed)
+    leaning = np.where(np.arange(n_items)[None, :] % 2 == y[:, None], 0.35, 0.25)
+    counts = sparse.csr_matrix((rng.random((len(y), n_items)) < leaning).astype(float))
+    names = tuple(f"i{i:03d}" for i in range(n_items))
+    return ItemMatrix(names, counts, sparse.csr_matrix(counts.shape))
+
+
+def test_what_people_did_with_items_tells_what_their_features_do_not() -> None:
+    n = 900
+    y = np.random.default_rng(2).integers(0, 2, n)
+    ids = np.array([f"p{i:05d}" for i in range(n)])
+    noise = np.random.default_rng(3).normal(size=(n, 2))
+    items = items_of(y, n_items=120)
+    frame = Frame(ids, np.full(n, np.datetime64("2026-01-11")), ("a", "b"), noise, items)
+    result = train_classifier(
+        frame, ["yes" if v else "no" for v in y], model="m", week=MONDAY, classes=("no", "yes"), training=TrainingSettings(), train_dates=(MONDAY, MONDAY),
+        hold_contest=True, seed=1, min_labels=60,
+    )  # fmt: skip
+    assert isinstance(result, Trained)
+    told = result.splits["test"]
+    is_test = held_out(ids, 0.2)
+    # Who knows how the classes lean can do no better than the sum of what each item tells.
+    odds = np.where(np.arange(120) % 2 == 1, np.log(0.35 / 0.25), np.log(0.25 / 0.35))
+    against = np.where(np.arange(120) % 2 == 1, np.log(0.65 / 0.75), np.log(0.75 / 0.65))
+    seen = items.counts.toarray()[is_test]
+    ceiling = roc_auc_score(told.labels, seen @ odds + (1 - seen) @ against)
+    assert result.chosen == ITEM_ALGORITHM
+    assert roc_auc_score(told.labels, told.probabilities[ITEM_ALGORITHM][:, 1]) > ceiling - 0.08
+    assert result.importance[0][0] == "120 items"
+    people = frame.rows(is_test)
+    row = next(row for row in result.rows if row["is_chosen"])
+    np.testing.assert_allclose(predict(row, people).probabilities[:, 0], told.probabilities[ITEM_ALGORITHM][:, 1])
+
+
+def test_the_item_matrix_holds_weights_and_deviations_from_the_persons_own_mean() -> None:
+    consumed = pa.table({
+        "profile_id": ["a", "a", "a", "b", "z"], "item_id": ["x", "y", "w", "x", "x"], "weight": [3.0, 1.0, 2.0, 5.0, 1.0],
+        "rating": pa.array([5.0, 1.0, None, 4.0, 3.0], pa.float64()),
+    })  # fmt: skip
+    found = item_matrix(np.array(["a", "b", "c"]), consumed, ["x", "y"])
+    assert found.counts.toarray().tolist() == [[3.0, 1.0], [5.0, 0.0], [0.0, 0.0]]
+    assert found.deviations.toarray().tolist() == [[2.0, -2.0], [0.0, 0.0], [0.0, 0.0]]
 
 
 class Evil:

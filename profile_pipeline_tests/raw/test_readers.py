@@ -191,6 +191,66 @@ def test_what_is_no_scalar_expression_is_refused(text: str) -> None:
     assert check_source("shop", source(columns=COLUMNS | {"city": text}))
 
 
+def test_the_place_of_a_record_is_a_column_where_the_file_has_none_of_that_name(tmp_path: Path) -> None:
+    settings = SourceSettings(
+        table="users", path="*", format="csv", columns={"user_id": "'line ' || row_number"}, attributes=("age", "row_number")
+    )  # fmt: skip
+    _, rows, _ = read(written(tmp_path, "age\n31\n31\n"), settings)
+    assert [r["user_id"] for r in rows] == ["line 1", "line 2"]
+    assert [json.loads(r["attributes"]) for r in rows] == [{"age": "31", "row_number": str(n)} for n in (1, 2)]
+    _, rows, _ = read(written(tmp_path, "age,row_number\n31,7\n"), settings)
+    assert [r["user_id"] for r in rows] == ["line 7"]
+
+
+def test_the_place_of_a_record_is_no_part_of_its_content(tmp_path: Path) -> None:
+    columns = {"event_type": "what", "event_time": "at", "order_id": "'o' || row_number"}
+    path = written(tmp_path, "what,at\nbuy,2026-01-02\nbuy,2026-01-02\n")
+    _, rows, _ = read(path, source(columns=columns, attributes="all"))
+    assert rows[0]["event_id"] == rows[1]["event_id"]
+    assert rows[0]["properties"] is None
+
+
+def test_attributes_may_be_expressions_by_name(tmp_path: Path) -> None:
+    settings = SourceSettings(
+        table="users", path="*", format="csv", columns={"user_id": "id"}, attributes={"age": "nullif(age, '-1')", "rate": "emp.var.rate"}
+    )  # fmt: skip
+    _, rows, _ = read(written(tmp_path, "id,age,emp.var.rate\na,-1,1.1\nb,40,\nc,-1, \n"), settings)
+    assert [r["attributes"] and json.loads(r["attributes"]) for r in rows] == [{"rate": "1.1"}, {"age": "40"}, None]
+
+
+def test_an_attribute_that_the_file_does_not_have_refuses_the_file(tmp_path: Path) -> None:
+    settings = SourceSettings(table="users", path="*", format="csv", columns={"user_id": "id"}, attributes=("agee",))
+    with pytest.raises(FileRefused, match="expected a column 'agee'; did you mean age"):
+        read(written(tmp_path, "id,age\na,1\n"), settings)
+
+
+LOG = r'(?P<host>\S+) \S+ (?P<user>\S+) \[(?P<at>[^\]]+)\] "(?P<method>\S+) (?P<path>\S+)[^"]*" (?P<status>\d{3}) .*'
+
+
+def test_lines_are_taken_apart_by_a_regular_expression(tmp_path: Path) -> None:
+    text = '1.2.3.4 - - [02/Jan/2026:10:00:00 +0800] "GET /a?b=1 HTTP/1.1" 200 12\r\nrubbish\n\n5.6.7.8 - ann [02/Jan/2026:10:00:01 +0800] "GET /c HTTP/1.1" 404 -'
+    columns = {
+        "event_type": "method",
+        "event_time": "at",
+        "user_id": "user",
+        "anonymous_id": "md5(host)",
+        "url": "path",
+    }
+    settings = source(format="lines", pattern=LOG, columns=columns, time_format="%d/%b/%Y:%H:%M:%S %z")
+    n_records, rows, rejected = read(written(tmp_path, text, "access.log"), settings)
+    assert n_records == 3
+    assert [(r["event_time"], r["user_id"], r["url"]) for r in rows] == [
+        (dt.datetime(2026, 1, 2, 2), None, "/a?b=1"), (dt.datetime(2026, 1, 2, 2, 0, 1), "ann", "/c"),
+    ]  # fmt: skip
+    assert [(r["row_number"], r["reason_code"], r["record"]) for r in rejected] == [(2, "no_match", "rubbish")]
+
+
+@pytest.mark.parametrize("pattern", [None, "(", r"(\S+) (\S+)"])
+def test_a_pattern_that_gives_no_column_is_refused_with_the_configuration(pattern: str | None) -> None:
+    with pytest.raises(ValueError, match="pattern: "):
+        source(format="lines", pattern=pattern)
+
+
 def test_lists_come_from_flags_or_a_separator(tmp_path: Path) -> None:
     path = written(tmp_path, "id,Action,Drama,genres\ni1,1,0,A|B\n")
     for setting, expected in (

@@ -53,6 +53,7 @@ def sql_parameters(settings: Settings) -> dict[str, Any]:
         "calendar_start": settings.calendar.start,
         "calendar_end": settings.calendar.end or OPEN_END,
         "currency": settings.currency,
+        "has_events": settings.has_events,
         "activity_days": settings.activity_days,
         "interests_per_kind": settings.features.interests_per_kind,
         "max_events_per_stream_day": settings.bots.max_events_per_stream_day,

@@ -53,14 +53,14 @@ REBUILT = "rebuilt:"
 def build_features(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
     """Return the assets of features."""
     del paths
-    matrix = user_features_table(settings.features.attributes)
+    matrix = user_features_table(settings.features.attributes, has_events=settings.has_events)
     snapshots: list[tuple[Table, str, tuple[str, ...]]] = [
         (BEHAVIOR, sql_file("features.behavior"), ()),
         (INTERESTS, sql_file("features.interests"), ("features.behavior",)),
         (DEMAND, sql_file("features.demand"), ("features.behavior",)),
         (
             matrix,
-            user_features_sql(settings.features.attributes),
+            user_features_sql(settings.features.attributes, has_events=settings.has_events),
             ("features.behavior", "features.demand", "features.interests"),
         ),
     ]
@@ -124,7 +124,7 @@ def _snapshot(
 ) -> dg.AssetsDefinition:
     """A snapshot: whole days, computed from the history as of each."""
     # The lineage of the shipped text: attributes that a configuration names come from the CRM and change no other column.
-    lineage = lineages.of(user_features_sql(()) if table.name == USER_FEATURES.name else text)
+    lineage = lineages.of(user_features_sql((), has_events=True) if table.name == USER_FEATURES.name else text)
     deps = {*lineage.tables, *(("cleaned.users", "cleaned.identities") if table.name == USER_FEATURES.name else ())}
     daily = daily_partitions(settings.calendar)
     known = sql_parameters(settings)

@@ -78,7 +78,7 @@ def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition
 
     profiles_text = sql_file("profiles.user_profiles")
     profiles_spec = spec_of(
-        USER_PROFILES, deps=["features.behavior", "features.demand", "features.interests", "profiles.scores", "cleaned.users", "cleaned.identities"],
+        USER_PROFILES, deps=["features.user_features", "features.behavior", "features.demand", "features.interests", "profiles.scores", "cleaned.users", "cleaned.identities"],
         kinds={"duckdb", "sql"}, version=code_version(profiles_text), partitions_def=daily,
     )  # fmt: skip
 

@@ -96,3 +96,15 @@ def open_utf8(path: Path, encoding: str) -> BinaryIO:
                 stream.read(3)
             return stream
     return io.BufferedReader(_Recoded(stream, encoding), BLOCK_BYTES)  # type: ignore[return-value]
+
+
+def lines_of(path: Path, encoding: str) -> Iterator[bytes]:
+    """Return the lines that are not blank, without their line feed."""
+    with refusing_damage(), open_utf8(path, encoding) as stream:
+        held = b""
+        while block := stream.read(BLOCK_BYTES):
+            lines = (held + block).split(b"\n")
+            held = lines.pop()
+            yield from (line for line in lines if line.strip())
+    if held.strip():
+        yield held

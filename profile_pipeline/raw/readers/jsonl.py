@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from profile_pipeline.raw.readers.bytes import BLOCK_BYTES, open_utf8, refusing_damage
+from profile_pipeline.raw.readers.bytes import lines_of
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.settings import SourceSettings
 
@@ -38,18 +38,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant,
 
 def count_records(path: Path, source: SourceSettings) -> int:
     """Count the lines that are not blank."""
-    return sum(1 for _ in _lines(path, source))
-
-
-def _lines(path: Path, source: SourceSettings) -> Iterator[bytes]:
-    with refusing_damage(), open_utf8(path, source.encoding) as stream:
-        held = b""
-        while block := stream.read(BLOCK_BYTES):
-            lines = (held + block).split(b"\n")
-            held = lines.pop()
-            yield from (line for line in lines if line.strip())
-    if held.strip():
-        yield held
+    return sum(1 for _ in lines_of(path, source.encoding))
 
 
 def flatten(record: dict[str, Any], into: dict[str, Any], lists: set[str], prefix: str = "", depth: int = 0) -> None:
@@ -80,7 +69,7 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
     numbers: list[int] = []
     records: list[dict[str, Any]] = []
     lists: set[str] = set()
-    for number, line in enumerate(_lines(path, source), start=1):
+    for number, line in enumerate(lines_of(path, source.encoding), start=1):
         if len(line) > LONGEST_LINE_BYTES:
             rejects.add(number, "too_long", f"{len(line)} bytes, at most {LONGEST_LINE_BYTES}", line[:20_000])
             continue

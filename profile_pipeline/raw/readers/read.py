@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, columns_read
-from profile_pipeline.raw.readers import csv, jsonl, parquet
+from profile_pipeline.raw.readers import csv, jsonl, lines, parquet
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.evaluate import evaluate
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
@@ -33,8 +33,11 @@ from profile_pipeline.raw.readers.typing import (
 from profile_pipeline.raw.roles import KNOWN_EVENT_TYPES
 from profile_pipeline.raw.tables import RECORD_TABLES
 from profile_pipeline.settings import GIVEN_BY_LOADING, KEY_COLUMNS, ListSettings, SourceSettings
-from profile_pipeline.table import MONEY, PRICE
+from profile_pipeline.table import MONEY, PRICE, quote_identifier
 
+# A record's place in its file is a column too, where the file has none of that name: some files have no id.
+ROW_NUMBER = "row_number"
+ATTRIBUTE = "attributes."
 HASHED_COLUMNS = {"email_hash": "e-mail", "phone_hash": "phone"}
 _REASON_OF_TYPE = {
     "TIMESTAMP": "bad_time", "DATE": "bad_date", "BOOLEAN": "bad_boolean", "VARCHAR": "bad_text", "JSON": "bad_text", "VARCHAR[]": "bad_text",
@@ -89,11 +92,14 @@ def read_file(
     elif source.format == "jsonl":
         names, n_records = [], jsonl.count_records(path, source)
         texts = jsonl.read(path, source, rejects)
+    elif source.format == "lines":
+        names, n_records = lines.names_of(source), lines.count_records(path, source)
+        texts = lines.read(path, source, rejects)
     else:
         names = csv.header_of(path, source)
         n_records, texts = _delimited(path, source, names, rejects, is_lossless=is_lossless)
     if source.format != "jsonl":
-        _resolved(source, names)
+        _resolved(source, [*names, ROW_NUMBER])
     return FileRead(n_records, _typed(texts, name, source, rejects, engine), rejects)
 
 
@@ -129,9 +135,15 @@ def _typed(
 
 def _with_named_columns(batch: TextBatch, source: SourceSettings) -> TextBatch:
     """Give a batch of JSON the columns that the mapping names and no record of it has: a field may be absent."""
-    missing = sorted(columns_read(source, batch.columns) - batch.columns.keys())
+    missing = sorted(columns_read(source, batch.columns) - batch.columns.keys() - {ROW_NUMBER})
     n_rows = len(batch.row_numbers)
     return TextBatch(batch.row_numbers, batch.columns | {column: pa.nulls(n_rows, pa.string()) for column in missing})
+
+
+def _with_row_numbers(batch: TextBatch) -> TextBatch:
+    if ROW_NUMBER in batch.columns:
+        return batch
+    return TextBatch(batch.row_numbers, {ROW_NUMBER: batch.row_numbers.cast(pa.string())} | batch.columns)
 
 
 def _typed_batch(
@@ -143,6 +155,7 @@ def _typed_batch(
     copies: Counter[bytes],
 ) -> pa.Table:
     table = RECORD_TABLES[source.table]
+    own, batch = batch, _with_row_numbers(batch)
     mapping = _resolved(source, list(batch.columns))
     expressions = {ours: e for ours, e in mapping.items() if isinstance(e, Expression)}
     evaluated: dict[str, pa.Array] = {}
@@ -175,13 +188,20 @@ def _typed_batch(
             bad.setdefault(row, (reason, f"{column.name}: found {found[:100]!r}, expected {column.type.lower()}"))
         columns[column.name] = converted.values
     if source.attributes:
-        columns["properties" if source.table == "events" else "attributes"] = _attributes(
-            batch, source, mapping, engine
-        )
+        named = {ours.removeprefix(ATTRIBUTE): theirs for ours, theirs in mapping.items() if ours.startswith(ATTRIBUTE)}
+        if source.attributes == "all":
+            used = {theirs for theirs in mapping.values() if isinstance(theirs, str)}
+            told = {name: column for name, column in own.columns.items() if name not in used}
+        else:
+            told = {
+                name: batch.columns[theirs] if isinstance(theirs, str) else evaluated[f"{ATTRIBUTE}{name}"]
+                for name, theirs in named.items()
+            }
+        columns["properties" if source.table == "events" else "attributes"] = _attributes(told, n_rows, engine)
     if source.table == "events":
         columns["role"] = _roles(columns["event_type"], source)
         if "event_id" not in source.columns:
-            columns["event_id"] = _content_ids(batch, name, source, copies)
+            columns["event_id"] = _content_ids(own, name, source, copies)
     required = [*KEY_COLUMNS[source.table], *(("event_id",) if "event_id" in source.columns else ())]
     for needed in required:
         for row in pc.indices_nonzero(pc.is_null(columns[needed])).to_pylist():
@@ -256,21 +276,15 @@ def _listed(batch: TextBatch, settings: ListSettings) -> pa.Array:
     return pa.array(parts, pa.list_(pa.string()))
 
 
-def _attributes(batch: TextBatch, source: SourceSettings, mapping: dict, engine: duckdb.DuckDBPyConnection) -> pa.Array:
+def _attributes(told: dict[str, pa.Array], n_rows: int, engine: duckdb.DuckDBPyConnection) -> pa.Array:
     """What else a record says, as JSON text by name; fields without a value are left out."""
-    used = {theirs for theirs in mapping.values() if isinstance(theirs, str)}
-    names = (
-        [n for n in batch.columns if n not in used]
-        if source.attributes == "all"
-        else [n for n in source.attributes if n in batch.columns]
-    )
-    if not names:
-        return pa.nulls(len(batch.row_numbers), pa.string())
-    engine.register("record", pa.table({n: batch.columns[n] for n in names}))
+    if not told:
+        return pa.nulls(n_rows, pa.string())
+    engine.register("record", pa.table(told))
     try:
         pairs = ", ".join(
-            f"'{n.replace(chr(39), chr(39) * 2)}', nullif(cast(\"{n.replace(chr(34), chr(34) * 2)}\" as varchar), '')"
-            for n in names
+            f"'{n.replace(chr(39), chr(39) * 2)}', nullif(trim(cast({quote_identifier(n)} as varchar)), '')"
+            for n in told
         )
         # A merge patch drops fields that are null; what is left of a record without any is null itself.
         merged = engine.sql(
