@@ -41,7 +41,12 @@ def name_of(path: Path) -> str:
 
 def parsed(path: Path) -> exp.Expression:
     text = path.read_text(encoding="utf-8")
-    for hole, filling in (("{measure}", "1"), ("{label}", "x"), ("{time}", "y"), ("{long}", "select 1 as name, 2 as value")):
+    for hole, filling in (
+        ("{measure}", "1"),
+        ("{label}", "x"),
+        ("{time}", "y"),
+        ("{long}", "select 1 as name, 2 as value"),
+    ):
         text = text.replace(hole, filling)
     return sqlglot.parse_one(text, dialect="duckdb")
 

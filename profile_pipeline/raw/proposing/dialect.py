@@ -143,6 +143,8 @@ def dialect_of(text: str, encoding: str) -> Dialect:
         line for line in text[: 4 * LONGEST_LINE].lstrip("\ufeff").splitlines()[: 3 * LINES_LOOKED_AT] if line.strip()
     ]
     lines = lines[:LINES_LOOKED_AT]
+    if not lines:
+        raise SampleError("the file is empty: expected records")
     if len(lines[0]) > LONGEST_LINE:
         raise SampleError("the first line is longer than 8 million characters, expected a record a line")
     if start.startswith("{"):

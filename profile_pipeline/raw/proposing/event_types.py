@@ -14,20 +14,20 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("refund|return(ed|s)?\\b|chargeback|cancel|退货|退款|取消订单", "refund"),
     ("remove|uncart|delete.*cart|cart.*delete|移出|删除购物车|移除", "remove_from_cart"),
     ("cart|basket|\\bbag\\b|加购|购物车", "add_to_cart"),
-    ("purchase|buy|bought|order|pay|checkout.?complete|transaction|\\bsale\\b|deal|购买|下单|支付|成交|付款|订单", "purchase"),
+    ("purchase|buy|bought|\\border|\\bpay|checkout.?complete|transaction|\\bsale\\b|deal|购买|下单|支付|成交|付款|订单", "purchase"),
     ("search|query|搜索|查询", "search"),
-    ("rat(e|ing|ed)\\b|review|score|评分|评价|评论", "rate"),
-    ("play|listen|watch|stream|scrobble|video|播放|收听|观看", "play"),
+    ("\\brat(e|ing|ed)\\b|review|score|评分|评价|评论", "rate"),
+    ("\\bplay|listen|watch|stream|scrobble|video|播放|收听|观看", "play"),
     ("\\bread\\b|article|阅读", "read"),
     ("share|retweet|repost|forward|分享|转发", "share"),
     ("follow|fav|like|collect|wish|subscribe|bookmark|收藏|关注|喜欢|点赞", "follow"),
     ("log.?in|sign.?in|登录|登陆", "sign_in"),
-    ("message|chat|\\bmail|\\bsms\\b|comment|私信|消息|留言", "message"),
+    ("message|\\bchat|\\bmail|\\bsms\\b|comment|私信|消息|留言", "message"),
     ("view|click|visit|page|impression|screen|browse|open|detail|request|浏览|点击|访问|曝光|查看", "view"),
 )  # fmt: skip
 _OF_FILES = (
     ("click|view|visit|browse|pv", "view"), ("rating|review", "rating"), ("purchase|order|transaction|sale|invoice|buy", "purchase"),
-    ("play|listen|scrobble|stream", "play"), ("search|query|queries", "search"), ("like|fav|follow", "follow"), ("tag", "tag"),
+    ("\\bplay|listen|scrobble|stream", "play"), ("search|query|queries", "search"), ("like|fav|follow", "follow"), ("tag", "tag"),
 )  # fmt: skip
 
 

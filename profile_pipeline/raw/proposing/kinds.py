@@ -87,11 +87,13 @@ class ColumnKind:
     @cached_property
     def is_money(self) -> bool:
         """A number with a sign of currency or commas between thousands."""
-        return not self.is_number and self._most(MONEY)
+        return not self.is_number and not self.has_decimal_comma and self._most(MONEY)
 
     @cached_property
     def has_decimal_comma(self) -> bool:
-        return not self.is_number and self._most(COMMA_DECIMAL)
+        """Commas before the cents; before three digits everywhere they stand between thousands."""
+        is_grouped = all(re.search(r",[0-9]{3}$", v) for v in self.values if "," in v)
+        return not self.is_number and not is_grouped and self._most(COMMA_DECIMAL)
 
     @cached_property
     def has_float_ids(self) -> bool:

@@ -11,7 +11,6 @@ from typing import Any
 
 from profile_pipeline.raw.mapping import is_expression
 from profile_pipeline.raw.proposing.dialect import (
-    LOG_LINE,
     Dialect,
     SampleError,
     dialect_of,
@@ -28,16 +27,11 @@ RECORDS_LOOKED_AT = 20_000
 VALUES_MERGED = 6_000
 _SIMPLE_NAME = re.compile(r"^[^\W\d]\w*$")
 _DOTTED_NAME = re.compile(r"^[^\W\d]\w*(\.\w+)*$")
-# What the parts of a web server's log line are, as expressions over the whole line.
-_LOG_COLUMNS = {
-    "ip": r"regexp_extract(line, '^(\S+)', 1)",
-    "user": r"nullif(regexp_extract(line, '^\S+ \S+ (\S+) \[', 1), '-')",
-    "request_time": r"regexp_extract(line, '\[([^\]]+)\]', 1)",
-    "url": r"""regexp_extract(line, '"[A-Z]+ (\S+)', 1)""",
-    "status": r"""regexp_extract(line, '" ([0-9]{3}) ', 1)""",
-    "referrer": r"""nullif(regexp_extract(line, '" [0-9]{3} \S+ "([^"]*)"', 1), '-')""",
-    "user_agent": r"""regexp_extract(line, '" [0-9]{3} \S+ "[^"]*" "([^"]*)"', 1)""",
-}
+# A web server's log line, common and combined; a lone hyphen is no value.
+LOG_PATTERN = (
+    r'(?P<ip>\S+) \S+ (?P<user>\S+) \[(?P<request_time>[^\]]+)\] "(?:[A-Z]+ )?(?P<url>\S*)[^"]*" (?P<status>\d{3}) \S+'
+    r'(?: "(?P<referrer>[^"]*)" "(?P<user_agent>.*)")?.*'
+)
 
 
 @dataclass(frozen=True)
@@ -80,15 +74,12 @@ def sample_of_text(content: bytes, file_name: str) -> Sample:
     encoding = encoding_of(content)
     text = content.decode(encoding, "replace").lstrip("\ufeff")
     dialect = dialect_of(text, encoding)
-    written: dict[str, Any] = {"format": "tsv" if dialect.format == "lines" else dialect.format}
-    if dialect.delimiter:
-        written["delimiter"] = dialect.delimiter
-    if encoding != "utf-8":
-        written["encoding"] = encoding
+    encoded: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
+    if dialect.format == "lines":
+        return _of_lines(text, file_name, encoded, dialect.n_fields)
+    written = {"format": dialect.format} | ({"delimiter": dialect.delimiter} if dialect.delimiter else {}) | encoded
     if dialect.format == "jsonl":
         return _of_json(text, file_name, written)
-    if dialect.format == "lines":
-        return _of_lines(text, file_name, written | {"header": ["line"]}, dialect.n_fields)
     return _of_fields(text, file_name, written, dialect)
 
 
@@ -160,34 +151,28 @@ def _told(value: Any) -> str | None:
     return " | ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _of_lines(text: str, file_name: str, written: dict[str, Any], width: int) -> Sample:
-    """Lines without fields of their own: one column `line`, taken apart by expressions."""
+def _of_lines(text: str, file_name: str, encoded: dict[str, Any], width: int) -> Sample:
+    """Lines without a delimiter, taken apart by a pattern: columns aligned by blanks, or a web server's log."""
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()][:RECORDS_LOOKED_AT]
-    if width:
-        layout = layout_of(file_name, width)
-        rows = [parts for line in lines if len(parts := line.split()) == width]
-        found = {f"column{i}": list(values) for i, values in enumerate(zip(*rows, strict=True), start=1)}
-        names = list(layout.header) if layout else names_by_content(kinds_of(found, dict.fromkeys(found, "")))
-        columns = dict(zip(names, found.values(), strict=True))
-        references = {
-            name: f"split_part(regexp_replace(trim(line), '\\s+', ' ', 'g'), ' ', {place})"
-            for place, name in enumerate(names, start=1)
-        }
-        return Sample(file_name, written, tuple(kinds_of(columns, references)), layout is not None, layout)
-    has_agents = any((m := LOG_LINE.match(line)) and m["agent"] for line in lines[:100])
-    wanted = {n: e for n, e in _LOG_COLUMNS.items() if has_agents or n not in ("referrer", "user_agent")}
-    columns = {name: _extracted(lines, name) for name in wanted}
-    return Sample(file_name, written, tuple(kinds_of(columns, wanted)), is_named=True, is_log=True)
+    if not width:
+        return _matched(lines, file_name, encoded, LOG_PATTERN, None, is_log=True)
+    layout = layout_of(file_name, width)
+    rows = [parts for line in lines if len(parts := line.split()) == width]
+    found = {f"column{i}": list(values) for i, values in enumerate(zip(*rows, strict=True), start=1)}
+    names = layout.header if layout else names_by_content(kinds_of(found, dict.fromkeys(found, "")))
+    pattern = r"\s*" + r"\s+".join(rf"(?P<{name}>\S+)" for name in names) + r"\s*"
+    return _matched(lines, file_name, encoded, pattern, layout, is_log=False)
 
 
-_LOG_PARTS = re.compile(
-    r'^(?P<ip>\S+) \S+ (?P<user>\S+) \[(?P<request_time>[^\]]+)\] "[A-Z]* ?(?P<url>\S*)[^"]*" (?P<status>\d{3}) \S+'
-    r'(?: "(?P<referrer>[^"]*)" "(?P<user_agent>[^"]*)")?'
-)
-
-
-def _extracted(lines: Iterable[str], name: str) -> list[str | None]:
-    return [None if (m := _LOG_PARTS.match(line)) is None or m[name] == "-" else m[name] for line in lines]
+def _matched(
+    lines: Sequence[str], file_name: str, encoded: dict[str, Any], pattern: str, layout: Layout | None, *, is_log: bool
+) -> Sample:
+    matched = [m for line in lines if (m := re.fullmatch(pattern, line))]
+    names = list(re.compile(pattern).groupindex)
+    columns = {name: [None if m[name] == "-" else m[name] for m in matched] for name in names}
+    written = {"format": "lines", "pattern": pattern} | encoded
+    kinds = kinds_of(columns, _references(columns))
+    return Sample(file_name, written, tuple(kinds), is_log or layout is not None, layout, is_log)
 
 
 def names_by_content(kinds: Sequence[ColumnKind]) -> list[str]:
@@ -235,8 +220,8 @@ def _references(names: Iterable[str], *, is_json: bool = False) -> dict[str, str
 
 def sql_of(kind: ColumnKind) -> str:
     """Return how an expression names a column."""
-    is_plain = kind.reference == kind.name and _SIMPLE_NAME.match(kind.name)
-    return kind.reference if is_plain or kind.reference != kind.name else quote_identifier(kind.name)
+    is_plain = _SIMPLE_NAME.match(kind.name) and kind.reference == kind.name
+    return kind.name if is_plain else quote_identifier(kind.name)
 
 
 def merged(samples: Sequence[Sample]) -> Sample:

@@ -4,6 +4,7 @@ Not here: the sources themselves (`propose`), or putting one into a file that is
 """
 
 import datetime as dt
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from profile_pipeline.raw.proposing.kinds import ColumnKind
 from profile_pipeline.raw.proposing.propose import Proposal, role_counts
 from profile_pipeline.raw.proposing.vocabulary import LABELS, folded
 from profile_pipeline.raw.proposing.yaml_text import scalar, source_text
+from profile_pipeline.settings import ATTRIBUTE_NAME
 
 AGE_BANDS = [30, 45]
 FEWEST_DAYS_BEFORE_A_COHORT = 28
 # Horizon and days of activity -> the shortest calendar in which a cohort to train on and one to judge by have ended.
 HORIZONS = ((28, 90), (14, 28), (7, 14))
-MOST_CLASSES = 12
+MOST_CLASSES, MOST_CATEGORIES = 12, 50
 FACTS = ("city", "country", "occupation", "education", "income_band")
 _OUTLIER_SHARE, _OUTLIER_GAP_DAYS = 0.005, 365
 
@@ -99,10 +101,10 @@ def new_profile(
     for name, proposal in proposals.items():
         block = source_text(name, proposal.settings, proposal.notes)
         lines += [f"  {line}" if line else line for line in block.splitlines()]
-    features = _features(people) if not roles else []
+    features = _features(people, models) if people is not None and not roles else {}
     for section, entries in (("models", models), ("tags", tags), ("audiences", _audiences(tags))):
         if section == "models" and features:
-            lines += ["", "features:", f"  attributes: {scalar(features)}"]
+            lines += ["", "features:", *(f"  {name}: {scalar(columns)}" for name, columns in features.items())]
         if entries:
             lines += ["", f"{section}:"]
             for name, entry in entries.items():
@@ -189,21 +191,20 @@ def _is_attribute(people: Proposal, kind: ColumnKind) -> bool:
     """Say whether a column stands among the attributes under a name that tags and labels can say."""
     attributes = people.settings.get("attributes", ())
     is_mapped = kind.reference in people.settings["columns"].values()
-    is_sayable = kind.name.replace("_", "").isalnum()
-    return (attributes == "all" or kind.name in attributes) and not is_mapped and is_sayable
+    return (attributes == "all" or kind.name in attributes) and not is_mapped and bool(ATTRIBUTE_NAME.match(kind.name))
 
 
-def _features(people: Proposal | None) -> list[str]:
-    """Numeric attributes that an attribute model may learn from, where there are no events to learn from."""
-    if people is None:
-        return []
-    label = {m.get("label", "").removeprefix("attributes.") for m in _attribute_models(people).values()}
-    kinds = [
-        k
-        for k in people.sample.columns
-        if _is_attribute(people, k) and k.is_number and k.name not in label and not k.is_key
-    ]
-    return [k.name for k in kinds if k.name.isascii() and k.name == k.name.lower() and k.name[0].isalpha()]
+def _features(people: Proposal, models: Mapping[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """What a model may learn from where there are no events: numbers and few-valued columns that are no label."""
+    labels = {str(model.get("label", "")).removeprefix("attributes.") for model in models.values()}
+    kept = [k for k in people.sample.columns if _is_attribute(people, k) and k.name not in labels and not k.is_blank]
+    numbers = [k.name for k in kept if k.is_number and not k.is_key and k.n_distinct > 2]
+    few = [k.name for k in kept if k.name not in numbers and 2 <= k.n_distinct <= MOST_CATEGORIES]
+    known = [c for c in FACTS if c in people.settings["columns"] and c not in labels]
+    # Two names that differ in signs only would share a column.
+    by_column = {re.sub("[^a-z0-9]+", "_", name.lower()): name for name in reversed(numbers)}
+    numbers = [name for name in numbers if name in by_column.values()]
+    return {section: names for section, names in (("attributes", numbers), ("categories", [*known, *few])) if names}
 
 
 def _tags(roles: Counter[str], people: Proposal | None, models: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from profile_pipeline.raw.proposing.vocabulary import DIRECT_IDENTIFIERS, LABELS
 MEANINGS: dict[str, tuple[str, ...]] = {
     "events": (
         "event_id", "event_type", "event_time", "received_at", "sent_at", "anonymous_id", "user_id", "device_id", "email", "phone", "session_id", "order_id",
-        "item_id", "category", "quantity", "price", "rating", "duration", "amount", "currency", "query", "url", "referrer", "campaign", "device_type",
+        "item_id", "category", "brand", "quantity", "price", "rating", "duration", "amount", "currency", "query", "url", "referrer", "campaign", "device_type",
         "channel", "ip", "user_agent", "country", "city", "latitude", "longitude",
     ),
     "users": (

@@ -61,7 +61,7 @@ def time_format_of(values: Sequence[str]) -> TimeFormat | None:
     """
     if not values:
         return None
-    iso = [ISO.match(value) for value in values]
+    iso = [_iso(value) for value in values]
     if sum(found is not None for found in iso) >= MOST_BE_TIMES * len(values):
         return TimeFormat("iso", is_zoned=any(found is not None and found[1] is not None for found in iso))
     if (packed := _packed(values)) is not None:
@@ -73,6 +73,12 @@ def time_format_of(values: Sequence[str]) -> TimeFormat | None:
                 return TimeFormat(unit, is_zoned=True)
         return None
     return _by_format(values)
+
+
+def _iso(value: str) -> re.Match[str] | None:
+    """The match of a time by ISO 8601 on a day that exists."""
+    found = ISO.match(value)
+    return found if found is not None and _reads(value[:10], "%Y-%m-%d") else None
 
 
 def _packed(values: Sequence[str]) -> TimeFormat | None:
@@ -106,10 +112,3 @@ def _reads(value: str, written: str) -> bool:
         return 1800 <= dt.datetime.strptime(value, written).year <= 2200
     except ValueError:
         return False
-
-
-def is_date_only(time_format: TimeFormat, values: Sequence[str]) -> bool:
-    """Say whether the values are dates without a time of day."""
-    if time_format.written == "iso":
-        return all(len(value) == 10 for value in values)
-    return "%" in time_format.written and not any(clock in time_format.written for clock in ("%H", "%I"))

@@ -3,7 +3,6 @@
 Not here: what a source says (`propose`), or the rest of a new file (`starter`).
 """
 
-import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
@@ -33,9 +32,14 @@ def scalar(value: Any) -> str:
         return "{" + ", ".join(f"{scalar(key)}: {scalar(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(scalar, value)) + "]"
-    text = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=10**9).strip()[1:-1]
-    is_doubled = text.startswith("'") and "''" in text
-    return json.dumps(value, ensure_ascii=False) if is_doubled else text
+    text = _one_line(value, None)
+    is_hard_to_read = text.startswith("'") and "''" in text
+    return _one_line(value, '"') if isinstance(value, str) and (is_hard_to_read or "\n" in text) else text
+
+
+def _one_line(value: Any, style: str | None) -> str:
+    text = yaml.safe_dump([value], default_flow_style=True, default_style=style, allow_unicode=True, width=10**9)
+    return str(text).strip()[1:-1]
 
 
 def source_text(name: str, settings: Mapping[str, Any], notes: Iterable[str]) -> str:

@@ -119,8 +119,9 @@ def _resolved(source: SourceSettings, names: list[str]) -> dict[str, str | Expre
     try:
         return columns_needed(source, names)
     except MappingError as error:
-        is_one = len(names) == 1 and source.format in ("csv", "tsv") and not names[0].replace("_", "").isalnum()
-        hint = f". The whole header {names[0][:100]!r} is one column: is `delimiter` right?" if is_one else ""
+        own = [n for n in names if n != ROW_NUMBER]
+        is_one = len(own) == 1 and source.format in ("csv", "tsv") and not own[0].replace("_", "").isalnum()
+        hint = f". The whole header {own[0][:100]!r} is one column: is `delimiter` right?" if is_one else ""
         raise FileRefused("missing_column", f"{error}{hint}") from None
 
 
