@@ -238,7 +238,7 @@ def test_a_file_without_header_is_named_by_what_it_holds() -> None:
 
 def test_events_that_do_not_say_when_need_a_day() -> None:
     text = "userID\tartistID\tweight\n2\t51\t13883\n2\t52\t11690\n3\t51\t20\n"
-    with pytest.raises(SampleError, match="no column says when.*--day"):
+    with pytest.raises(SampleError, match="no column says when"):
         proposed(text, "user_artists.dat")
     assert proposed(text, "user_artists.dat", day="2011-05-01")["columns"]["event_time"] == "'2011-05-01'"
 

@@ -32,13 +32,17 @@ def scalar(value: Any) -> str:
         return "{" + ", ".join(f"{scalar(key)}: {scalar(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(scalar, value)) + "]"
+    if isinstance(value, str) and not value.isprintable():
+        return _one_line(value, '"', allow_unicode=False)
     text = _one_line(value, None)
     is_hard_to_read = text.startswith("'") and "''" in text
-    return _one_line(value, '"') if isinstance(value, str) and (is_hard_to_read or "\n" in text) else text
+    return _one_line(value, '"') if isinstance(value, str) and is_hard_to_read else text
 
 
-def _one_line(value: Any, style: str | None) -> str:
-    text = yaml.safe_dump([value], default_flow_style=True, default_style=style, allow_unicode=True, width=10**9)
+def _one_line(value: Any, style: str | None, *, allow_unicode: bool = True) -> str:
+    text = yaml.safe_dump(
+        [value], default_flow_style=True, default_style=style, allow_unicode=allow_unicode, width=10**9
+    )
     return str(text).strip()[1:-1]
 
 
