@@ -91,6 +91,8 @@ class SourceSettings(_Section):
     pattern: str | None = None
     delimiter: str | None = Field(default=None, min_length=1)
     header: bool | tuple[str, ...] = True
+    # False: a quote is a character like any other.
+    has_quotes: bool = True
     encoding: str = "utf-8"
     timezone: str = "UTC"
     time_format: str = "iso"

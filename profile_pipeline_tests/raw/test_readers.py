@@ -224,6 +224,49 @@ def test_an_attribute_that_the_file_does_not_have_refuses_the_file(tmp_path: Pat
         read(written(tmp_path, "id,age\na,1\n"), settings)
 
 
+FILMS = SourceSettings(
+    table="items", path="*", format="csv", delimiter="::", header=("film", "title", "genres"), encoding="latin-1",
+    columns={"item_id": "film", "title": "title", "categories": ListSettings(split="genres", on="|")},
+)  # fmt: skip
+
+
+def test_a_delimiter_of_several_characters_parts_fields_that_hold_quotes_and_its_own_letters(tmp_path: Path) -> None:
+    text = '1::"Am\xe9lie": a tale::Comedy|Romance\n2::12" of: rain\x85::Drama\n3::too few\n4::Seven (1995)::Crime|Thriller\n'
+    n_records, rows, rejected = read(written(tmp_path, text.encode("latin-1")), FILMS)
+    assert n_records == 4
+    assert [(r["item_id"], r["title"], r["categories"]) for r in rows] == [
+        ("1", '"Amélie": a tale', ["Comedy", "Romance"]), ("2", '12" of: rain', ["Drama"]), ("4", "Seven (1995)", ["Crime", "Thriller"]),
+    ]  # fmt: skip
+    assert [(r["row_number"], r["reason_code"], r["record"]) for r in rejected] == [(3, "field_count", "3::too few")]
+
+
+@pytest.mark.parametrize("n_lines", [1, 40_000])
+@pytest.mark.parametrize("oddity", ["", "\x1f"])
+def test_both_paths_agree_on_delimiters_of_several_characters(tmp_path: Path, n_lines: int, oddity: str) -> None:
+    lines = "".join(
+        f'{i}::film {i}{oddity if i == n_lines // 2 else ""}, a "title" of some length::Drama\n' for i in range(n_lines)
+    )
+    path = written(tmp_path, lines)
+    engine = connect()
+    slow = read_file(path, name="films", source=FILMS, engine=engine, is_lossless=True)
+    expected = [row for batch in slow.batches for row in batch.to_pylist()]
+    fast = read_file(path, name="films", source=FILMS, engine=engine)
+    try:
+        assert [row for batch in fast.batches for row in batch.to_pylist()] == expected
+        assert not oddity
+    except UnsureError as error:
+        assert oddity and "0x1f" in str(error)
+
+
+def test_a_quote_is_a_letter_where_the_source_says_so(tmp_path: Path) -> None:
+    settings = SourceSettings(
+        table="items", path="*", format="tsv", has_quotes=False, columns={"item_id": "id", "title": "name"}
+    )
+    _, rows, rejected = read(written(tmp_path, 'id\tname\n1\t"Weird Al"\n2\tan open " one\n3\t"\n'), settings)
+    assert [r["title"] for r in rows] == ['"Weird Al"', 'an open " one', '"']
+    assert rejected == []
+
+
 LOG = r'(?P<host>\S+) \S+ (?P<user>\S+) \[(?P<at>[^\]]+)\] "(?P<method>\S+) (?P<path>\S+)[^"]*" (?P<status>\d{3}) .*'
 
 

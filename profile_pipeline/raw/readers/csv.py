@@ -4,8 +4,10 @@ Records are counted apart from both, by the line ends outside of quotes. Not her
 """
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,7 @@ JOINED_LINES = 50
 JOINED_BYTES = 1 << 20
 FAST_BLOCK_BYTES = 16 << 20
 FEW_RECORDS = 64
+UNIT_SEPARATOR = b"\x1f"
 QUOTE, NEWLINE, RETURN = b'"'[0], b"\n"[0], b"\r"[0]
 
 
@@ -32,6 +35,11 @@ def delimiter_of(source: SourceSettings) -> str:
     return source.delimiter or ("\t" if source.format == "tsv" else ",")
 
 
+def has_quotes(source: SourceSettings) -> bool:
+    """Say whether fields may be quoted; between delimiters of several characters they never are."""
+    return source.has_quotes and len(delimiter_of(source)) == 1
+
+
 def count_records(path: Path, source: SourceSettings) -> int:
     """Count records, the header apart, by line ends outside of quotes; blank lines are none.
 
@@ -41,6 +49,7 @@ def count_records(path: Path, source: SourceSettings) -> int:
         If the file needs the lossless path: an odd number of quotes, lone carriage returns, NUL bytes.
     """
     n_lines, is_quoted, has_content = 0, False, False
+    is_quotable = has_quotes(source)
     last_byte = NEWLINE
     with refusing_damage(), open_utf8(path, source.encoding) as stream:
         while block := stream.read(BLOCK_BYTES):
@@ -52,7 +61,7 @@ def count_records(path: Path, source: SourceSettings) -> int:
                 returns[-1] + 1 >= len(data) or (data[np.minimum(returns + 1, len(data) - 1)] != NEWLINE).any()
             ):
                 raise UnsureError("carriage returns without line feed")
-            quotes = data == QUOTE
+            quotes = (data == QUOTE) & is_quotable
             parity = (np.cumsum(quotes) + is_quoted) % 2
             ends = np.flatnonzero((data == NEWLINE) & (parity == 0))
             before = np.concatenate([[-1], ends])
@@ -85,7 +94,6 @@ def header_of(path: Path, source: SourceSettings) -> list[str]:
     """
     if isinstance(source.header, tuple):
         return list(source.header)
-    delimiter = delimiter_of(source)
     with refusing_damage(), open_utf8(path, source.encoding) as stream:
         first = stream.readline(JOINED_BYTES).lstrip(b"\r\n") or stream.readline(JOINED_BYTES)
     line = first.rstrip(b"\r\n").split(b"\r")[0]
@@ -95,7 +103,7 @@ def header_of(path: Path, source: SourceSettings) -> list[str]:
         raise FileRefused("wrong_encoding", f"the header is not {source.encoding}") from None
     if not text.strip():
         raise FileRefused("empty_file", "found no header, expected a line of column names")
-    names = _split(text, delimiter)
+    names = _split([text], source)
     if names is None:
         raise FileRefused("bad_header", f"found {text[:200]!r}, expected column names")
     if source.header is False:
@@ -120,18 +128,17 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
     def ragged(row: pacsv.InvalidRow) -> str:
         if row.text and "\n" in row.text.strip("\r\n"):
             raise UnsureError("a damaged record spans lines")
-        bad[row.number - n_header] = row.text or ""
-        rejects.add(
-            row.number - n_header,
-            "field_count",
-            f"found {row.actual_columns} fields, expected {row.expected_columns}",
-            row.text or "",
-        )
+        text = (row.text or "").replace(UNIT_SEPARATOR.decode(), delimiter_of(source))
+        bad[row.number - n_header] = text
+        told = f"found {row.actual_columns} fields, expected {row.expected_columns}"
+        rejects.add(row.number - n_header, "field_count", told, text)
         return "skip"
 
-    if len(delimiter_of(source)) != 1:
-        raise UnsureError("a delimiter of several characters")
+    delimiter = delimiter_of(source)
     with refusing_damage(), open_utf8(path, source.encoding) as stream:
+        if len(delimiter) > 1:
+            stream = io.BufferedReader(_OneByteDelimiter(stream, delimiter.encode()), BLOCK_BYTES)  # type: ignore[assignment]
+            delimiter = UNIT_SEPARATOR.decode()
         try:
             reader = pacsv.open_csv(
                 stream,
@@ -139,7 +146,7 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
                     use_threads=False, block_size=FAST_BLOCK_BYTES, column_names=names, skip_rows=n_header,
                 ),
                 parse_options=pacsv.ParseOptions(
-                    delimiter=delimiter_of(source), newlines_in_values=True, invalid_row_handler=ragged,
+                    delimiter=delimiter, quote_char='"' if has_quotes(source) else False, newlines_in_values=has_quotes(source), invalid_row_handler=ragged,
                 ),
                 convert_options=pacsv.ConvertOptions(column_types={name: pa.binary() for name in names}, strings_can_be_null=False),
             )  # fmt: skip
@@ -200,15 +207,44 @@ def _is_text(part: pa.RecordBatch) -> bool:
     return True
 
 
-def _split(text: str, delimiter: str) -> list[str] | None:
-    """Split one record; None where its quotes are not in order."""
-    if len(delimiter) > 1:
-        return text.split(delimiter)
+def _split(lines: list[str], source: SourceSettings) -> list[str] | None:
+    """Split one record, of one line or several; None where its quotes are not in order."""
+    delimiter = delimiter_of(source)
+    if not has_quotes(source):
+        return lines[0].split(delimiter) if len(lines) == 1 else None
     try:
-        rows = list(csv.reader([text], delimiter=delimiter, strict=True))
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error:
         return None
     return rows[0] if len(rows) == 1 else None
+
+
+class _OneByteDelimiter(io.RawIOBase):
+    """A stream whose delimiter of several bytes is turned into one byte, which must not stand in it otherwise."""
+
+    def __init__(self, source: BinaryIO, delimiter: bytes) -> None:
+        self._source, self._delimiter = source, delimiter
+        self._held, self._rest = b"", b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
+        while not self._held:
+            block = self._source.read(BLOCK_BYTES)
+            if UNIT_SEPARATOR in block:
+                raise UnsureError("the byte 0x1f")
+            # A delimiter may lie across two blocks: what could be its beginning waits for the next one.
+            whole = self._rest + block
+            if len(self._rest) > FAST_BLOCK_BYTES:
+                raise UnsureError("a line longer than a block")
+            border = max(0, whole.rfind(b"\n") + 1) if block else len(whole)
+            self._held, self._rest = whole[:border].replace(self._delimiter, UNIT_SEPARATOR), whole[border:]
+            if not block:
+                break
+        n = min(len(buffer), len(self._held))
+        buffer[:n], self._held = self._held[:n], self._held[n:]
+        return n
 
 
 def _physical_lines(path: Path, source: SourceSettings) -> Iterator[bytes]:
@@ -228,6 +264,7 @@ def _physical_lines(path: Path, source: SourceSettings) -> Iterator[bytes]:
 def logical_records(path: Path, source: SourceSettings) -> Iterator[tuple[bytes, bool]]:
     """Records with whether they are whole. A quote that stays open rejects its first line only and goes on with the next."""
     lines = _physical_lines(path, source)
+    is_quotable = has_quotes(source)
     queue: list[bytes] = []
     while True:
         line = queue.pop(0) if queue else next(lines, None)
@@ -235,13 +272,13 @@ def logical_records(path: Path, source: SourceSettings) -> Iterator[tuple[bytes,
             return
         joined = line
         taken: list[bytes] = []
-        while joined.count(b'"') % 2 and len(taken) < JOINED_LINES and len(joined) < JOINED_BYTES:
+        while is_quotable and joined.count(b'"') % 2 and len(taken) < JOINED_LINES and len(joined) < JOINED_BYTES:
             following = queue.pop(0) if queue else next(lines, None)
             if following is None:
                 break
             taken.append(following)
             joined += b"\n" + following
-        if joined.count(b'"') % 2:
+        if is_quotable and joined.count(b'"') % 2:
             queue = taken + queue
             yield line, False
         else:
@@ -250,7 +287,6 @@ def logical_records(path: Path, source: SourceSettings) -> Iterator[tuple[bytes,
 
 def read_lossless(path: Path, source: SourceSettings, names: list[str], rejects: Rejects) -> Iterator[TextBatch]:
     """Read record by record: each ends in a batch or among the rejects."""
-    delimiter = delimiter_of(source)
     numbers: list[int] = []
     columns: list[list[str]] = [[] for _ in names]
     skip = 1 if source.header is True else 0
@@ -264,11 +300,8 @@ def read_lossless(path: Path, source: SourceSettings, names: list[str], rejects:
             rejects.add(number, "bad_text", "NUL byte", record)
         else:
             try:
-                fields = (
-                    _split(record.decode("utf-8"), delimiter)
-                    if len(delimiter) > 1
-                    else _split_joined(record.decode("utf-8"), delimiter)
-                )
+                *whole, last = record.decode("utf-8").split("\n")
+                fields = _split([*(line + "\n" for line in whole), last], source)
             except UnicodeDecodeError as error:
                 rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", record)
                 continue
@@ -286,14 +319,6 @@ def read_lossless(path: Path, source: SourceSettings, names: list[str], rejects:
             numbers, columns = [], [[] for _ in names]
     if numbers:
         yield _text_batch(numbers, names, columns)
-
-
-def _split_joined(text: str, delimiter: str) -> list[str] | None:
-    try:
-        rows = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True))
-    except csv.Error:
-        return None
-    return rows[0] if len(rows) == 1 else None
 
 
 def _text_batch(numbers: list[int], names: list[str], columns: list[list[str]]) -> TextBatch:
