@@ -217,7 +217,7 @@ def _propose_all(
 def _ordered(proposal: Proposal) -> Proposal:
     """The same with its settings in the order in which they are written."""
     order = (
-        "table", "path", "format", "pattern", "delimiter", "header", "encoding", "time_format", "timezone", "identical_records", "columns", "attributes", "roles",
+        "table", "path", "format", "pattern", "delimiter", "header", "has_quotes", "encoding", "time_format", "timezone", "identical_records", "columns", "attributes", "roles",
     )  # fmt: skip
     return proposal.with_settings(**dict.fromkeys(order)).with_settings(**{k: proposal.settings.get(k) for k in order})
 

@@ -13,7 +13,12 @@ GOOD = "ts,action,uid\n2026-01-07T10:00:00Z,view,u1\n2026-01-08T10:00:00Z,view,u
 
 
 def settings(**source: object) -> Settings:
-    shop = {"table": "events", "path": "shop/*.csv", "format": "csv", "columns": {"event_time": "ts", "event_type": "action", "user_id": "uid"}}
+    shop = {
+        "table": "events",
+        "path": "shop/*.csv",
+        "format": "csv",
+        "columns": {"event_time": "ts", "event_type": "action", "user_id": "uid"},
+    }
     calendar = {"start": dt.date(2026, 1, 5), "end": dt.date(2026, 1, 11)}
     return Settings.model_validate({"calendar": calendar, "stable_seconds": 0, "sources": {"shop": shop | source}})
 

@@ -94,6 +94,8 @@ def sample_of_columns(columns: Mapping[str, Sequence[Any]], file_name: str) -> S
 
 def _of_fields(text: str, file_name: str, written: dict[str, Any], dialect: Dialect) -> Sample:
     records = _some_records(text, dialect.separator)
+    if _has_stray_quotes(text, dialect.separator):
+        written["has_quotes"] = False
     layout = None if dialect.has_header else layout_of(file_name, dialect.n_fields)
     if dialect.has_header:
         names = [name.strip() if len(dialect.separator) > 1 else name for name in records[0]]
@@ -115,6 +117,15 @@ def _of_fields(text: str, file_name: str, written: dict[str, Any], dialect: Dial
         written["header"] = names
     kinds = kinds_of(columns, _references(columns))
     return Sample(file_name, written, tuple(kinds), dialect.has_header or layout is not None, layout)
+
+
+def _has_stray_quotes(text: str, separator: str) -> bool:
+    """Say whether more fields begin with a quote and go on behind the next one than are quoted whole."""
+    if separator == "," or len(separator) > 1 or '"' not in text:
+        return False
+    cells = [c for line in text.splitlines() if '"' in line for c in line.split(separator) if c.startswith('"')]
+    n_whole = sum(len(cell) > 1 and cell.endswith('"') for cell in cells)
+    return len(cells) - n_whole > n_whole
 
 
 def _some_records(text: str, separator: str) -> list[list[str]]:
