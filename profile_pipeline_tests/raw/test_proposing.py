@@ -27,6 +27,7 @@ def proposed(text: str, file_name: str = "file.csv", encoding: str = "utf-8", **
     [
         ("id,名称\n1,面霜\n", "utf-8"),
         ("id,名称\n1,面霜\n2,口红\n", "gb18030"),
+        ("名称,单价\n面霜,¥5\n口红,¥7\n", "gb18030"),
         ("id,title\n1,Les Misérables\n2,Café Society\n", "latin-1"),
         ("id,price\n1,5 €\n2,7 €\n", "cp1252"),
         ("id,名称\n1,面霜\n", "utf-16"),

@@ -103,10 +103,19 @@ def encoding_of(content: bytes) -> str:
     n_whole = len(re.findall(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}", content))
     if n_whole > 10 * n_replaced:
         return "utf-8"
-    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", content[: 4 << 20])]
-    if sum(length % 2 == 0 for length in runs) >= 0.8 * len(runs) and _decodes(content, "gb18030"):
+    if _is_chinese(content):
         return "gb18030"
     return "cp1252" if re.search(rb"[\x80-\x9f]", content) and _decodes(content, "cp1252") else "latin-1"
+
+
+def _is_chinese(content: bytes) -> bool:
+    """Say whether it reads as GB18030 and then mostly holds the common signs of GB2312; other text reads as rare ones."""
+    try:
+        text = codecs.getincrementaldecoder("gb18030")().decode(content)
+    except UnicodeDecodeError:
+        return False
+    signs = re.findall(r"[^\x00-\x7f]", text)[:20_000]
+    return sum(len(sign.encode("gb2312", "ignore")) == 2 for sign in signs) > 0.5 * len(signs)
 
 
 def _decodes(content: bytes, encoding: str) -> bool:
