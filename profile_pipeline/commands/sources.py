@@ -248,7 +248,7 @@ def _new_text(groups: list[Group], present: Settings | None, paths: Paths) -> st
 
 
 def _calendar(groups: list[Group]) -> Calendar:
-    """The days found; where there are no events, the week in which the newest file was written."""
+    """The days found; where there are no events, the week before the newest file was written."""
     timezone = naive_zone(g.proposed()[0] for g in groups) or "UTC"
     days: Counter[dt.date] = sum((g.proposed()[1].days for g in groups), Counter())
     if days:

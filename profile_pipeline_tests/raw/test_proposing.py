@@ -1,6 +1,7 @@
 import datetime as dt
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from profile_pipeline.raw.proposing.sample import sample_of_text
 from profile_pipeline.raw.proposing.starter import calendar_of, calendar_without_events
 from profile_pipeline.raw.proposing.times import time_format_of
 from profile_pipeline.raw.proposing.yaml_text import InsertError, insert_sources, scalar, source_text
+from profile_pipeline.raw.readers.sampling import sample_of
 from profile_pipeline.raw.roles import ROLES
 
 
@@ -277,9 +279,11 @@ def test_the_calendar_leaves_out_what_lies_years_away() -> None:
     assert (calendar.start, calendar.end, calendar.n_left_out) == (dt.date(2011, 5, 1), dt.date(2011, 5, 9), 2)
 
 
-def test_people_without_events_get_a_week_and_the_monday_after_it() -> None:
-    calendar = calendar_without_events(dt.date(2026, 1, 8), "UTC")
-    assert (calendar.start, calendar.end) == (dt.date(2026, 1, 5), dt.date(2026, 1, 12))
+@pytest.mark.parametrize(("day", "monday"), [(13, 12), (15, 12), (12, 5), (11, 5)])
+def test_people_without_events_get_a_week_and_the_monday_after_it_both_past(day: int, monday: int) -> None:
+    calendar = calendar_without_events(dt.date(2026, 1, day), "UTC")
+    assert calendar.end == dt.date(2026, 1, monday)
+    assert (calendar.end - calendar.start).days == 7
 
 
 def test_names_of_sources_leave_out_dates_and_are_free() -> None:
@@ -297,6 +301,19 @@ def test_names_of_sources_leave_out_dates_and_are_free() -> None:
 )
 def test_whatever_is_written_as_yaml_reads_back_the_same(value: object) -> None:
     assert yaml.safe_load(f"key: {scalar(value)}") == {"key": value}
+
+
+@pytest.mark.parametrize("n_lines", [10, 3_000, 20_011])
+def test_a_sample_holds_whole_lines_of_the_head_and_the_end(tmp_path: Path, n_lines: int) -> None:
+    lines = [f"{i},{'x' * (i % 13)}" for i in range(n_lines)]
+    path = tmp_path / "f.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    sample = sample_of(path, limit_bytes=16_000)
+    found = sample.content.decode().splitlines()
+    assert set(found) <= set(lines)
+    assert len(found) == len(set(found))
+    assert (found[0], found[-1]) == (lines[0], lines[-1])
+    assert sample.is_whole == (n_lines == 10)
 
 
 FILES = {

@@ -22,6 +22,8 @@ FEWEST_DAYS_BEFORE_A_COHORT = 28
 HORIZONS = ((28, 90), (14, 28), (7, 14))
 MOST_CLASSES, MOST_CATEGORIES = 12, 50
 FACTS = ("city", "country", "occupation", "education", "income_band")
+SEGMENTS: dict[str, Any] = {"task": "segments", "k_min": 3, "k_max": 8}
+MOST_SEGMENT_NUMBERS = 5
 _OUTLIER_SHARE, _OUTLIER_GAP_DAYS = 0.005, 365
 
 
@@ -66,9 +68,10 @@ def calendar_of(days: Counter[dt.date], *, timezone: str, is_of_sample: bool) ->
 
 
 def calendar_without_events(day: dt.date, timezone: str) -> Calendar:
-    """Return the week of a day and the Monday after it: the model of the week scores that Monday."""
-    monday = day - dt.timedelta(days=day.weekday())
-    return Calendar(monday, monday + dt.timedelta(days=7), timezone)
+    """Return the newest week whose next Monday lies before a day, and that Monday: the model of the week scores it."""
+    before = day - dt.timedelta(days=1)
+    monday = before - dt.timedelta(days=before.weekday())
+    return Calendar(monday - dt.timedelta(days=7), monday, timezone)
 
 
 def new_profile(
@@ -89,7 +92,6 @@ def new_profile(
         roles.update(role_counts(proposal, dict(event_types.get(name, {}))))
     people = next((p for p in proposals.values() if p.settings["table"] == "users"), None)
     models = _models(roles, people, calendar)
-    tags = _tags(roles, people, models)
     lines = [
         "# Written by `profile-pipeline sources add`; edit it freely. docs/your-data.md tells what each setting means.",
         "",
@@ -102,6 +104,9 @@ def new_profile(
         block = source_text(name, proposal.settings, proposal.notes)
         lines += [f"  {line}" if line else line for line in block.splitlines()]
     features = _features(people, models) if people is not None and not roles else {}
+    if not roles:
+        models = models | _segments_of(people, features)
+    tags = _tags(roles, people, models)
     for section, entries in (("models", models), ("tags", tags), ("audiences", _audiences(tags))):
         if section == "models" and features:
             lines += ["", "features:", *(f"  {name}: {scalar(columns)}" for name, columns in features.items())]
@@ -154,7 +159,7 @@ def _models(roles: Counter[str], people: Proposal | None, calendar: Calendar) ->
                 "happens": "any",
                 "is_absence": True,
             }
-    return models | {"segments": {"task": "segments", "k_min": 3, "k_max": 8}}
+    return models | ({"segments": SEGMENTS} if roles else {})
 
 
 def _attribute_models(people: Proposal) -> dict[str, dict[str, Any]]:
@@ -207,6 +212,17 @@ def _features(people: Proposal, models: Mapping[str, dict[str, Any]]) -> dict[st
     return {section: names for section, names in (("attributes", numbers), ("categories", [*known, *few])) if names}
 
 
+def _segments_of(people: Proposal | None, features: Mapping[str, list[str]]) -> dict[str, dict[str, Any]]:
+    """Segments of people without events: by some numbers of the CRM, and the most frequent words of one column."""
+    if people is None or not features:
+        return {}
+    numbers = [f"attribute_{re.sub('[^a-z0-9]+', '_', name.lower())}" for name in features.get("attributes", [])]
+    kinds = {kind.name: kind for kind in people.sample.columns}
+    few = next((kinds[name] for name in features.get("categories", []) if name in kinds), None)
+    words = [] if few is None else [f"crm:{few.name}={value}" for value, _ in few.counts.most_common(2)]
+    return {"segments": SEGMENTS | {"features": [*numbers[:MOST_SEGMENT_NUMBERS], *words]}}
+
+
 def _tags(roles: Counter[str], people: Proposal | None, models: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     tags: dict[str, dict[str, Any]] = {}
     columns = people.settings["columns"] if people is not None else {}
@@ -226,7 +242,8 @@ def _tags(roles: Counter[str], people: Proposal | None, models: dict[str, dict[s
     for name in FACTS:
         if name in columns:
             tags[name] = {"description": name.replace("_", " ").capitalize(), "fact": name}
-    tags["segment"] = {"description": "People who behave alike", "predicted": "segments", "min_confidence": 0.0}
+    if "segments" in models:
+        tags["segment"] = {"description": "People who behave alike", "predicted": "segments", "min_confidence": 0.0}
     if "churn" in models and models["churn"]["task"] == "outcome":
         horizon = models["churn"]["horizon_days"]
         tags["churn_risk"] = {

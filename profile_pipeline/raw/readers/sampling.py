@@ -83,10 +83,11 @@ def _further(path: Path, *, start: int, piece_bytes: int) -> bytes:
     pieces = []
     with path.open("rb") as raw:
         for number in range(N_PIECES):
-            raw.seek(max(start, min(start + number * step, size - piece_bytes)) - 1)
+            is_last = number == N_PIECES - 1
+            raw.seek(max(start, size - piece_bytes if is_last else start + number * step) - 1)
             piece = raw.read(piece_bytes + 1)
             first = piece.find(b"\n") + 1
-            last = len(piece) if number == N_PIECES - 1 else piece.rfind(b"\n") + 1
+            last = len(piece) if is_last else piece.rfind(b"\n") + 1
             if 0 < first < last:
                 pieces.append(piece[first:last] + (b"" if piece[last - 1 : last] == b"\n" else b"\n"))
     return b"".join(pieces)
