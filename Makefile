@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test check lint format types lock lineage chart score clean
+.PHONY: help setup demo ui test check lint format types lock lineage chart notebook score results clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -51,11 +51,17 @@ format: setup ## format the code
 lock: setup ## lock the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 
+results: setup ## build the recipes on the real data sets beside the project and write docs/results.md
+	@"$(BIN)/python" -m benchmarks.real_data.page
+
 score: setup ## score the finished demo against the truth of its world
 	@"$(BIN)/python" -m benchmarks.score_world
 
 chart: setup ## draw the flow chart of the READMEs anew from the definitions
 	@"$(BIN)/python" -m profile_pipeline.orchestration.flow_chart
+
+notebook: setup ## run the notebook on the data folder and store its outputs (needs the extra "notebook")
+	@"$(BIN)/python" docs/notebooks/execute.py
 
 lineage: setup ## derive the lineage of all SQL anew, for the package to hold
 	@"$(BIN)/python" -m profile_pipeline.orchestration.lineage_file

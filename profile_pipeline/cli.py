@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="User profiles that a data engineer can own.",
+    help="User profiles (用户画像): files in, one explainable profile per person per day out.",
 )
 for command in (demo, run, ui, show, audience, sql, doctor, reset, world):
     app.command()(command)

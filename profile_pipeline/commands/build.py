@@ -13,12 +13,12 @@ from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataO
 
 
 def world(
-    users: Annotated[int, typer.Option(help="people")] = 3000,
-    days: Annotated[int, typer.Option(help="days, the last of which is fixed")] = 85,
+    users: Annotated[int, typer.Option(help="how many people")] = 3000,
+    days: Annotated[int, typer.Option(help="how many days; the last is always the same")] = 85,
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 7,
-    folder: Annotated[Path, typer.Option("--out", help="gets landing/ and truth/")] = Path("data"),
+    folder: Annotated[Path, typer.Option("--out", help="folder that gets landing/ and truth/")] = Path("data"),
 ) -> None:
-    """Write the synthetic world: files as they would land, and apart from them the truth."""
+    """Write the files of a synthetic shop as they would land, and apart from them the truth about its people."""
     from profile_pipeline.raw.world.write import write_world
 
     made = write_world(folder, n_users=users, n_days=days, seed=seed, say=say)
@@ -31,15 +31,15 @@ def run(
     first: Annotated[str | None, typer.Option("--from", help="first day, YYYY-MM-DD")] = None,
     last: Annotated[str | None, typer.Option("--to", help="last day, YYYY-MM-DD")] = None,
     stale: Annotated[
-        bool, typer.Option("--stale", help="rebuild the snapshots that late events have outdated")
+        bool, typer.Option("--stale", help="rebuild older snapshots that late events have outdated")
     ] = False,
     retrain: Annotated[
-        bool, typer.Option("--retrain", help="train the newest weeks again, also those trained before")
+        bool, typer.Option("--retrain", help="train the newest weeks again, although they are trained")
     ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Load what has landed and build everything that waits; or a range of days by hand."""
+    """Load what has landed and build everything that waits; with --from and --to, build these days again."""
     from profile_pipeline.orchestration.running import Runner
 
     settings, paths = opened(config, data)
@@ -69,7 +69,7 @@ def run(
 
 
 def demo(config: ConfigOption = None, data: DataOption = None) -> None:
-    """Make the synthetic world, build everything, and say what came of it; a killed demo goes on where it was."""
+    """Make a synthetic shop, build everything from it, and say what came of it; if interrupted, run it again and it goes on."""
     from profile_pipeline.orchestration.demo import BUDGET, run_demo
 
     settings, paths = opened(config, data)
@@ -87,7 +87,7 @@ def demo(config: ConfigOption = None, data: DataOption = None) -> None:
         "value",
         "95 % interval",
         "best baseline",
-        title=f"what the newest models are worth (week {told.week})",
+        title=f"what the newest models are worth (week {told.week}; test: people held out, future: days after training)",
         title_justify="left",
     )
     for m in told.metrics:
@@ -126,11 +126,11 @@ def _print_measured(stages: dict[str, tuple[float, float]], budget: dict[str, fl
 
 
 def ui(
-    port: Annotated[int, typer.Option(help="port on loopback")] = 3000,
+    port: Annotated[int, typer.Option(help="port on 127.0.0.1")] = 3000,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Start the Dagster UI of this project on loopback."""
+    """Start the Dagster UI for this machine only, with the sensors and schedules that keep profiles fresh."""
     from profile_pipeline.orchestration.servers import serve
 
     _, paths = opened(config, data)

@@ -14,7 +14,7 @@ from profile_pipeline.paths import Paths
 
 
 def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataOption = None) -> None:
-    """Name what is wrong, with one command each, and the last ten files."""
+    """Say what is wrong with this installation and which command mends it, and what came of the last ten files."""
     from profile_pipeline.orchestration.doctor import examine
 
     paths = Paths.from_environment(config=config, data=data)
@@ -38,7 +38,7 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataO
 
 
 def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False, data: DataOption = None) -> None:
-    """Remove everything under the data folder: warehouse, archive, landing, reports, runs."""
+    """Remove all data for good: database, archive, landed files, reports, exports, history of runs."""
     from profile_pipeline.warehouse.lease import holder_of
 
     paths = Paths.from_environment(data=data)

@@ -28,7 +28,7 @@ def show(
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
-    """Print a person's profile as it was last published."""
+    """Show one person: who, what they do and need, segment, tags with their reasons, recommendations."""
     from profile_pipeline.profiles.card import render_card
     from profile_pipeline.profiles.lookup import CANDIDATES, NEAR
     from profile_pipeline.warehouse.reading import Serving
@@ -84,13 +84,17 @@ def show(
 
 
 def audience(
-    name: Annotated[str, typer.Argument(help="an entry of `audiences:`")],
-    count: Annotated[bool, typer.Option("--count", help="how many people are in it")] = False,
-    export: Annotated[str | None, typer.Option("--export", help="csv or jsonl, to standard output")] = None,
+    name: Annotated[str, typer.Argument(help="an entry of `audiences:` in profile.yaml")],
+    count: Annotated[
+        bool, typer.Option("--count", help="say how many people are in it; also without this option")
+    ] = False,
+    export: Annotated[
+        str | None, typer.Option("--export", help="write its people as csv or jsonl to standard output")
+    ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Count or export the people of an audience."""
+    """Count the people of an audience, or export them."""
     from profile_pipeline.applications.exports import as_csv, as_jsonl
     from profile_pipeline.warehouse.reading import Serving
 
@@ -120,7 +124,7 @@ def sql(
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Ask the warehouse, under the lease; nothing can be written."""
+    """Query all tables and their history; nothing can be written. Waits while a run writes."""
     from profile_pipeline.orchestration.resources import open_warehouse
 
     settings, paths = opened(config, data)

@@ -3,6 +3,12 @@
 Not here: where the bytes are kept.
 """
 
+import io
+import json
+import re
+import zipfile
+from typing import Any
+
 import lightgbm as lgb
 import skops.io
 from sklearn.feature_extraction.text import TfidfTransformer
@@ -14,6 +20,7 @@ from profile_pipeline.models.algorithms import ItemScorer, LightgbmScorer, Score
 
 # Types of scikit-learn that skops does not trust by itself and that our pipelines hold.
 TRUSTED = ("sklearn.tree._tree.Tree", "numpy.dtype")
+_SCHEMA, _PART = "schema.json", re.compile(r"(\d+)\.(npy|npz|bin)")
 ITEM_PARTS = {"prepare": Pipeline, "weigh": TfidfTransformer, "model": LogisticRegression}
 
 
@@ -26,10 +33,38 @@ def to_bytes(scorer: Scorer) -> tuple[bytes, str]:
     if isinstance(scorer, LightgbmScorer):
         return scorer.booster.model_to_string().encode(), "lightgbm"
     if isinstance(scorer, SklearnScorer):
-        return skops.io.dumps(scorer.pipeline), "skops"
+        return stable_skops(scorer.pipeline), "skops"
     if isinstance(scorer, ItemScorer):
-        return skops.io.dumps({name: getattr(scorer, name) for name in ITEM_PARTS}), "skops"
+        return stable_skops({name: getattr(scorer, name) for name in ITEM_PARTS}), "skops"
     raise ArtifactError(f"found a {type(scorer).__name__}, expected a model of ours")
+
+
+def stable_skops(model: object) -> bytes:
+    """Return a model as skops bytes that are the same for the same model.
+
+    skops names parts after their place in memory, and its archive holds the time: both are put in order here.
+    """
+    numbers: dict[str, str] = {}
+
+    def numbered(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {
+                key: int(numbers.setdefault(str(value), str(len(numbers)))) if key == "__id__" else numbered(value)
+                for key, value in node.items()
+            }
+        if isinstance(node, list):
+            return [numbered(part) for part in node]
+        if isinstance(node, str) and (found := _PART.fullmatch(node)):
+            return f"{numbers.setdefault(found[1], str(len(numbers)))}.{found[2]}"
+        return node
+
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as source, zipfile.ZipFile(target, "w") as stable:
+        schema = json.dumps(numbered(json.loads(source.read(_SCHEMA))), indent=1)
+        parts = {numbered(name): source.read(name) for name in source.namelist() if name != _SCHEMA}
+        for name, data in sorted({**parts, _SCHEMA: schema.encode()}.items()):
+            stable.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), data)
+    return target.getvalue()
 
 
 def from_bytes(data: bytes, artifact_format: str) -> Scorer:

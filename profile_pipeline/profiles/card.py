@@ -87,10 +87,15 @@ def _tags_table(tags: Sequence[Mapping[str, Any]]) -> RenderableType:
     table = _table("tag", "value", "kind", "confidence", "because")
     for tag in tags:
         evidence = json.loads(tag["evidence"] or "{}")
-        because = evidence.get("when") or (
-            f"{evidence['model']} of {evidence['week']}" if "model" in evidence else evidence.get("source", "")
-        )
+        source = f"{evidence['model']} of {evidence['week']}" if "model" in evidence else evidence.get("source", "")
         sure = "" if tag["confidence"] is None else f"{tag['confidence']:.2f}"
+        if evidence.get("class", tag["value"]) != tag["value"]:
+            # The value is a band of the chance of another class: `low` at 0.01 would read as hardly sure of it.
+            source, sure = f"chance of {evidence['class']} {evidence['probability']:.0%}, {source}", ""
+        elif "model" in evidence and evidence["probability"] is None:
+            # Segments have no probability: 0 is the border to the next one, 1 the middle of one's own.
+            source, sure = f"{sure} from the border to the next, {source}", ""
+        because = evidence.get("when") or source
         table.add_row(
             tag["tag"], tag["value"], tag["kind"], sure, Text(str(because), overflow="ellipsis", no_wrap=True)
         )

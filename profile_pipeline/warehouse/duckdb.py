@@ -32,6 +32,12 @@ class WarehouseError(ExpectedError):
     """The warehouse can't do what was asked; the text says what to do."""
 
 
+def without_progress_bar(connection: duckdb.DuckDBPyConnection) -> None:
+    """Turn the progress bar off. In Jupyter without ipywidgets it is off, and there even naming it is an error."""
+    if connection.execute("select current_setting('enable_progress_bar')").fetchall()[0][0]:
+        connection.execute("set enable_progress_bar = false")
+
+
 class Warehouse:
     """One connection to the warehouse, opened at first use under the lease.
 
@@ -123,7 +129,7 @@ class Warehouse:
                     has_told = True
                 time.sleep(0.2)
         spill = self.path.with_suffix(".duckdb.tmp")
-        connection.execute("set enable_progress_bar = false")
+        without_progress_bar(connection)
         connection.execute(f"set temp_directory = '{_literal(spill)}'")
         connection.execute("set timezone = 'UTC'")
         if self.memory_limit:

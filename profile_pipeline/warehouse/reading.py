@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from profile_pipeline.warehouse.duckdb import HARDENED, WarehouseError
+from profile_pipeline.warehouse.duckdb import HARDENED, WarehouseError, without_progress_bar
 
 
 class Serving:
@@ -21,7 +21,7 @@ class Serving:
                 f"{path} is not there: nothing has been published yet. Run `profile-pipeline run` first."
             )
         self._connection = duckdb.connect(str(path), read_only=True, config=HARDENED)
-        self._connection.execute("set enable_progress_bar = false")
+        without_progress_bar(self._connection)
         self._connection.execute("set enable_external_access = false")
 
     def dicts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

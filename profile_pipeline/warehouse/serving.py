@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from profile_pipeline.warehouse.duckdb import HARDENED, STORAGE_FORMAT, Warehouse
+from profile_pipeline.warehouse.duckdb import HARDENED, STORAGE_FORMAT, Warehouse, without_progress_bar
 
 
 def publish(warehouse: Warehouse, path: Path, published: Sequence[tuple[str, str]]) -> None:
@@ -32,7 +32,7 @@ def publish(warehouse: Warehouse, path: Path, published: Sequence[tuple[str, str
         wanted |= dict.fromkeys(matching, condition)
     target = duckdb.connect(str(temporary), config=HARDENED | {"storage_compatibility_version": STORAGE_FORMAT})
     try:
-        target.execute("set enable_progress_bar = false")
+        without_progress_bar(target)
         for schema in sorted({name.split(".")[0] for name in wanted}):
             target.execute(f"create schema {schema}")
         for name, condition in wanted.items():

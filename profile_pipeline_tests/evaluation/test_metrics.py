@@ -29,6 +29,21 @@ def test_two_classes_agree_with_scikit_learn(seed: int, n: int) -> None:
     assert found["macro_f1"] == pytest.approx(oracle.f1_score(y, guess, average="macro", zero_division=0))
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_of_three_classes_recall_and_f1_say_how_they_are_averaged(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, p = rng.integers(0, 3, 60), rng.dirichlet(np.ones(3), 60)
+    y[:3] = [0, 1, 2]
+    found = {k: v[0] for k, v in classification_metrics(y, p, np.ones((1, 60))).items()}
+    with pytest.raises(ValueError, match="average"):
+        oracle.recall_score(y, p.argmax(axis=1))
+    assert not {"precision", "recall", "f1"} & found.keys()
+    for average in ("macro", "weighted"):
+        assert found[f"{average}_recall"] == pytest.approx(oracle.recall_score(y, p.argmax(axis=1), average=average))
+        assert found[f"{average}_f1"] == pytest.approx(oracle.f1_score(y, p.argmax(axis=1), average=average))
+
+
 def test_f1_comes_from_precision_and_recall_and_not_from_accuracy() -> None:
     y = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     p = np.array([0.9, 0.9, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1])

@@ -1,5 +1,8 @@
 import datetime as dt
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -10,7 +13,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from profile_pipeline.models.algorithms import ITEM_ALGORITHM, PARAMETERS, fit
+from profile_pipeline.models.algorithms import ITEM_ALGORITHM, PARAMETERS, LightgbmScorer, fit
 from profile_pipeline.models.artifact import ArtifactError, from_bytes, to_bytes
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
 from profile_pipeline.models.frame import Features, Frame, ItemMatrix, held_out, item_matrix
@@ -64,6 +67,16 @@ def test_of_twenty_noise_columns_none_is_kept(contest: Trained) -> None:
     kept = {s.feature for s in contest.selected if s.is_kept}
     assert {"a", "b"} <= kept
     assert not {name for name in kept if name.startswith("noise")}
+
+
+def test_importance_on_training_rows_keeps_noise_that_selection_drops(contest: Trained) -> None:
+    frame, labels, _ = planted()
+    y = np.array([label == "yes" for label in labels], dtype=int)
+    scorer = fit("lightgbm", frame.values, y, n_classes=2, seed=1)
+    assert isinstance(scorer, LightgbmScorer)
+    gain = dict(zip(frame.names, scorer.booster.feature_importance("gain"), strict=True))
+    assert sum(gain[name] > 0 for name in gain if name.startswith("noise")) >= 15
+    assert not [told for told in contest.selected if told.is_kept and told.feature.startswith("noise")]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -127,6 +140,18 @@ def test_nobody_stands_in_training_and_among_the_held_out(contest: Trained) -> N
     assert not set(contest.splits["validation"].profile_ids) & set(contest.splits["test"].profile_ids)
 
 
+def test_what_people_held_out_do_moves_neither_the_scale_nor_the_model(contest: Trained) -> None:
+    frame, labels, _ = planted()
+    strange = np.where(held_out(frame.profile_ids, 0.2)[:, None], frame.values * 1000, frame.values)
+    moved = train_classifier(
+        Frame(frame.profile_ids, frame.cohorts, frame.names, strange), labels, model="m", week=MONDAY, classes=("no", "yes"), training=TrainingSettings(),
+        train_dates=(MONDAY, MONDAY), hold_contest=True, seed=1, min_labels=60,
+    )  # fmt: skip
+    assert isinstance(moved, Trained)
+    for told in ("algorithm", "is_chosen", "feature_names", "explanation", "calibration", "data_fingerprint"):
+        assert [row[told] for row in moved.rows] == [row[told] for row in contest.rows]
+
+
 def test_the_same_seed_gives_the_same_scores() -> None:
     first, second = trained(hold_contest=False), trained(hold_contest=False)
     assert isinstance(first, Trained) and isinstance(second, Trained)
@@ -167,6 +192,23 @@ def test_every_algorithm_scores_a_batch_as_its_rows_and_survives_storage(name: s
     each = [scorer.scores(some.rows(slice(i, i + 1))) for i in range(20)]
     np.testing.assert_allclose(np.vstack(each), whole, atol=1e-9)
     np.testing.assert_array_equal(from_bytes(*to_bytes(scorer)).scores(some), whole)
+
+
+def test_one_model_is_the_same_bytes_each_time_and_two_are_not(tmp_path: Path) -> None:
+    frame, labels, _ = planted(300, n_noise=2)
+    y = np.array([label == "yes" for label in labels], dtype=int)
+    script = (
+        "import sys, numpy as np; from profile_pipeline.models.algorithms import fit; from profile_pipeline.models.artifact import to_bytes;"
+        "from profile_pipeline.models.frame import Features; d = np.load(sys.argv[1]);"
+        "sys.stdout.buffer.write(to_bytes(fit('rbf_svm_nystroem', Features(d['x']), d['y'], n_classes=2, seed=3))[0])"
+    )
+    np.savez(tmp_path / "rows.npz", x=frame.values, y=y)
+    other_process = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "rows.npz")], capture_output=True, check=True
+    )
+    here, _ = to_bytes(fit("rbf_svm_nystroem", Features(frame.values), y, n_classes=2, seed=3))
+    assert other_process.stdout == here
+    assert to_bytes(fit("rbf_svm_nystroem", Features(frame.values), y, n_classes=2, seed=4))[0] != here
 
 
 def items_of(y: np.ndarray, *, n_items: int, seed: int = 5) -> ItemMatrix:

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from profile_pipeline.models.contest import NotTrained
 from profile_pipeline.models.frame import Frame
@@ -16,6 +17,15 @@ WEEK = dt.date(2026, 1, 5)
 def test_the_articles_example_has_two_centres_whatever_the_seed(seed: int) -> None:
     centres = kmeans(np.array([[1, 1], [1, 2], [2, 2], [2, 3]]), 2, seed=seed).cluster_centers_
     assert sorted(centres.tolist()) == [[1.0, 1.5], [2.0, 2.5]]
+
+
+def test_one_start_can_stop_where_ten_do_not() -> None:
+    data = np.array([[1, 1], [1, 2], [2, 2], [2, 3]])
+    with threadpool_limits(1):
+        one = {round(float(kmeans(data, 2, seed=seed, n_init=1).inertia_), 6) for seed in range(20)}
+        ten = {round(float(kmeans(data, 2, seed=seed).inertia_), 6) for seed in range(20)}
+    assert one == {1.0, round(4 / 3, 6)}
+    assert ten == {1.0}
 
 
 def test_a_segment_keeps_its_name_when_the_algorithm_numbers_its_clusters_otherwise() -> None:
