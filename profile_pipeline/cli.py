@@ -11,6 +11,7 @@ import typer
 from profile_pipeline.commands.build import demo, run, ui, world
 from profile_pipeline.commands.care import doctor, reset
 from profile_pipeline.commands.look import audience, show, sql
+from profile_pipeline.commands.sources import add
 from profile_pipeline.commands.terminal import err
 from profile_pipeline.commands.training import training_set
 from profile_pipeline.errors import ExpectedError
@@ -23,6 +24,9 @@ app = typer.Typer(
 )
 for command in (demo, run, ui, show, audience, training_set, sql, doctor, reset, world):
     app.command()(command)
+sources = typer.Typer(no_args_is_help=True, help="Describe files of your own.")
+sources.command()(add)
+app.add_typer(sources, name="sources")
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def run(
     n_files = runner.ingest()
     if n_files == 0 and not paths.warehouse.exists():
         raise CommandError(
-            f"no complete file in {paths.landing} and no warehouse yet. Put files there, in the folders that `sources:` of {paths.config.name} names."
+            f"no file in {paths.landing} and no warehouse yet. Put files there, where {paths.config.name} expects them: {', '.join(s.path for s in settings.sources.values())}"
         )
     if days:
         runner.build_range(*days)

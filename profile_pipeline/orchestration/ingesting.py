@@ -20,11 +20,11 @@ from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import FileRead, read_file
+from profile_pipeline.raw.readers.reasons import NO_SOURCE
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
-NO_SOURCE = "no_source"
 # Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
 HELD_RECORDS, HELD_FILES = 200_000, 1_000
 
@@ -66,6 +66,7 @@ class _Load:
     done: Ingested
     held: list[_Held] = field(default_factory=list)
     n_held: int = 0
+    again: set[str] = field(default_factory=set)
 
     def take(self, file: LandingFile) -> None:
         """Archive a file and load it, or hold it until there is enough to be written at once."""
@@ -82,18 +83,22 @@ class _Load:
             "loaded_at": self.now, "arrived_at": self.now, "archived_sha256": archived.file_id, "status": "duplicate", "reason": None,
         }  # fmt: skip
         known = self.warehouse.rows(
-            "select path, status from raw.files where file_id = $file_id", {"file_id": archived.file_id}
+            "select path, n_loaded from raw.files where file_id = $file_id", {"file_id": archived.file_id}
         )
+        is_loaded = any(n_loaded for _, n_loaded in known)
         if file.source is None:
             self.done.n_unclaimed += 1
             self._note(file, row | {"status": "rejected", "reason": NO_SOURCE}, is_known=file.name in dict(known))
             return
         version = self.settings.fingerprint("sources", "calendar")
         describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
-        if file.name in dict(known) or "loaded" in dict(known).values():
+        if is_loaded:
             self.done.n_duplicates += 1
             self._note(file, row, is_known=file.name in dict(known))
             return
+        if known:
+            # Nothing of it was loaded before: it is read as if for the first time, because the mapping may have been mended.
+            self.again.add(archived.file_id)
         try:
             try:
                 self._read(file, row, archived, is_lossless=False)
@@ -107,8 +112,20 @@ class _Load:
     def _note(self, file: LandingFile, row: dict[str, Any], *, is_known: bool) -> None:
         """Note a file of which nothing is loaded; one that is noted already is only put away."""
         if not is_known:
-            _note_files(self.warehouse, [row])
+            with self.warehouse.transaction():
+                self._forget([row])
+                _note_files(self.warehouse, [row])
         self._put_away(file)
+
+    def _forget(self, rows: list[dict[str, Any]]) -> None:
+        """Remove what was noted of files of which nothing had been loaded and that are read again."""
+        again = [row["file_id"] for row in rows if row["file_id"] in self.again]
+        if again:
+            for table in (FILES, REJECTED_RECORDS):
+                self.warehouse.execute(
+                    f"delete from {table.name} where list_contains($files, file_id)", {"files": again}
+                )
+            self.again.difference_update(again)
 
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_lossless: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
@@ -134,6 +151,7 @@ class _Load:
         self, file: LandingFile, row: dict[str, Any], read: FileRead, batches: Iterable[pa.Table], *, is_lossless: bool
     ) -> None:
         with self.warehouse.transaction():
+            self._forget([row])
             n_loaded = sum(self._insert(row, [batch]) for batch in batches)
             n_rejected = self._insert_rejected([(row, read.rejected)])
             _check_counts(read.n_records, n_loaded, n_rejected, is_lossless=is_lossless)
@@ -147,6 +165,7 @@ class _Load:
         if not held:
             return
         with self.warehouse.transaction():
+            self._forget([h.row for h in held])
             for name in sorted({h.row["source"] for h in held}):
                 of_source = [h for h in held if h.row["source"] == name]
                 batches = [(h.row, batch) for h in of_source for batch in h.batches]

@@ -32,10 +32,11 @@ from profile_pipeline.orchestration.days import (
 )
 from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
+from profile_pipeline.orchestration.load_report import load_report
 from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.landing import complete_files
+from profile_pipeline.raw.landing import LandingFile, complete_files
 from profile_pipeline.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -142,12 +143,10 @@ class Runner:
 
     def ingest(self) -> int:
         """Load what has landed; return how many files there were."""
-        files = complete_files(
-            self.paths.landing,
-            self.settings.sources,
-            now_seconds=time.time(),
-            stable_seconds=self.settings.stable_seconds,
-        )
+        if len(self._landed(stable_seconds=0)) > len(self._landed(stable_seconds=self.settings.stable_seconds)):
+            self.say(f"waiting {self.settings.stable_seconds:g} s for files that may still be being written")
+            time.sleep(self.settings.stable_seconds)
+        files = self._landed(stable_seconds=self.settings.stable_seconds)
         if files:
             self.say(f"ingest: {len(files)} files")
             with self.measured.stage("ingest"):
@@ -155,15 +154,21 @@ class Runner:
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
             counts = {name: told[name].value for name in INGEST_TOLD}
             self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
-            if counts["records_rejected"]:
-                self.say(
-                    'why records were rejected: profile-pipeline sql "select source, reason_code, min(detail), count(*) from raw.rejected_records group by all"'
-                )
-            if counts["files_refused"] or counts["files_of_no_source"]:
-                self.say(
-                    "why files were not loaded: profile-pipeline sql \"select path, reason from raw.files where status = 'rejected'\""
-                )
+            self._tell_of_load()
         return len(files)
+
+    def _landed(self, *, stable_seconds: float) -> list[LandingFile]:
+        return complete_files(
+            self.paths.landing, self.settings.sources, now_seconds=time.time(), stable_seconds=stable_seconds
+        )
+
+    def _tell_of_load(self) -> None:
+        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+        try:
+            for line in load_report(warehouse, self.settings, newest_day=self.days[-1]):
+                self.say(line)
+        finally:
+            warehouse.close()
 
     def waiting(self) -> tuple[list[dt.date], list[dt.date], list[dt.date]]:
         """Return the days that wait to be judged whole, those that wait by rows or outside of the calendar, and stale snapshots."""

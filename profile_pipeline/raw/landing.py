@@ -40,15 +40,13 @@ def complete_files(
     found = []
     for path in _plain_files(landing):
         name = path.relative_to(landing).as_posix()
-        claimed = next((key for key, source in sources.items() if _matches(name, source.path)), None)
+        claimed = next((key for key, source in sources.items() if matches(name, source.path)), None)
         found.append(_described(path, name, claimed))
     for key, source in sources.items():
         if Path(source.path).is_absolute():
             folder = _fixed_part(source.path)
             files = [folder] if folder.is_file() and not folder.is_symlink() else _plain_files(folder)
-            found += [
-                _described(path, path.as_posix(), key) for path in files if _matches(path.as_posix(), source.path)
-            ]
+            found += [_described(path, path.as_posix(), key) for path in files if matches(path.as_posix(), source.path)]
     settled = (now_seconds - stable_seconds) * 1e9
     return sorted(
         (file for file in found if file.modified_ns <= settled),
@@ -79,7 +77,7 @@ def _plain_files(folder: Path) -> Iterator[Path]:
                 yield Path(entry.path)
 
 
-def _matches(name: str, pattern: str) -> bool:
+def matches(name: str, pattern: str) -> bool:
     """Compare part by part: `*` does not cross folders, `**` does."""
     return _parts_match(name.split("/"), pattern.split("/"))
 

@@ -59,6 +59,15 @@ def check_source(name: str, source: SourceSettings) -> list[str]:
     return faults
 
 
+def is_expression(text: str) -> bool:
+    """Say whether a mapping may hold this text as it is; a name that it may not hold has to be quoted."""
+    try:
+        _parse(text)
+    except MappingError:
+        return False
+    return True
+
+
 def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str, str | Expression | ListSettings]:
     """Resolve each of our columns to a column of theirs, an expression or a list.
 

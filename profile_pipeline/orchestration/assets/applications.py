@@ -22,7 +22,7 @@ from profile_pipeline.orchestration.table_assets import (
     spec_of,
 )
 from profile_pipeline.paths import Paths
-from profile_pipeline.profiles.tables import TAGS, USER_PROFILES
+from profile_pipeline.profiles.tables import USER_PROFILES
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -92,7 +92,7 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
         from profile_pipeline.orchestration.delivering import insight_rows
 
         run = RunDays.of(context)
-        require_rows(warehouse, INSIGHTS.name, TAGS, run.days)
+        require_rows(warehouse, INSIGHTS.name, USER_PROFILES, run.days)
         for day in _delivered(warehouse, INSIGHTS, run, newest):
             warehouse.replace_days(INSIGHTS, insight_rows(warehouse, day), first_day=day, last_day=day)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, INSIGHTS, run=run, days=run.days))

@@ -119,7 +119,10 @@ def _resolved(source: SourceSettings, names: list[str]) -> dict[str, str | Expre
     try:
         return columns_needed(source, names)
     except MappingError as error:
-        raise FileRefused("missing_column", str(error)) from None
+        own = [n for n in names if n != ROW_NUMBER]
+        is_one = len(own) == 1 and source.format in ("csv", "tsv") and not own[0].replace("_", "").isalnum()
+        hint = f". The whole header {own[0][:100]!r} is one column: is `delimiter` right?" if is_one else ""
+        raise FileRefused("missing_column", f"{error}{hint}") from None
 
 
 def _typed(

@@ -1,0 +1,80 @@
+"""What came of a load, in words that a person can act on: what was refused, why, and what to do.
+
+Not here: loading (`ingesting`), or the counts that the asset shows.
+"""
+
+import datetime as dt
+
+from profile_pipeline.errors import ExpectedError
+from profile_pipeline.raw.readers.reasons import NO_SOURCE, remedy_of
+from profile_pipeline.settings import Settings
+from profile_pipeline.warehouse.duckdb import Warehouse
+
+MOST_LINES = 5
+
+
+class NothingCountsError(ExpectedError):
+    """Nothing that has been loaded so far can become a profile; the text says why."""
+
+
+def load_report(warehouse: Warehouse, settings: Settings, *, newest_day: dt.date) -> list[str]:
+    """Return what is wrong with the newest load, a line each; empty where nothing is.
+
+    Raises
+    ------
+    NothingCountsError
+        If no record was ever loaded, or no event lies within the calendar: a run would build empty tables.
+    """
+    told = [*_files(warehouse, settings), *_records(warehouse), *_days(warehouse, settings, newest_day)]
+    if not warehouse.rows("select 1 from raw.files where n_loaded > 0 limit 1"):
+        raise NothingCountsError("\n".join(["no record was loaded", *told]))
+    within = "select 1 from raw.events where event_date between $start and $newest limit 1"
+    has_events = warehouse.rows("select 1 from raw.events limit 1")
+    if has_events and not warehouse.rows(within, {"start": settings.calendar.start, "newest": newest_day}):
+        raise NothingCountsError("\n".join(["no event counts", *told]))
+    return told
+
+
+def _files(warehouse: Warehouse, settings: Settings) -> list[str]:
+    rows = warehouse.rows(
+        "select path, reason, count(*) over () from raw.files"
+        f" where status = 'rejected' and loaded_at = (select max(loaded_at) from raw.files) order by path limit {MOST_LINES}"
+    )
+    patterns = ", ".join(source.path for source in settings.sources.values())
+    told = []
+    for path, reason, _ in rows:
+        why = f"no source claims it; the paths of sources: are {patterns}" if reason == NO_SOURCE else reason
+        told.append(f"not loaded: {path}: {why}. {_sentence(remedy_of(reason))}")
+    if rows and rows[0][2] > MOST_LINES:
+        told.append(f"not loaded: {rows[0][2] - MOST_LINES} more files; see raw.files")
+    return told
+
+
+def _records(warehouse: Warehouse) -> list[str]:
+    rows = warehouse.rows(
+        "select source, reason_code, min(detail), count(*) as n from raw.rejected_records"
+        f" where loaded_at = (select max(loaded_at) from raw.files) group by source, reason_code order by n desc limit {MOST_LINES}"
+    )
+    return [
+        f"rejected: {n:,} records of {source}: {reason}, such as {detail}. {_sentence(remedy_of(reason))}"
+        for source, reason, detail, n in rows
+    ]
+
+
+def _days(warehouse: Warehouse, settings: Settings, newest_day: dt.date) -> list[str]:
+    start = settings.calendar.start
+    ((n, first, last),) = warehouse.rows(
+        "select sum(n_events), min(event_date), max(event_date) from raw.pending"
+        " where file_id is not null and (event_date < $start or event_date > $newest)",
+        {"start": start, "newest": newest_day},
+    )
+    if not n:
+        return []
+    return [
+        f"not counted: {int(n):,} events of {first} to {last} lie outside of the calendar, {start} to {newest_day}."
+        " Set calendar: in profile.yaml, or see whether time_format is right"
+    ]
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

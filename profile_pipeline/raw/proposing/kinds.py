@@ -1,0 +1,166 @@
+"""What a column holds, told from its values: numbers, ids written as floats, times, flags, lists, addresses.
+
+Not here: what a column means (`vocabulary`).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from profile_pipeline.raw.proposing.times import TIME_OF_DAY, TimeFormat, time_format_of
+
+MOST = 0.95
+LOOKED_AT = 2_000
+INTEGER = re.compile(r"^[+-]?\d{1,18}$", re.ASCII)
+DECIMAL = re.compile(r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?$", re.ASCII)
+FLOAT_ID = re.compile(r"^\d+[.]0$", re.ASCII)
+MONEY = re.compile(r"^[-+(]?\s*(?P<before>[$€£¥￥])?\s*[-+]?\d[\d,]*([.]\d+)?\s*(?P<after>[$€£¥￥元])?\)?$")
+COMMA_DECIMAL = re.compile(r"^[+-]?\d{1,3}(?:[.]?\d{3})*,\d{1,4}$|^[+-]?\d+,\d{1,4}$", re.ASCII)
+EMAIL = re.compile(r"^[^@\s]+@[^@\s]+[.][A-Za-z]{2,}$")
+ADDRESS = re.compile(r"^(https?://|www[.]|/)\S*$")
+NETWORK = re.compile(r"^\d{1,3}(\.\d{1,3}){3}$|^[0-9a-fA-F:]{3,}:[0-9a-fA-F:]+$")
+FLAGS = frozenset({"0", "1", "0.0", "1.0", "true", "false", "t", "f", "yes", "no", "y", "n"})
+GENDERS = frozenset({"m", "f", "male", "female", "man", "woman", "男", "女", "u", "unknown", "other", "未知", "保密"})
+CODES_OF_CURRENCY = frozenset({
+    "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "JPY", "KRW", "MXN", "NOK", "NZD", "PLN", "RMB", "RUB", "SEK", "SGD",
+    "THB", "TRY", "TWD", "USD", "ZAR",
+})  # fmt: skip
+CURRENCY_OF_SIGN = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "CNY", "￥": "CNY", "元": "CNY"}
+SEPARATORS = ("|", ";", ",", "/", "、")
+
+
+@dataclass(frozen=True)
+class ColumnKind:
+    """A column of theirs and what its values are.
+
+    Attributes
+    ----------
+    name
+        Their name.
+    reference
+        How a mapping names it: the name, or an expression.
+    values
+        The values looked at, blanks left out.
+    n_looked_at
+        Records looked at, blanks included.
+    is_list
+        Its values are lists (JSON Lines, Parquet).
+    """
+
+    name: str
+    reference: str
+    values: tuple[str, ...]
+    n_looked_at: int
+    is_list: bool = False
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How often each value came."""
+        return Counter(self.values)
+
+    @property
+    def n_distinct(self) -> int:
+        return len(self.counts)
+
+    @property
+    def is_blank(self) -> bool:
+        return not self.values
+
+    @property
+    def is_key(self) -> bool:
+        """Nearly every record has a value of its own."""
+        return len(self.values) >= 0.9 * self.n_looked_at and self.n_distinct >= 0.98 * len(self.values) > 0
+
+    def _most(self, pattern: re.Pattern[str]) -> bool:
+        return bool(self.values) and sum(bool(pattern.match(v)) for v in self.values) >= MOST * len(self.values)
+
+    @cached_property
+    def is_integer(self) -> bool:
+        return self._most(INTEGER)
+
+    @cached_property
+    def is_number(self) -> bool:
+        return self._most(DECIMAL)
+
+    @cached_property
+    def is_money(self) -> bool:
+        """A number with a sign of currency or commas between thousands."""
+        return not self.is_number and not self.has_decimal_comma and self._most(MONEY)
+
+    @cached_property
+    def has_decimal_comma(self) -> bool:
+        """Commas before the cents; before three digits everywhere they stand between thousands."""
+        is_grouped = all(re.search(r",[0-9]{3}$", v) for v in self.values if "," in v)
+        return not self.is_number and not is_grouped and self._most(COMMA_DECIMAL)
+
+    @cached_property
+    def has_float_ids(self) -> bool:
+        """Whole numbers, some or all of them written `17850.0`."""
+        return any(FLOAT_ID.match(v) for v in self.values) and all(
+            FLOAT_ID.match(v) or INTEGER.match(v) for v in self.values
+        )
+
+    @cached_property
+    def currency(self) -> str | None:
+        """The one currency that signs beside the numbers name."""
+        signs = {m["before"] or m["after"] for v in self.values if (m := MONEY.match(v))} - {None}
+        return CURRENCY_OF_SIGN[str(signs.pop())] if len(signs) == 1 else None
+
+    @cached_property
+    def time(self) -> TimeFormat | None:
+        return time_format_of(self.values)
+
+    @cached_property
+    def is_time_of_day(self) -> bool:
+        return self._most(TIME_OF_DAY)
+
+    @cached_property
+    def is_flag(self) -> bool:
+        return 0 < self.n_distinct <= 3 and all(v.lower() in FLAGS for v in self.counts)
+
+    @cached_property
+    def is_email(self) -> bool:
+        return self._most(EMAIL)
+
+    @cached_property
+    def is_address(self) -> bool:
+        return self._most(ADDRESS)
+
+    @cached_property
+    def is_network_address(self) -> bool:
+        return self._most(NETWORK)
+
+    @cached_property
+    def is_gender(self) -> bool:
+        return 2 <= self.n_distinct <= 6 and all(v.lower() in GENDERS for v in self.counts)
+
+    @cached_property
+    def is_currency_code(self) -> bool:
+        return bool(self.counts) and all(v.upper() in CODES_OF_CURRENCY for v in self.counts)
+
+    @cached_property
+    def separator(self) -> str | None:
+        """What separates the parts of a list written as text: parts come again and again, whole texts less often."""
+        for mark in SEPARATORS:
+            several = sum(mark in v for v in self.values)
+            if several >= 0.2 * len(self.values) and several >= 2:
+                parts = Counter(part.strip() for v in self.values for part in v.split(mark))
+                longest = max(len(part) for part in parts)
+                if longest <= 40 and len(parts) < max(self.n_distinct, 30) and not self.is_number:
+                    return mark
+        return None
+
+
+def kinds_of(
+    columns: Mapping[str, Sequence[str | None]], references: Mapping[str, str], lists: frozenset[str] = frozenset()
+) -> list[ColumnKind]:
+    """Return the kind of each column, from at most 2,000 records spread evenly over it."""
+    found = []
+    for name, values in columns.items():
+        step = max(1, len(values) // LOOKED_AT)
+        looked_at = values[::step]
+        kept = tuple(v.strip() for v in looked_at if v is not None and v.strip())
+        found.append(ColumnKind(name, references[name], kept, len(looked_at), name in lists))
+    return found

@@ -1,0 +1,256 @@
+"""A file's sample as columns: how it is written, and what each of its columns holds.
+
+Bytes in, values out. Not here: opening the file (`readers.sampling`), or what the columns are for us (`tables`).
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from profile_pipeline.raw.mapping import is_expression
+from profile_pipeline.raw.proposing.dialect import (
+    Dialect,
+    SampleError,
+    dialect_of,
+    encoding_of,
+    refuse_what_is_no_text,
+    split_records,
+)
+from profile_pipeline.raw.proposing.kinds import ColumnKind, kinds_of
+from profile_pipeline.raw.proposing.layouts import Layout, layout_of
+from profile_pipeline.raw.readers.jsonl import flatten
+from profile_pipeline.table import quote_identifier
+
+RECORDS_LOOKED_AT = 20_000
+VALUES_MERGED = 6_000
+_SIMPLE_NAME = re.compile(r"^[^\W\d]\w*$")
+_DOTTED_NAME = re.compile(r"^[^\W\d]\w*(\.\w+)*$")
+# A web server's log line, common and combined; a lone hyphen is no value.
+LOG_PATTERN = (
+    r'(?P<ip>\S+) \S+ (?P<user>\S+) \[(?P<request_time>[^\]]+)\] "(?:[A-Z]+ )?(?P<url>\S*)[^"]*" (?P<status>\d{3}) \S+'
+    r'(?: "(?P<referrer>[^"]*)" "(?P<user_agent>.*)")?.*'
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A file as it was looked at.
+
+    Attributes
+    ----------
+    written
+        The settings of a source that say how the file is written: format, delimiter, header, encoding.
+    columns
+        Their columns, in order.
+    is_named
+        The file or a well-known layout names the columns; else their names are ours, by what they hold.
+    """
+
+    file_name: str
+    written: dict[str, Any]
+    columns: tuple[ColumnKind, ...]
+    is_named: bool
+    layout: Layout | None = None
+    is_log: bool = False
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What files of one source have in common."""
+        names = tuple(c.name for c in self.columns)
+        return (*sorted((k, str(v)) for k, v in self.written.items() if k != "encoding"), names)
+
+
+def sample_of_text(content: bytes, file_name: str) -> Sample:
+    """Return the sample of a text file.
+
+    Raises
+    ------
+    SampleError
+        If it holds no table, or no record.
+    """
+    refuse_what_is_no_text(content)
+    encoding = encoding_of(content)
+    text = content.decode(encoding, "replace").lstrip("\ufeff")
+    dialect = dialect_of(text, encoding)
+    encoded: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
+    if dialect.format == "lines":
+        return _of_lines(text, file_name, encoded, dialect.n_fields)
+    written = {"format": dialect.format} | ({"delimiter": dialect.delimiter} if dialect.delimiter else {}) | encoded
+    if dialect.format == "jsonl":
+        return _of_json(text, file_name, written)
+    return _of_fields(text, file_name, written, dialect)
+
+
+def sample_of_columns(columns: Mapping[str, Sequence[Any]], file_name: str) -> Sample:
+    """Return the sample of a Parquet file from its columns, as text or lists of text."""
+    texts = {n: [" | ".join(map(str, v)) if isinstance(v, list) else v for v in vs] for n, vs in columns.items()}
+    lists = frozenset(n for n, vs in columns.items() if any(isinstance(v, list) for v in vs))
+    if not texts or not any(len(values) for values in texts.values()):
+        raise SampleError("found no record, expected some")
+    return Sample(file_name, {"format": "parquet"}, tuple(kinds_of(texts, _references(texts), lists)), is_named=True)
+
+
+def _of_fields(text: str, file_name: str, written: dict[str, Any], dialect: Dialect) -> Sample:
+    records = _some_records(text, dialect.separator)
+    if _has_stray_quotes(text, dialect.separator):
+        written["has_quotes"] = False
+    layout = None if dialect.has_header else layout_of(file_name, dialect.n_fields)
+    if dialect.has_header:
+        names = [name.strip() if len(dialect.separator) > 1 else name for name in records[0]]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise SampleError(f"the header names {', '.join(map(repr, twice))} twice: expected each name once")
+        records = records[1:]
+        if not records:
+            raise SampleError("found a header only, expected records below it")
+    else:
+        names = [f"column{i}" for i in range(1, dialect.n_fields + 1)]
+    whole = [record for record in records if len(record) == len(names)]
+    if not whole:
+        raise SampleError(f"found no record of {len(names)} fields, as the first line has")
+    columns = {name: list(values) for name, values in zip(names, zip(*whole, strict=True), strict=True)}
+    if not dialect.has_header:
+        names = list(layout.header) if layout else names_by_content(kinds_of(columns, dict.fromkeys(columns, "")))
+        columns = dict(zip(names, columns.values(), strict=True))
+        written["header"] = names
+    kinds = kinds_of(columns, _references(columns))
+    return Sample(file_name, written, tuple(kinds), dialect.has_header or layout is not None, layout)
+
+
+def _has_stray_quotes(text: str, separator: str) -> bool:
+    """Say whether more fields begin with a quote and go on behind the next one than are quoted whole."""
+    if separator == "," or len(separator) > 1 or '"' not in text:
+        return False
+    cells = [c for line in text.splitlines() if '"' in line for c in line.split(separator) if c.startswith('"')]
+    n_whole = sum(len(cell) > 1 and cell.endswith('"') for cell in cells)
+    return len(cells) - n_whole > n_whole
+
+
+def _some_records(text: str, separator: str) -> list[list[str]]:
+    """The header and records spread evenly over the text; where fields are quoted, the first ones."""
+    if '"' in text:
+        return split_records(text, separator, RECORDS_LOOKED_AT)
+    lines = [line for line in text.split("\n") if line.strip("\r")]
+    step = max(1, len(lines) // RECORDS_LOOKED_AT)
+    return split_records("\n".join([lines[0], *lines[1::step]]), separator)
+
+
+def _of_json(text: str, file_name: str, written: dict[str, Any]) -> Sample:
+    lines = [line for line in text.split("\n") if line.strip()]
+    records: list[dict[str, Any]] = []
+    lists: set[str] = set()
+    for line in lines[:: max(1, len(lines) // RECORDS_LOOKED_AT)]:
+        fields: dict[str, Any] = {}
+        try:
+            found = json.loads(line, parse_int=str, parse_float=str)
+            if isinstance(found, dict):
+                flatten(found, fields, lists)
+                records.append(fields)
+        except (ValueError, RecursionError):
+            continue
+    names = list(dict.fromkeys(name for record in records for name in record))
+    if not names:
+        raise SampleError("found no object with a field, expected one JSON object a line")
+    columns = {name: [_told(record.get(name)) for record in records] for name in names}
+    kinds = kinds_of(columns, _references(columns, is_json=True), frozenset(lists))
+    return Sample(file_name, written, tuple(kinds), is_named=True)
+
+
+def _told(value: Any) -> str | None:
+    return " | ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _of_lines(text: str, file_name: str, encoded: dict[str, Any], width: int) -> Sample:
+    """Lines without a delimiter, taken apart by a pattern: columns aligned by blanks, or a web server's log."""
+    lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()][:RECORDS_LOOKED_AT]
+    if not width:
+        return _matched(lines, file_name, encoded, LOG_PATTERN, None, is_log=True)
+    layout = layout_of(file_name, width)
+    rows = [parts for line in lines if len(parts := line.split()) == width]
+    found = {f"column{i}": list(values) for i, values in enumerate(zip(*rows, strict=True), start=1)}
+    names = layout.header if layout else names_by_content(kinds_of(found, dict.fromkeys(found, "")))
+    pattern = r"\s*" + r"\s+".join(rf"(?P<{name}>\S+)" for name in names) + r"\s*"
+    return _matched(lines, file_name, encoded, pattern, layout, is_log=False)
+
+
+def _matched(
+    lines: Sequence[str], file_name: str, encoded: dict[str, Any], pattern: str, layout: Layout | None, *, is_log: bool
+) -> Sample:
+    matched = [m for line in lines if (m := re.fullmatch(pattern, line))]
+    names = list(re.compile(pattern).groupindex)
+    columns = {name: [None if m[name] == "-" else m[name] for m in matched] for name in names}
+    written = {"format": "lines", "pattern": pattern} | encoded
+    kinds = kinds_of(columns, _references(columns))
+    return Sample(file_name, written, tuple(kinds), is_log or layout is not None, layout, is_log)
+
+
+def names_by_content(kinds: Sequence[ColumnKind]) -> list[str]:
+    """Name the columns of a file without a header by what they hold; what can't be told stays `column1`, …"""
+    names = {kind.name: kind.name for kind in kinds}
+    free = [kind for kind in kinds if not kind.is_blank]
+
+    def take(name: str, found: ColumnKind | None) -> None:
+        if found is not None:
+            names[found.name] = name
+            free.remove(found)
+
+    time = next((k for k in free if k.time is not None and k.time.written != "%Y%m%d"), None)
+    time = time or next((k for k in free if k.time is not None), None)
+    take("timestamp", time)
+    take("gender", next((k for k in free if k.is_gender and not k.is_flag), None))
+    take("email", next((k for k in free if k.is_email), None))
+    take("url", next((k for k in free if k.is_address), None))
+    take("ip", next((k for k in free if k.is_network_address), None))
+    ids = [k for k in free if (k.is_integer or not k.is_number) and k.n_distinct > 10]
+    take("user_id" if time is not None else "id", next(iter(ids), None))
+    if time is not None:
+        take("item_id", next(iter(ids[1:]), None))
+        take("rating", next((k for k in free if _is_rating(k)), None))
+        take("event_type", next((k for k in free if not k.is_number and 2 <= k.n_distinct <= 60), None))
+        take("amount", next((k for k in free if k.is_number and not k.is_integer), None))
+    else:
+        take("age", next((k for k in free if _is_age(k)), None))
+    return list(names.values())
+
+
+def _is_rating(kind: ColumnKind) -> bool:
+    return kind.is_number and 3 <= kind.n_distinct <= 11 and all(0 <= float(v) <= 10 for v in kind.counts if v)
+
+
+def _is_age(kind: ColumnKind) -> bool:
+    return kind.is_integer and 10 < kind.n_distinct < 110 and all(0 < int(v) < 111 for v in kind.counts)
+
+
+def _references(names: Iterable[str], *, is_json: bool = False) -> dict[str, str]:
+    """How a mapping names each column: as it is, or quoted where it would be read as an expression."""
+    pattern = _DOTTED_NAME if is_json else re.compile(".")
+    return {n: n if pattern.match(n) and is_expression(n) else quote_identifier(n) for n in names}
+
+
+def sql_of(kind: ColumnKind) -> str:
+    """Return how an expression names a column."""
+    is_plain = _SIMPLE_NAME.match(kind.name) and kind.reference == kind.name
+    return kind.name if is_plain else quote_identifier(kind.name)
+
+
+def merged(samples: Sequence[Sample]) -> Sample:
+    """Return one sample for files of one shape: what holds for all of them together."""
+    first = samples[0]
+    columns = [
+        ColumnKind(
+            kind.name,
+            kind.reference,
+            tuple(
+                v for sample in samples for v in sample.columns[place].values[: max(1, VALUES_MERGED // len(samples))]
+            ),
+            sum(min(sample.columns[place].n_looked_at, max(1, VALUES_MERGED // len(samples))) for sample in samples),
+            any(sample.columns[place].is_list for sample in samples),
+        )
+        for place, kind in enumerate(first.columns)
+    ]
+    # A file that happens to be all ASCII is read by every encoding.
+    encoding = next((s.written["encoding"] for s in samples if "encoding" in s.written), None)
+    written = first.written | ({"encoding": encoding} if encoding else {})
+    return Sample(first.file_name, written, tuple(columns), first.is_named, first.layout, first.is_log)

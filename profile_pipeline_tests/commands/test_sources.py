@@ -1,0 +1,202 @@
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+import zstandard
+from typer.testing import CliRunner
+
+from profile_pipeline.cli import app
+from profile_pipeline.errors import ExpectedError
+from profile_pipeline.orchestration.configuration import load_checked
+from profile_pipeline.paths import Paths
+
+EVENTS = "ts,action,uid,item\n" + "".join(
+    f"2026-01-{1 + i % 28:02d}T10:00:00Z,加购,u{i % 7},i{i % 5}\n" for i in range(80)
+)
+CONFIG = """# mine
+calendar: {start: 2026-01-10, end: 2026-01-20, timezone: UTC}
+currency: GBP
+
+sources:
+  shop:   # the old one
+    table: events
+    path: "shop/*.csv"
+    format: csv
+    columns: {event_time: ts, event_type: action, user_id: uid}
+
+models: {}   # none yet
+"""
+
+
+class Folder:
+    """A folder of a new user, and the command run in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "profile.yaml"
+
+    def file(self, name: str, content: str | bytes) -> Path:
+        path = self.path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def add(self, *arguments: str | Path, answer: str | None = None) -> tuple[int, str]:
+        result = CliRunner().invoke(
+            app,
+            ["sources", "add", *map(str, arguments), "--config", str(self.config), "--data", str(self.path / "data")],
+            input=answer,
+        )
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            assert isinstance(result.exception, ExpectedError), result.exception
+            return 1, str(result.exception)
+        return result.exit_code, result.output
+
+    def checked(self) -> dict:
+        load_checked(Paths(config=self.config, data=self.path / "data"))
+        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_a_new_configuration_is_complete(folder: Folder) -> None:
+    code, told = folder.add(folder.file("web.csv", EVENTS), "--yes")
+    assert code == 0, told
+    assert "80 of 80 records would be loaded" in told
+    tree = folder.checked()
+    assert (str(tree["calendar"]["start"]), str(tree["calendar"]["end"])) == ("2026-01-01", "2026-01-28")
+    assert tree["sources"]["web"]["roles"] == {"加购": "add_to_cart"}
+    assert {"segments"} <= tree["models"].keys()
+
+
+def test_an_existing_configuration_keeps_every_byte_and_the_calendar_is_held_against_the_file(folder: Folder) -> None:
+    folder.config.write_text(CONFIG, encoding="utf-8")
+    code, told = folder.add(folder.file("app.csv", EVENTS), "--yes")
+    assert code == 0
+    assert "lie outside of the calendar (2026-01-10 to 2026-01-20)" in told
+    after = folder.config.read_text(encoding="utf-8")
+    at = after.index("  app:\n")
+    assert after[:at] + after[after.index("\nmodels:") :] == CONFIG
+    assert folder.checked()["sources"]["app"]["columns"]["event_type"] == "action"
+
+
+def test_nothing_is_written_without_a_yes(folder: Folder) -> None:
+    file = folder.file("web.csv", EVENTS)
+    assert folder.add(file, answer="n\n")[0] == 1
+    assert folder.add(file, "--dry-run")[0] == 0
+    assert folder.add(file, "--json")[0] == 0
+    assert not folder.config.exists()
+    assert folder.add(file, answer="y\n")[0] == 0
+    assert folder.config.exists()
+
+
+def test_json_tells_the_settings_and_what_would_be_refused(folder: Folder) -> None:
+    code, told = folder.add(folder.file("web.csv", EVENTS + "not a time,view,u1,i1\n"), "--json")
+    source = json.loads(told)["sources"]["web"]
+    assert code == 0
+    assert (source["n_records"], source["n_loaded"], source["refused"]["bad_time"]["n"]) == (81, 80, 1)
+    assert len(source["rows"]) == 10
+
+
+def test_files_of_several_kinds_become_several_sources_and_those_written_alike_one(folder: Folder) -> None:
+    users = folder.file(
+        "users.csv", "user_id,gender,age,city\n" + "".join(f"u{i},{'mf'[i % 2]},{20 + i},上海\n" for i in range(30))
+    )
+    days = [folder.file(f"2026-01-0{n}.csv", EVENTS) for n in (1, 2)]
+    code, told = folder.add(users, *days, "--yes")
+    assert code == 0, told
+    tree = folder.checked()
+    assert {name: source["table"] for name, source in tree["sources"].items()} == {"events": "events", "users": "users"}
+    assert tree["models"]["gender"] == {"task": "attribute", "label": "gender"}
+
+
+def test_people_without_events_get_features_of_the_crm_and_a_model_of_their_label(folder: Folder) -> None:
+    rows = "".join(f"c{i},{i % 40},{'yes' if i % 3 else 'no'},{20.5 + i % 50},{'ab'[i % 2]}\n" for i in range(200))
+    assert (
+        folder.add(folder.file("telco.csv", "customerID,tenure,Churn,MonthlyCharges,Contract\n" + rows), "--yes")[0]
+        == 0
+    )
+    tree = folder.checked()
+    assert tree["models"]["churn"] == {"task": "attribute", "label": "attributes.Churn"}
+    assert tree["features"] == {"attributes": ["tenure", "MonthlyCharges"], "categories": ["Contract"]}
+    assert (tree["calendar"]["end"] - tree["calendar"]["start"]).days == 7
+
+
+@pytest.mark.parametrize("kind", ["gz", "zst", "parquet", "utf-16", "bom"])
+def test_packed_files_parquet_and_byte_order_marks_are_read(folder: Folder, kind: str) -> None:
+    import gzip
+
+    made = {
+        "gz": lambda: folder.file("web.csv.gz", gzip.compress(EVENTS.encode())),
+        "zst": lambda: folder.file("web.csv.zst", zstandard.compress(EVENTS.encode())),
+        "utf-16": lambda: folder.file("web.csv", EVENTS.encode("utf-16")),
+        "bom": lambda: folder.file("web.csv", EVENTS.encode("utf-8-sig")),
+        "parquet": lambda: _parquet(folder.path / "web.parquet"),
+    }
+    code, told = folder.add(made[kind](), "--json")
+    assert code == 0, told
+    source = next(iter(json.loads(told)["sources"].values()))
+    assert (source["n_loaded"], source["settings"]["columns"]["user_id"]) == (80, "uid")
+
+
+def _parquet(path: Path) -> Path:
+    rows = [line.split(",") for line in EVENTS.splitlines()]
+    columns = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
+    pq.write_table(pa.table({name: list(values) for name, values in columns.items()}), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.csv", b"", "empty"),
+        ("header.csv", b"user_id,event,time\n", "header only"),
+        ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(1000), "binary"),
+        ("one.csv", b"name\na\nb\n", "one column only"),
+        ("twice.csv", b"user_id,user_id,time\nu1,u2,2026-01-01\n", "twice"),
+        ("cut.csv.gz", b"\x1f\x8b\x08\x00" + bytes(20), "damaged_compression"),
+        ("cut.parquet", b"PAR1" + bytes(50), "damaged_parquet"),
+    ],
+)
+def test_a_file_that_can_not_be_a_source_is_one_message_that_names_it(
+    folder: Folder, name: str, content: bytes, said: str
+) -> None:
+    code, told = folder.add(folder.file(name, content), "--yes")
+    assert code == 1
+    assert name in told and said in told and len(told.splitlines()) == 1
+    assert not folder.config.exists()
+
+
+def test_a_missing_file_a_folder_and_a_wrong_option_are_one_message_each(folder: Folder) -> None:
+    assert folder.add(folder.path / "nothing.csv") == (1, f"{folder.path / 'nothing.csv'}: no such file")
+    assert "found a folder" in folder.add(folder.path)[1]
+    assert "expected one of events, users" in folder.add(folder.file("web.csv", EVENTS), "--table", "visits")[1]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_one_message(folder: Folder) -> None:
+    file = folder.file("web.csv", EVENTS)
+    file.chmod(0)
+    assert "no permission" in folder.add(file)[1]
+
+
+def test_five_hundred_columns_and_a_line_of_a_megabyte_are_read(folder: Folder) -> None:
+    names = ",".join(["user_id", "gender", *(f"x{i}" for i in range(498))])
+    rows = "".join(f"u{i},{'mf'[i % 2]}," + ",".join(str(i * j % 7) for j in range(498)) + "\n" for i in range(40))
+    assert folder.add(folder.file("wide.csv", f"{names}\n{rows}"), "--json")[0] == 0
+    long = EVENTS + f"2026-01-02T10:00:00Z,view,u1,{'x' * 1_000_000}\n"
+    code, told = folder.add(folder.file("long.csv", long), "--json")
+    assert (code, json.loads(told)["sources"]["long"]["n_records"]) == (0, 81)
+
+
+def test_a_source_of_the_same_name_is_refused(folder: Folder) -> None:
+    folder.config.write_text(CONFIG, encoding="utf-8")
+    code, told = folder.add(folder.file("web.csv", EVENTS), "--name", "shop", "--yes")
+    assert code == 1 and "already" in told
+    assert folder.config.read_text(encoding="utf-8") == CONFIG

@@ -1,0 +1,97 @@
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from profile_pipeline.orchestration.load_report import NothingCountsError
+from profile_pipeline.orchestration.resources import open_warehouse
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings import Settings
+
+GOOD = "ts,action,uid\n2026-01-07T10:00:00Z,view,u1\n2026-01-08T10:00:00Z,view,u2\n"
+
+
+def settings(**source: object) -> Settings:
+    shop = {
+        "table": "events",
+        "path": "shop/*.csv",
+        "format": "csv",
+        "columns": {"event_time": "ts", "event_type": "action", "user_id": "uid"},
+    }
+    calendar = {"start": dt.date(2026, 1, 5), "end": dt.date(2026, 1, 11)}
+    return Settings.model_validate({"calendar": calendar, "stable_seconds": 0, "sources": {"shop": shop | source}})
+
+
+def landed(data: Path, text: str, name: str = "shop/a.csv") -> Paths:
+    path = data / "landing" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return Paths(config=data / "profile.yaml", data=data)
+
+
+def ingest(configured: Settings, paths: Paths) -> list[str]:
+    """What a load says, line by line."""
+    said: list[str] = []
+    runner = Runner(configured, paths, said.append)
+    try:
+        runner.ingest()
+    finally:
+        runner.instance.dispose()
+    return said
+
+
+def files_of(configured: Settings, paths: Paths) -> list[tuple]:
+    warehouse = open_warehouse(configured, paths, owner="test", say=lambda _: None)
+    try:
+        return warehouse.rows("select status, n_loaded, n_rejected from raw.files")
+    finally:
+        warehouse.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        (GOOD, "shopp/a.csv", r"shopp/a.csv: no source claims it; the paths of sources: are shop/\*.csv"),
+        (GOOD.replace(",", ";"), "shop/a.csv", "The whole header 'ts;action;uid' is one column: is `delimiter` right"),
+        (GOOD.replace("2026-01-0", "0"), "shop/a.csv", "rejected: 2 records of shop: bad_time, .*Set time_format"),
+        (GOOD.replace("2026", "2016"), "shop/a.csv", "2 events of 2016-01-07 to 2016-01-08 lie outside of the calendar, 2026-01-05 to 2026-01-11"),
+    ],
+)  # fmt: skip
+def test_a_load_of_which_nothing_can_count_stops_and_says_why(tmp_path: Path, text: str, name: str, said: str) -> None:
+    with pytest.raises(NothingCountsError, match=said):
+        ingest(settings(), landed(tmp_path, text, name))
+
+
+def test_what_is_wrong_with_a_part_is_said_and_the_rest_counts(tmp_path: Path) -> None:
+    said = ingest(settings(), landed(tmp_path, GOOD + "yesterday,view,u3\n2016-01-07T10:00:00Z,view,u1\n"))
+    assert any("rejected: 1 records of shop: bad_time" in line for line in said)
+    assert any("not counted: 1 events of 2016-01-07" in line for line in said)
+
+
+def test_a_file_of_which_nothing_was_loaded_is_read_again_with_the_mended_mapping(tmp_path: Path) -> None:
+    paths = landed(tmp_path, GOOD.replace(",", ";"))
+    with pytest.raises(NothingCountsError):
+        ingest(settings(), paths)
+    mended = settings(delimiter=";")
+    landed(tmp_path, GOOD.replace(",", ";"))
+    ingest(mended, paths)
+    assert files_of(mended, paths) == [("loaded", 2, 0)]
+    landed(tmp_path, GOOD.replace(",", ";"))
+    ingest(mended, paths)
+    assert files_of(mended, paths) == [("loaded", 2, 0)]
+
+
+def test_rejected_records_of_a_file_that_is_read_again_are_replaced(tmp_path: Path) -> None:
+    text = GOOD.replace("2026-01-07T10:00:00Z", "07/01/2026").replace("2026-01-08T10:00:00Z", "08/01/2026")
+    paths = landed(tmp_path, text)
+    with pytest.raises(NothingCountsError):
+        ingest(settings(), paths)
+    mended = settings(time_format="%d/%m/%Y")
+    landed(tmp_path, text)
+    ingest(mended, paths)
+    warehouse = open_warehouse(mended, paths, owner="test", say=lambda _: None)
+    try:
+        assert warehouse.rows("select count(*) from raw.rejected_records") == [(0,)]
+    finally:
+        warehouse.close()
