@@ -7,6 +7,7 @@ import shutil
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataOption, JsonOption, out, print_json
@@ -24,11 +25,12 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataO
     else:
         for finding in findings:
             out.print(
-                f"[{'green' if finding.is_ok else 'red'}]{'ok  ' if finding.is_ok else 'bad '}[/] {finding.what}",
+                f"[{'green' if finding.is_ok else 'red'}]{'ok  ' if finding.is_ok else 'bad '}[/] {escape(finding.what)}",
                 highlight=False,
+                soft_wrap=True,
             )
             if finding.remedy:
-                out.print(f"     {finding.remedy}", style="dim", highlight=False, markup=False)
+                out.print(f"     {finding.remedy}", style="dim", highlight=False, markup=False, soft_wrap=True)
         if files:
             table = Table("file", "status", "loaded", "waiting", title="the last ten files", title_justify="left")
             for f in files:

@@ -90,7 +90,8 @@ class _Load:
             return
         version = self.settings.fingerprint("sources", "calendar")
         describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
-        if file.name in dict(known) or "loaded" in dict(known).values():
+        # A file that was refused is tried again: the mapping may have been mended since.
+        if "loaded" in dict(known).values():
             self.done.n_duplicates += 1
             self._note(file, row, is_known=file.name in dict(known))
             return
@@ -107,7 +108,8 @@ class _Load:
     def _note(self, file: LandingFile, row: dict[str, Any], *, is_known: bool) -> None:
         """Note a file of which nothing is loaded; one that is noted already is only put away."""
         if not is_known:
-            _note_files(self.warehouse, [row])
+            with self.warehouse.transaction():
+                _note_files(self.warehouse, [row])
         self._put_away(file)
 
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_lossless: bool) -> None:
@@ -264,6 +266,12 @@ def _check_counts(n_records: int, n_loaded: int, n_rejected: int, *, is_lossless
 
 
 def _note_files(warehouse: Warehouse, rows: list[dict[str, Any]]) -> None:
+    """Note files in `raw.files`; what was said of one when it was refused before is replaced."""
+    delivered = [f"{row['file_id']}|{row['path']}" for row in rows]
+    warehouse.execute(
+        "delete from raw.files where status = 'rejected' and list_contains($delivered, file_id || '|' || path)",
+        {"delivered": delivered},
+    )
     schema = pa.schema([
         *((name, pa.string()) for name in ("file_id", "source", "path")),
         *((name, pa.int64()) for name in ("size_bytes", "n_records", "n_loaded", "n_rejected", "n_suppressed")),

@@ -15,7 +15,7 @@ import dagster as dg
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.build import build_defs
-from profile_pipeline.orchestration.cleaning import waiting_days
+from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS, waiting_days
 from profile_pipeline.orchestration.days import (
     RANGE_END_TAG,
     RANGE_START_TAG,
@@ -26,6 +26,7 @@ from profile_pipeline.orchestration.days import (
     checked_range,
     daily_partitions,
     day_keys,
+    days_between,
     last_day_of,
     stretches,
     weekly_partitions,
@@ -238,10 +239,13 @@ class Runner:
         """Everything that waits: a first load is a backfill in one run; what is there already is left alone."""
         whole, rest, _ = self.waiting()
         restate_from = self.days[max(0, len(self.days) - 1 - self.settings.restate_days)]
+        behind = self._behind(FEATURE_CONSUMERS)
         is_built = self.has("features.user_features", [self.days[-1]])
-        if whole or rest or not is_built:
+        is_new = bool(whole or rest or behind or not is_built or self._has_new_versions())
+        if is_new:
             first = min([*whole, restate_from])
-            self.build_features(first, self.days[-1])
+            for span in stretches([*behind, *days_between(first, self.days[-1])]):
+                self.build_features(*span)
         weeks = [
             week
             for week in self.weeks[-self.settings.training.backfill_weeks :]
@@ -252,12 +256,35 @@ class Runner:
             self.train(weeks)
         days = [day for day in self.profile_days() if self.has("features.user_features", [day])]
         days = [day for day in days if day == self.days[-1] or not self.has("applications.insights", [day])]
-        if days and (whole or rest or weeks or not self.has("applications.insights", days)):
+        if days and (is_new or weeks or not self.has("applications.insights", days)):
             self.build_profiles(days)
-            if whole:
-                self.build_metrics(min(whole), self.days[-1])
-
+        for first, last in stretches(self._behind(DAY_CONSUMERS)):
+            self.build_metrics(first, last)
         self.publish()
+
+    def _behind(self, consumers: Sequence[str]) -> list[dt.date]:
+        """Days whole of which some of these tables have not followed yet: a killed run, or a late event, leaves them."""
+        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+        try:
+            noted = warehouse.days(
+                "select distinct event_date from cleaned.touched where list_contains($consumers, consumer)"
+                " and stream_id is null and alias_id is null",
+                {"consumers": list(consumers)},
+            )
+        finally:
+            warehouse.close()
+        return [day for day in noted if self.days[0] <= day <= self.days[-1]]
+
+    def _has_new_versions(self) -> bool:
+        """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day."""
+        for table in ("users", "items", "relations"):
+            loaded, built = (
+                self.instance.get_latest_materialization_event(key_of(f"{stage}.{table}"))
+                for stage in ("raw", "cleaned")
+            )
+            if loaded and (built is None or loaded.timestamp > built.timestamp):
+                return True
+        return False
 
     def publish(self) -> None:
         """Publish what a killed run has left unpublished."""

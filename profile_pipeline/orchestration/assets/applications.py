@@ -16,6 +16,7 @@ from profile_pipeline.orchestration.days import RunDays, daily_partitions, day_k
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
     code_version,
+    key_of,
     report_days,
     require_judged,
     require_rows,
@@ -92,7 +93,9 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
         from profile_pipeline.orchestration.delivering import insight_rows
 
         run = RunDays.of(context)
-        require_rows(warehouse, INSIGHTS.name, TAGS, run.days)
+        # Nobody has a tag where there are none, or only predicted ones and no model yet.
+        tagged = context.instance.get_materialized_partitions(key_of(TAGS.name))
+        require_rows(warehouse, INSIGHTS.name, TAGS, run.days, built=tagged)
         for day in _delivered(warehouse, INSIGHTS, run, newest):
             warehouse.replace_days(INSIGHTS, insight_rows(warehouse, day), first_day=day, last_day=day)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, INSIGHTS, run=run, days=run.days))
