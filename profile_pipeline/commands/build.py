@@ -66,6 +66,7 @@ def run(
             runner.train(runner.weeks[-settings.training.backfill_weeks :])
             runner.build_profiles(runner.profile_days())
     _print_measured(runner.measured.stages, {})
+    runner.complain()
 
 
 def demo(config: ConfigOption = None, data: DataOption = None) -> None:

@@ -49,7 +49,9 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False
         for p in (paths.landing, paths.archive, paths.truth, paths.reports, paths.exports, paths.dagster_home)
         if p.exists()
     ]
-    parts += sorted(p for p in paths.data.glob("*.duckdb*")) if paths.data.is_dir() else []
+    # The lease's file stays: its inode is the lock of whoever waits for it.
+    parts += sorted(p for p in paths.data.glob("*.duckdb*") if p.suffix != ".lease") if paths.data.is_dir() else []
+    parts += [paths.serving_is_behind] if paths.serving_is_behind.exists() else []
     if not parts:
         out.print(f"nothing to remove in {paths.data}")
         return

@@ -41,7 +41,7 @@ from profile_pipeline.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
-    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "records_loaded", "records_rejected",
+    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "files_left_alone", "records_loaded", "records_rejected",
 )  # fmt: skip
 FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")
@@ -81,6 +81,7 @@ class Runner:
     paths: Paths
     say: Callable[[str], None]
     measured: Measured = field(default_factory=Measured)
+    n_refused: int = 0
 
     @cached_property
     def defs(self) -> dg.Definitions:
@@ -164,7 +165,33 @@ class Runner:
                 self.say(
                     "why files were not loaded: profile-pipeline sql \"select path, reason from raw.files where status = 'rejected'\""
                 )
+            self.n_refused, has_loaded = counts["files_refused"], counts["files_loaded"] > 0
+            if self.n_refused and not has_loaded:
+                self.complain()
         return len(files)
+
+    def complain(self) -> None:
+        """Say which files the last ingest refused; called at the end of a run, so that it does not end as a good one.
+
+        Raises
+        ------
+        RunFailedError
+            With the newest refused files, why, and what to do.
+        """
+        if not self.n_refused:
+            return
+        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+        try:
+            told = warehouse.rows(
+                "select path, reason from raw.files where status = 'rejected' and source is not null order by loaded_at desc, path limit 5"
+            )
+        finally:
+            warehouse.close()
+        listed = "".join(f"\n{path}: {reason}" for path, reason in told)
+        raise RunFailedError(
+            f"{self.n_refused} files were refused as a whole; their bytes are kept in {self.paths.archive}:{listed}\n"
+            f"Mend the file, or its source in {self.paths.config}, and put the file into {self.paths.landing} again."
+        )
 
     def waiting(self) -> tuple[list[dt.date], list[dt.date], list[dt.date]]:
         """Return the days that wait to be judged whole, those that wait by rows or outside of the calendar, and stale snapshots."""

@@ -4,11 +4,12 @@ import datetime as dt
 import shutil
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 
 from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG
-from profile_pipeline.orchestration.running import QUIET, Runner
+from profile_pipeline.orchestration.running import QUIET, RunFailedError, Runner
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
 
@@ -58,8 +59,9 @@ def rows(data: Path, query: str) -> list[tuple]:
 def test_a_refused_file_is_loaded_when_it_comes_again_after_the_mapping_was_mended(tmp_path: Path) -> None:
     deliver(tmp_path)
     shutil.copytree(tmp_path / "landing", tmp_path / "again")
-    wrong = runner(tmp_path, CONFIG.replace("event_time: ts", "event_time: time"))
-    wrong.ingest()
+    wrong = runner(tmp_path, CONFIG.replace("event_time: ts", "event_time: tss"))
+    with pytest.raises(RunFailedError, match="9 files were refused(.|\n)*did you mean ts(.|\n)*put the file into"):
+        wrong.ingest()
     wrong.instance.dispose()
     assert rows(tmp_path, "select distinct status from raw.files") == [("rejected",)]
     shutil.copytree(tmp_path / "again", tmp_path / "landing", dirs_exist_ok=True)
@@ -136,3 +138,21 @@ def test_a_run_over_no_day_of_the_calendar_says_so_in_our_words(
         for e in done.all_events
         if e.is_step_failure
     )
+
+
+def test_files_that_stay_where_they_are_are_ingested_once(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    deliver(outside)
+    data = tmp_path / "data"
+    r = runner(data, CONFIG.replace("shop/*.csv", f"{outside}/landing/shop/*.csv"))
+    sensor = r.defs.get_repository_def().get_sensor_def("landing_sensor")
+    (request,) = sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance)).run_requests
+    job = r.defs.resolve_job_def("ingest")
+    assert job.execute_in_process(instance=r.instance, tags=request.tags, run_config=QUIET).success
+    again = sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance))
+    assert not again.run_requests
+    assert "were seen by the last ingest" in str(again.skip_message)
+    new = outside / "landing" / "shop" / "new.csv"
+    new.write_text("ts,action,uid,item,price\n2026-03-03T23:00:00Z,page_view,u1,i1,2\n", encoding="utf-8")
+    assert len(sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance)).run_requests) == 1
+    r.instance.dispose()
