@@ -22,6 +22,7 @@ from profile_pipeline.orchestration.days import (
     REFRESH_TAG,
     STALE_TAG,
     WEEK_DAYS,
+    DaysError,
     RunDays,
     checked_range,
     daily_partitions,
@@ -96,7 +97,19 @@ class Runner:
 
     @cached_property
     def days(self) -> list[dt.date]:
-        return day_keys(daily_partitions(self.settings.calendar))
+        """All days of the calendar.
+
+        Raises
+        ------
+        DaysError
+            If it has none yet.
+        """
+        days = day_keys(daily_partitions(self.settings.calendar))
+        if not days:
+            raise DaysError(
+                f"{self.paths.config}: calendar.start: found {self.settings.calendar.start}, expected a day that has come: the calendar has no day yet"
+            )
+        return days
 
     @cached_property
     def weeks(self) -> list[dt.date]:
@@ -155,7 +168,7 @@ class Runner:
             with self.measured.stage("ingest"):
                 result = self.execute(INGEST)
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
-            counts = {name: told[name].value for name in INGEST_TOLD}
+            counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
             self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
             if counts["records_rejected"]:
                 self.say(
@@ -314,7 +327,9 @@ class Runner:
         return False
 
     def publish(self) -> None:
-        """Publish what a killed run has left unpublished."""
+        """Publish what a killed run has left unpublished, or what somebody has removed."""
+        if not self.paths.serving.exists() and self.paths.warehouse.exists():
+            self.paths.serving_is_behind.touch()
         if self.paths.serving_is_behind.exists():
             warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
             try:

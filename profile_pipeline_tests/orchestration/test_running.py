@@ -8,10 +8,12 @@ import dagster as dg
 import duckdb
 import pytest
 
-from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG
+from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, DaysError
 from profile_pipeline.orchestration.running import QUIET, RunFailedError, Runner
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
+from profile_pipeline.warehouse.duckdb import WarehouseError
+from profile_pipeline.warehouse.reading import Serving
 
 CONFIG = """
 calendar: {start: 2026-02-23, end: 2026-03-03}
@@ -60,7 +62,7 @@ def test_a_refused_file_is_loaded_when_it_comes_again_after_the_mapping_was_mend
     deliver(tmp_path)
     shutil.copytree(tmp_path / "landing", tmp_path / "again")
     wrong = runner(tmp_path, CONFIG.replace("event_time: ts", "event_time: tss"))
-    with pytest.raises(RunFailedError, match="9 files were refused(.|\n)*did you mean ts(.|\n)*put the file into"):
+    with pytest.raises(RunFailedError, match=r"9 files were refused(.|\n)*did you mean ts(.|\n)*put the file into"):
         wrong.ingest()
     wrong.instance.dispose()
     assert rows(tmp_path, "select distinct status from raw.files") == [("rejected",)]
@@ -138,6 +140,29 @@ def test_a_run_over_no_day_of_the_calendar_says_so_in_our_words(
         for e in done.all_events
         if e.is_step_failure
     )
+
+
+def test_a_calendar_that_has_not_begun_is_one_message(tmp_path: Path) -> None:
+    r = runner(tmp_path, CONFIG.replace("{start: 2026-02-23, end: 2026-03-03}", "{start: 2126-02-23}"))
+    with pytest.raises(
+        DaysError, match=r"profile.yaml: calendar.start: found 2126-02-23, expected a day that has come"
+    ):
+        r.build_all()
+
+
+def test_a_published_copy_that_was_damaged_and_removed_is_published_again(tmp_path: Path) -> None:
+    deliver(tmp_path)
+    r = runner(tmp_path)
+    r.ingest()
+    r.build_all()
+    r.paths.serving.write_text("no database", encoding="utf-8")
+    with pytest.raises(WarehouseError, match="Remove it"):
+        Serving(r.paths.serving)
+    r.paths.serving.unlink()
+    r.build_all()
+    r.instance.dispose()
+    with Serving(r.paths.serving) as serving:
+        assert serving.dicts("select count(*) as n from profiles.user_profiles")[0]["n"] > 0
 
 
 def test_files_that_stay_where_they_are_are_ingested_once(tmp_path: Path) -> None:
