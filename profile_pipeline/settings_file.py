@@ -5,6 +5,7 @@ Not here: which settings there are (`settings`), or what one section says of ano
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,12 @@ def _known_names(place: list[Any]) -> list[str]:
         candidates = re.findall(r"profile_pipeline\.settings\.(\w+)", str(field.annotation)) if field else []
         section = getattr(settings, candidates[0], None) if candidates else section
     return sorted(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def line_finder(path: Path) -> Callable[[str], int]:
+    """Return what tells the line of a setting that is named by its dotted place, such as `tags.city.rules.0.when`."""
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    return lambda place: _line_of(root, tuple(int(p) if p.isdigit() else p for p in place.split(".")))
 
 
 def _line_of(root: yaml.Node | None, place: tuple[Any, ...]) -> int:

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from profile_pipeline.orchestration.configuration import load_checked
+from profile_pipeline.paths import Paths
 from profile_pipeline.settings import ConfigurationError
 from profile_pipeline.settings_file import load_settings
 
@@ -69,3 +71,14 @@ def test_a_time_format_that_can_be_read_is_taken(tmp_path: Path, written: str) -
 def test_a_time_format_that_would_reject_every_record_is_refused(tmp_path: Path, written: str) -> None:
     told = message_of(tmp_path, GOOD.replace("format: csv", f"format: csv\n    time_format: '{written}'"))
     assert f"found '{written}', expected iso, s, ms or us (since 1970)" in told
+
+
+def test_what_one_section_says_of_another_names_its_line_too(tmp_path: Path) -> None:
+    path = tmp_path / "profile.yaml"
+    path.write_text(
+        GOOD + 'tags:\n  heavy:\n    rules:\n      - {value: "yes", when: "n_evnts_7d > 9"}\n', encoding="utf-8"
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"profile.yaml:12: tags.heavy.rules.0.when: .* did you mean n_events_7d"
+    ):
+        load_checked(Paths(config=path, data=tmp_path))

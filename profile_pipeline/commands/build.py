@@ -40,6 +40,7 @@ def run(
     data: DataOption = None,
 ) -> None:
     """Load what has landed and build everything that waits; with --from and --to, build these days again."""
+    from profile_pipeline.orchestration.days import checked_range
     from profile_pipeline.orchestration.running import Runner
 
     settings, paths = opened(config, data)
@@ -47,10 +48,8 @@ def run(
         raise CommandError("give both --from and --to, or neither")
     days = (day_of(first), day_of(last)) if first and last else None
     runner = Runner(settings, paths, say)
-    if days:
-        from profile_pipeline.orchestration.days import checked_range
-
-        checked_range(*days, runner.days)
+    first_day, last_day = days or (runner.days[0], runner.days[-1])
+    checked_range(first_day, last_day, runner.days)
     n_files = runner.ingest()
     if n_files == 0 and not paths.warehouse.exists():
         raise CommandError(
@@ -66,6 +65,7 @@ def run(
             runner.train(runner.weeks[-settings.training.backfill_weeks :])
             runner.build_profiles(runner.profile_days())
     _print_measured(runner.measured.stages, {})
+    runner.complain()
 
 
 def demo(config: ConfigOption = None, data: DataOption = None) -> None:

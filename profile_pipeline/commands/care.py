@@ -7,6 +7,7 @@ import shutil
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataOption, JsonOption, out, print_json
@@ -24,11 +25,12 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataO
     else:
         for finding in findings:
             out.print(
-                f"[{'green' if finding.is_ok else 'red'}]{'ok  ' if finding.is_ok else 'bad '}[/] {finding.what}",
+                f"[{'green' if finding.is_ok else 'red'}]{'ok  ' if finding.is_ok else 'bad '}[/] {escape(finding.what)}",
                 highlight=False,
+                soft_wrap=True,
             )
             if finding.remedy:
-                out.print(f"     {finding.remedy}", style="dim", highlight=False, markup=False)
+                out.print(f"     {finding.remedy}", style="dim", highlight=False, markup=False, soft_wrap=True)
         if files:
             table = Table("file", "status", "loaded", "waiting", title="the last ten files", title_justify="left")
             for f in files:
@@ -47,7 +49,9 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False
         for p in (paths.landing, paths.archive, paths.truth, paths.reports, paths.exports, paths.dagster_home)
         if p.exists()
     ]
-    parts += sorted(p for p in paths.data.glob("*.duckdb*")) if paths.data.is_dir() else []
+    # The lease's file stays: its inode is the lock of whoever waits for it.
+    parts += sorted(p for p in paths.data.glob("*.duckdb*") if p.suffix != ".lease") if paths.data.is_dir() else []
+    parts += [paths.serving_is_behind] if paths.serving_is_behind.exists() else []
     if not parts:
         out.print(f"nothing to remove in {paths.data}")
         return

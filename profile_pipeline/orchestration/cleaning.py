@@ -29,15 +29,8 @@ MUCH_NEW_SHARE = 0.1
 STREAM_CONSUMERS = ("cleaned.sessions",)
 ALIAS_CONSUMERS = ("features.user_days", "features.user_item_days", "features.user_term_days")
 DAY_CONSUMERS = ("applications.daily_metrics",)
-SNAPSHOT_CONSUMERS = (
-    "features.behavior",
-    "features.interests",
-    "features.demand",
-    "features.user_features",
-    "profiles.scores",
-    "profiles.tags",
-    "profiles.user_profiles",
-)
+FEATURE_CONSUMERS = ("features.behavior", "features.interests", "features.demand", "features.user_features")
+SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, "profiles.scores", "profiles.tags", "profiles.user_profiles")
 STALE_CONSUMER = "features.stale_days"
 
 
@@ -106,6 +99,8 @@ def judge_events(
         missing = _days_without_snapshot(warehouse, extra, newest=newest)
         kept = kept_snapshot_days(missing, newest=newest, daily_snapshots=settings.daily_snapshots)
         touch_days(warehouse, SNAPSHOT_CONSUMERS, kept)
+        # Nothing waits for its own days any more once they are judged: a killed run leaves these for the next.
+        touch_days(warehouse, FEATURE_CONSUMERS, run.days)
     if run.includes_stale:
         touch_days(warehouse, SNAPSHOT_CONSUMERS, warehouse.days("select as_of_date from features.stale_days"))
     for batch in batches_of(warehouse, waiting.outside, events_per_batch=settings.events_per_chunk):

@@ -18,7 +18,7 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.profiles.tags import check_tags
 from profile_pipeline.raw.mapping import check_source
 from profile_pipeline.settings import ConfigurationError, SegmentModelSettings, Settings, did_you_mean
-from profile_pipeline.settings_file import load_settings
+from profile_pipeline.settings_file import line_finder, load_settings
 
 
 def load_checked(paths: Paths) -> Settings:
@@ -36,7 +36,8 @@ def load_checked(paths: Paths) -> Settings:
     faults += check_tags(settings.tags, settings.models)
     faults += check_audiences(settings.audiences, settings.tags)
     if faults:
-        raise ConfigurationError("\n".join(f"{paths.config}: {fault}" for fault in faults))
+        line_of = line_finder(paths.config)
+        raise ConfigurationError("\n".join(f"{paths.config}:{line_of(f.partition(':')[0])}: {f}" for f in faults))
     return settings
 
 

@@ -106,12 +106,10 @@ class RunDays:
         DaysError
             If a range ends before it starts or leaves the calendar.
         """
-        keys = context.partition_key_range
-        first, last = dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end)
         known = (
             set(context.assets_def.partitions_def.get_partition_keys()) if context.assets_def.partitions_def else set()
         )
-        checked_range(first, last, sorted(dt.date.fromisoformat(key) for key in known))
+        first, last = partitions_of(context, sorted(dt.date.fromisoformat(key) for key in known))
         tags = context.run.tags
         return cls(
             first=first,
@@ -135,6 +133,29 @@ def checked_range(first: dt.date, last: dt.date, known: Sequence[dt.date]) -> No
         raise DaysError(
             f"found the range {first} to {last}, expected days from {known[0]} to {known[-1]}, the first not after the last"
         )
+
+
+def partitions_of(context: dg.AssetExecutionContext, known: Sequence[dt.date]) -> tuple[dt.date, dt.date]:
+    """Return the first and last partition of a run, be they days or weeks.
+
+    Raises
+    ------
+    DaysError
+        If the run has none, or its range can't be built: Dagster would say so in words of its own.
+    """
+    tags = context.run.tags
+    if RANGE_START_TAG in tags and RANGE_END_TAG in tags:
+        start, end = tags[RANGE_START_TAG], tags[RANGE_END_TAG]
+    elif context.has_partition_key:
+        start = end = context.partition_key
+    else:
+        raise DaysError(
+            "found a run without a partition, expected a day, a week or a range of them: choose some where you materialize,"
+            " or run `profile-pipeline run --from … --to …`"
+        )
+    first, last = dt.date.fromisoformat(start), dt.date.fromisoformat(end)
+    checked_range(first, last, known)
+    return first, last
 
 
 def kept_snapshot_days(days: Iterable[dt.date], *, newest: dt.date, daily_snapshots: int) -> list[dt.date]:

@@ -72,8 +72,8 @@ class _Load:
         """Archive a file and load it, or hold it until there is enough to be written at once."""
         try:
             archived = store(file.path, archive=self.paths.archive)
-        except (ChangedWhileReadError, FileNotFoundError) as error:
-            self.done.left_alone.append(str(error))
+        except (ChangedWhileReadError, FileNotFoundError, PermissionError) as error:
+            self.done.left_alone.append(f"{file.name}: {error}")
             return
         if any(held.row["file_id"] == archived.file_id for held in self.held):
             self.write_held()

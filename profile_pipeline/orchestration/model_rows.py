@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from profile_pipeline.orchestration.days import checked_range
+from profile_pipeline.orchestration.days import partitions_of
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -21,9 +21,7 @@ ARROW_TYPES = {
 
 def weeks_of(context: dg.AssetExecutionContext, known: list[dt.date]) -> list[dt.date]:
     """Return the weeks of a run, oldest first."""
-    keys = context.partition_key_range
-    first, last = dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end)
-    checked_range(first, last, known)
+    first, last = partitions_of(context, known)
     return [week for week in known if first <= week <= last]
 
 

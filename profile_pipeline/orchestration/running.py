@@ -15,13 +15,14 @@ import dagster as dg
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.build import build_defs
-from profile_pipeline.orchestration.cleaning import waiting_days
+from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS, waiting_days
 from profile_pipeline.orchestration.days import (
     RANGE_END_TAG,
     RANGE_START_TAG,
     REFRESH_TAG,
     STALE_TAG,
     WEEK_DAYS,
+    DaysError,
     RunDays,
     checked_range,
     daily_partitions,
@@ -41,7 +42,7 @@ from profile_pipeline.settings import Settings
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
-    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "records_loaded", "records_rejected",
+    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "files_left_alone", "records_loaded", "records_rejected",
 )  # fmt: skip
 FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")
@@ -81,6 +82,7 @@ class Runner:
     paths: Paths
     say: Callable[[str], None]
     measured: Measured = field(default_factory=Measured)
+    n_refused: int = 0
 
     @cached_property
     def defs(self) -> dg.Definitions:
@@ -95,7 +97,19 @@ class Runner:
 
     @cached_property
     def days(self) -> list[dt.date]:
-        return day_keys(daily_partitions(self.settings.calendar))
+        """All days of the calendar.
+
+        Raises
+        ------
+        DaysError
+            If it has none yet.
+        """
+        days = day_keys(daily_partitions(self.settings.calendar))
+        if not days:
+            raise DaysError(
+                f"{self.paths.config}: calendar.start: found {self.settings.calendar.start}, expected a day that has come: the calendar has no day yet"
+            )
+        return days
 
     @cached_property
     def weeks(self) -> list[dt.date]:
@@ -152,9 +166,12 @@ class Runner:
             with self.measured.stage("ingest"):
                 result = self.execute(INGEST)
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
-            counts = {name: told[name].value for name in INGEST_TOLD}
+            counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
             self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
             self._tell_of_load()
+            self.n_refused = counts["files_refused"]
+            if not counts["files_loaded"]:
+                self.complain()
         return len(files)
 
     def _landed(self, *, stable_seconds: float) -> list[LandingFile]:
@@ -169,6 +186,20 @@ class Runner:
                 self.say(line)
         finally:
             warehouse.close()
+
+    def complain(self) -> None:
+        """Say that the last ingest refused files; called at the end of a run, so that it does not end as a good one.
+
+        Raises
+        ------
+        RunFailedError
+            If there were any; which and why has been told when they were.
+        """
+        if self.n_refused:
+            raise RunFailedError(
+                f"{self.n_refused} files were refused as a whole, why stands above; their bytes are kept in {self.paths.archive}. "
+                f"Mend the file, or its source in {self.paths.config}, and put the file into {self.paths.landing} again."
+            )
 
     def waiting(self) -> tuple[list[dt.date], list[dt.date], list[dt.date]]:
         """Return the days that wait to be judged whole, those that wait by rows or outside of the calendar, and stale snapshots."""
@@ -249,8 +280,10 @@ class Runner:
         """
         whole, rest, _ = self.waiting()
         restate_from = self.days[max(0, len(self.days) - 1 - self.settings.restate_days)]
+        behind = self._behind(FEATURE_CONSUMERS)
         is_built = self.has("features.user_features", [self.days[-1]])
-        if whole or rest or not is_built:
+        is_new = bool(whole or rest or behind or not is_built or self._has_new_versions())
+        if is_new:
             first = min([*whole, restate_from]) if every_day else restate_from
             self.build_features(first, self.days[-1])
         weeks = [
@@ -263,15 +296,40 @@ class Runner:
             self.train(weeks)
         days = [day for day in self.profile_days() if self.has("features.user_features", [day])]
         days = [day for day in days if day == self.days[-1] or not self.has("applications.insights", [day])]
-        if days and (whole or rest or weeks or not self.has("applications.insights", days)):
+        if days and (is_new or weeks or not self.has("applications.insights", days)):
             self.build_profiles(days)
-            if whole:
-                self.build_metrics(min(whole), self.days[-1])
-
+        for first, last in stretches(self._behind(DAY_CONSUMERS)):
+            self.build_metrics(first, last)
         self.publish()
 
+    def _behind(self, consumers: Sequence[str]) -> list[dt.date]:
+        """Days whole of which some of these tables have not followed yet: a killed run, or a late event, leaves them."""
+        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+        try:
+            noted = warehouse.days(
+                "select distinct event_date from cleaned.touched where list_contains($consumers, consumer)"
+                " and stream_id is null and alias_id is null",
+                {"consumers": list(consumers)},
+            )
+        finally:
+            warehouse.close()
+        return [day for day in noted if self.days[0] <= day <= self.days[-1]]
+
+    def _has_new_versions(self) -> bool:
+        """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day."""
+        for table in ("users", "items", "relations"):
+            loaded, built = (
+                self.instance.get_latest_materialization_event(key_of(f"{stage}.{table}"))
+                for stage in ("raw", "cleaned")
+            )
+            if loaded and (built is None or loaded.timestamp > built.timestamp):
+                return True
+        return False
+
     def publish(self) -> None:
-        """Publish what a killed run has left unpublished."""
+        """Publish what a killed run has left unpublished, or what somebody has removed."""
+        if not self.paths.serving.exists() and self.paths.warehouse.exists():
+            self.paths.serving_is_behind.touch()
         if self.paths.serving_is_behind.exists():
             warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
             try:

@@ -51,6 +51,13 @@ def build_sensors(settings: Settings, paths: Paths) -> list[dg.SensorDefinition]
         newest = context.instance.get_runs(dg.RunsFilter(job_name=INGEST), limit=N_TRIES)
         told = "|".join(f"{f.name}:{f.size_bytes}:{f.modified_ns}" for f in files)
         if (
+            newest
+            and newest[0].status == dg.DagsterRunStatus.SUCCESS
+            and newest[0].tags.get("profile_pipeline/files") == _digest(told)
+        ):
+            # Files outside of the landing folder stay where they are; without this they would be ingested at every tick.
+            return dg.SkipReason(f"the {len(files)} files that lie there were seen by the last ingest")
+        if (
             len(newest) == N_TRIES
             and all(r.status == dg.DagsterRunStatus.FAILURE for r in newest)
             and newest[0].tags.get("profile_pipeline/files") == _digest(told)

@@ -5,7 +5,7 @@ Not here: what an asset computes (`assets/<stage>.py`), or which tables there ar
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -191,9 +191,20 @@ def require_judged(
 
 
 def require_rows(
-    warehouse: Warehouse, wanted: str, upstream: Table, days: Sequence[dt.date], *, expected: str = "features.user_days"
+    warehouse: Warehouse,
+    wanted: str,
+    upstream: Table,
+    days: Sequence[dt.date],
+    *,
+    expected: str = "features.user_days",
+    built: Collection[str] = (),
 ) -> None:
     """Refuse to build days for which an upstream snapshot has no row although there are people to have one.
+
+    Parameters
+    ----------
+    built
+        Days on which the upstream was built, by Dagster's log: of a table that may have no row although there are people.
 
     Raises
     ------
@@ -202,7 +213,11 @@ def require_rows(
     """
     present = set(warehouse.days(f"select distinct {upstream.partition_column} from {upstream.name}"))
     first_tile = warehouse.rows(f"select min(event_date) from {expected}")[0][0]
-    missing = [day for day in days if day not in present and first_tile is not None and day >= first_tile]
+    missing = [
+        day
+        for day in days
+        if day not in present and str(day) not in built and first_tile is not None and day >= first_tile
+    ]
     if missing:
         listed = ", ".join(f"{a} to {b}" if a != b else str(a) for a, b in stretches(missing)[:5])
         raise MissingUpstreamError(

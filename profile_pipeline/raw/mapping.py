@@ -4,6 +4,7 @@ Here expressions are parsed and refused; `readers.evaluate` runs them. Not here:
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from sqlglot import exp
 from profile_pipeline.settings import ListSettings, SourceSettings
 from profile_pipeline.table import quote_identifier
 
+# A bare word is a column's name even where SQL reserves it, but for the words that are values.
+_WORD, _VALUES = re.compile(r"[^\W\d]\w*"), frozenset({"null", "true", "false"})
 _REFUSED = (
     exp.Subquery, exp.Select, exp.AggFunc, exp.Window, exp.Table, exp.Star, exp.Parameter, exp.Placeholder, exp.Command,
     exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet,
@@ -116,6 +119,8 @@ def _missing(ours: str, theirs: str | None, names: list[str]) -> str:
 
 
 def _parse(text: str) -> exp.Expression:
+    if _WORD.fullmatch(text) and text.lower() not in _VALUES:
+        return exp.column(exp.to_identifier(text, quoted=True))
     try:
         tree = sqlglot.parse_one(f"select {text}", dialect="duckdb")
     except sqlglot.errors.SqlglotError as error:

@@ -20,7 +20,12 @@ class Serving:
             raise WarehouseError(
                 f"{path} is not there: nothing has been published yet. Run `profile-pipeline run` first."
             )
-        self._connection = duckdb.connect(str(path), read_only=True, config=HARDENED)
+        try:
+            self._connection = duckdb.connect(str(path), read_only=True, config=HARDENED)
+        except duckdb.IOException as error:
+            raise WarehouseError(
+                f"{path} can't be opened: {str(error).splitlines()[0]} Remove it: `profile-pipeline run` publishes it again."
+            ) from None
         without_progress_bar(self._connection)
         self._connection.execute("set enable_external_access = false")
 

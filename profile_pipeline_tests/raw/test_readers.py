@@ -328,3 +328,11 @@ def test_malformed_files_lose_nothing_and_never_crash(entry: dict) -> None:
     assert n_records == len(rows) + len(rejected)
     if entry["file"] not in OTHER_SETTINGS:
         assert len(rows) == entry["good"]
+
+
+@pytest.mark.parametrize("word", ["when", "order", "user", "group", "from", "用户"])
+def test_a_column_may_have_a_name_that_sql_reserves(tmp_path: Path, word: str) -> None:
+    mapped = source(columns=COLUMNS | {"city": word})
+    assert check_source("shop", mapped) == []
+    with pytest.raises(FileRefused, match=f"city: expected a column '{word}'"):
+        read(written(tmp_path, "id,ts,action\ne1,2026-01-02T10:00:00Z,view\n"), mapped)

@@ -39,12 +39,16 @@ def build_raw(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
         for name, n in (
             ("refused as a whole", done.n_refused),
             ("claimed by no source", done.n_unclaimed),
-            ("left alone, not complete", len(done.left_alone)),
+            (
+                f"left where they are, not complete or not readable ({'; '.join(done.left_alone[:5])})",
+                len(done.left_alone),
+            ),
         ):
             if n:
                 context.log.warning(f"{n} files {name}; see raw.files")
         told = {
             "files_loaded": done.n_files, "files_duplicate": done.n_duplicates, "files_refused": done.n_refused, "files_of_no_source": done.n_unclaimed,
+            "files_left_alone": len(done.left_alone),
             "records": done.n_records, "records_loaded": done.n_loaded, "records_rejected": done.n_rejected,
         }  # fmt: skip
         for table in TABLES:

@@ -1,0 +1,183 @@
+"""What `profile-pipeline run` does with what it finds: files mended and delivered again, work that a killed run left."""
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, DaysError
+from profile_pipeline.orchestration.running import QUIET, RunFailedError, Runner
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings_file import load_settings
+from profile_pipeline.warehouse.duckdb import WarehouseError
+from profile_pipeline.warehouse.reading import Serving
+
+CONFIG = """
+calendar: {start: 2026-02-23, end: 2026-03-03}
+stable_seconds: 0
+sources:
+  shop:
+    table: events
+    path: shop/*.csv
+    format: csv
+    columns: {event_time: ts, event_type: action, user_id: uid, item_id: item, price: price}
+  crm:
+    table: users
+    path: crm/*.csv
+    format: csv
+    columns: {user_id: uid, city: city, updated_at: changed}
+"""
+FIRST, LAST = dt.date(2026, 2, 23), dt.date(2026, 3, 3)
+KILLED_BEFORE_SNAPSHOTS = ["cleaned.events", "cleaned.excluded_events", "cleaned.sessions", "cleaned.session_days"]
+
+
+def deliver(data: Path) -> None:
+    folder = data / "landing" / "shop"
+    folder.mkdir(parents=True)
+    for n in range((LAST - FIRST).days + 1):
+        day = FIRST + dt.timedelta(days=n)
+        lines = [
+            f"{day}T{8 + u:02d}:00:00Z,{('page_view', 'purchase')[(u + n) % 2]},u{u},i{(u * n) % 5},9.50"
+            for u in range(8)
+        ]
+        (folder / f"{day}.csv").write_text("\n".join(["ts,action,uid,item,price", *lines, ""]), encoding="utf-8")
+
+
+def runner(data: Path, config: str = CONFIG) -> Runner:
+    data.mkdir(exist_ok=True)
+    path = data / "profile.yaml"
+    path.write_text(config, encoding="utf-8")
+    return Runner(load_settings(path), Paths(config=path, data=data), lambda _: None)
+
+
+def rows(data: Path, query: str) -> list[tuple]:
+    with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_refused_file_is_loaded_when_it_comes_again_after_the_mapping_was_mended(tmp_path: Path) -> None:
+    deliver(tmp_path)
+    shutil.copytree(tmp_path / "landing", tmp_path / "again")
+    wrong = runner(tmp_path, CONFIG.replace("event_time: ts", "event_time: tss"))
+    with pytest.raises(RunFailedError, match=r"9 files were refused(.|\n)*did you mean ts(.|\n)*put the file into"):
+        wrong.ingest()
+    wrong.instance.dispose()
+    assert rows(tmp_path, "select distinct status from raw.files") == [("rejected",)]
+    shutil.copytree(tmp_path / "again", tmp_path / "landing", dirs_exist_ok=True)
+    mended = runner(tmp_path)
+    mended.ingest()
+    mended.instance.dispose()
+    assert rows(tmp_path, "select status, reason, count(*), sum(n_loaded) from raw.files group by all") == [
+        ("loaded", None, 9, 72)
+    ]
+
+
+def test_what_a_run_that_was_killed_before_its_snapshots_left_is_built_by_the_next(tmp_path: Path) -> None:
+    at_once, killed = tmp_path / "at_once", tmp_path / "killed"
+    deliver(at_once)
+    shutil.copytree(at_once / "landing", killed / "landing")
+    for data in (at_once, killed):
+        r = runner(data)
+        r.ingest()
+        if data == killed:
+            tag = {REFRESH_TAG.replace("/", "__"): "true"}
+            r.execute("daily", first=FIRST, last=LAST, assets=KILLED_BEFORE_SNAPSHOTS, **tag)
+        r.build_all()
+        r.instance.dispose()
+    for table in ("features.user_features", "profiles.user_profiles", "applications.daily_metrics"):
+        expected = rows(at_once, f"select * from {table} order by all")
+        assert expected, table
+        assert rows(killed, f"select * from {table} order by all") == expected, table
+    assert rows(killed, "select count(distinct as_of_date) from features.user_features") == [(9,)]
+    assert rows(killed, "select count(*) from cleaned.touched") == [(0,)]
+
+
+def test_daily_metrics_that_a_killed_run_did_not_reach_are_built_by_the_next(tmp_path: Path) -> None:
+    deliver(tmp_path)
+    r = runner(tmp_path)
+    r.ingest()
+    r.build_features(FIRST, LAST)
+    r.build_all()
+    r.instance.dispose()
+    assert rows(tmp_path, "select count(distinct event_date) from applications.daily_metrics") == [(9,)]
+
+
+def test_a_newer_record_of_a_person_is_seen_although_no_event_came_with_it(tmp_path: Path) -> None:
+    deliver(tmp_path)
+    r = runner(tmp_path)
+    r.ingest()
+    r.build_all()
+    crm = tmp_path / "landing" / "crm"
+    crm.mkdir()
+    (crm / "people.csv").write_text("uid,city,changed\nu1,Suzhou,2026-03-01T00:00:00Z\n", encoding="utf-8")
+    r.ingest()
+    r.build_all()
+    r.instance.dispose()
+    assert rows(tmp_path, "select city, count(*) from profiles.user_profiles where city is not null group by 1") == [
+        ("Suzhou", 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({RANGE_START_TAG: "2026-03-02", RANGE_END_TAG: "2026-04-20"}, "found the range 2026-03-02 to 2026-04-20, expected days from 2026-02-23"),
+        ({}, "found a run without a partition, expected a day"),
+    ],
+)  # fmt: skip
+def test_a_run_over_no_day_of_the_calendar_says_so_in_our_words(
+    tmp_path: Path, tags: dict[str, str], told: str
+) -> None:
+    r = runner(tmp_path)
+    job = r.defs.resolve_job_def("daily")
+    done = job.execute_in_process(instance=r.instance, tags=tags, run_config=QUIET, raise_on_error=False)
+    r.instance.dispose()
+    assert any(
+        told in (e.step_failure_data.error.cause.message if e.step_failure_data.error.cause else "")
+        for e in done.all_events
+        if e.is_step_failure
+    )
+
+
+def test_a_calendar_that_has_not_begun_is_one_message(tmp_path: Path) -> None:
+    r = runner(tmp_path, CONFIG.replace("{start: 2026-02-23, end: 2026-03-03}", "{start: 2126-02-23}"))
+    with pytest.raises(
+        DaysError, match=r"profile.yaml: calendar.start: found 2126-02-23, expected a day that has come"
+    ):
+        r.build_all()
+
+
+def test_a_published_copy_that_was_damaged_and_removed_is_published_again(tmp_path: Path) -> None:
+    deliver(tmp_path)
+    r = runner(tmp_path)
+    r.ingest()
+    r.build_all()
+    r.paths.serving.write_text("no database", encoding="utf-8")
+    with pytest.raises(WarehouseError, match="Remove it"):
+        Serving(r.paths.serving)
+    r.paths.serving.unlink()
+    r.build_all()
+    r.instance.dispose()
+    with Serving(r.paths.serving) as serving:
+        assert serving.dicts("select count(*) as n from profiles.user_profiles")[0]["n"] > 0
+
+
+def test_files_that_stay_where_they_are_are_ingested_once(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    deliver(outside)
+    data = tmp_path / "data"
+    r = runner(data, CONFIG.replace("shop/*.csv", f"{outside}/landing/shop/*.csv"))
+    sensor = r.defs.get_repository_def().get_sensor_def("landing_sensor")
+    (request,) = sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance)).run_requests
+    job = r.defs.resolve_job_def("ingest")
+    assert job.execute_in_process(instance=r.instance, tags=request.tags, run_config=QUIET).success
+    again = sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance))
+    assert not again.run_requests
+    assert "were seen by the last ingest" in str(again.skip_message)
+    new = outside / "landing" / "shop" / "new.csv"
+    new.write_text("ts,action,uid,item,price\n2026-03-03T23:00:00Z,page_view,u1,i1,2\n", encoding="utf-8")
+    assert len(sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance)).run_requests) == 1
+    r.instance.dispose()
