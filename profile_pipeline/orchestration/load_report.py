@@ -44,7 +44,7 @@ def _files(warehouse: Warehouse, settings: Settings) -> list[str]:
     told = []
     for path, reason, _ in rows:
         why = f"no source claims it; the paths of sources: are {patterns}" if reason == NO_SOURCE else reason
-        told.append(f"not loaded: {path}: {why}. {_sentence(remedy_of(reason))}")
+        told.append(f"not loaded: {path}: {why.rstrip('.?')}. {_sentence(remedy_of(reason))}")
     if rows and rows[0][2] > MOST_LINES:
         told.append(f"not loaded: {rows[0][2] - MOST_LINES} more files; see raw.files")
     return told

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, DaysError
+from profile_pipeline.orchestration.load_report import NothingCountsError
 from profile_pipeline.orchestration.running import QUIET, RunFailedError, Runner
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
@@ -62,7 +63,7 @@ def test_a_refused_file_is_loaded_when_it_comes_again_after_the_mapping_was_mend
     deliver(tmp_path)
     shutil.copytree(tmp_path / "landing", tmp_path / "again")
     wrong = runner(tmp_path, CONFIG.replace("event_time: ts", "event_time: tss"))
-    with pytest.raises(RunFailedError, match=r"9 files were refused(.|\n)*did you mean ts(.|\n)*put the file into"):
+    with pytest.raises(NothingCountsError, match=r"no record was loaded(.|\n)*did you mean ts"):
         wrong.ingest()
     wrong.instance.dispose()
     assert rows(tmp_path, "select distinct status from raw.files") == [("rejected",)]
@@ -73,6 +74,16 @@ def test_a_refused_file_is_loaded_when_it_comes_again_after_the_mapping_was_mend
     assert rows(tmp_path, "select status, reason, count(*), sum(n_loaded) from raw.files group by all") == [
         ("loaded", None, 9, 72)
     ]
+
+
+def test_a_run_that_loads_some_files_and_refuses_others_builds_and_then_complains(tmp_path: Path) -> None:
+    deliver(tmp_path)
+    (tmp_path / "landing" / "shop" / "2026-02-23_b.csv").write_text("what,else\n1,2\n", encoding="utf-8")
+    r = runner(tmp_path)
+    r.ingest()
+    with pytest.raises(RunFailedError, match=r"1 files were refused as a whole(.|\n)*put the file into"):
+        r.complain()
+    r.instance.dispose()
 
 
 def test_what_a_run_that_was_killed_before_its_snapshots_left_is_built_by_the_next(tmp_path: Path) -> None:
