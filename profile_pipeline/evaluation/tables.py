@@ -75,6 +75,7 @@ GATES = Table(
         _KEY[0], _KEY[1],
         Column("is_passed", "BOOLEAN", "predictions may become tags", is_nullable=False),
         Column("reason", "VARCHAR", "why, with figures", is_nullable=False),
+        Column("version", "VARCHAR", "version of the model that was judged; one trained again since does not serve"),
     ),
 )  # fmt: skip
 CURVES = Table(

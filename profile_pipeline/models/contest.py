@@ -156,8 +156,11 @@ def train_classifier(
         quality = {a: _quality(probabilities(out_of_fold[a], calibrations[a]), y, n_classes) for a in algorithms}
         # Ties, to the third digit, go to the simpler one, which stands first.
         chosen = max(algorithms, key=lambda a: (round(quality[a], 3), -algorithms.index(a)))
-        place, feature_rates = one_feature(train.values, y, [train.values, *splits.values()], n_classes=n_classes)
-        rates = dict(zip(("validation", *splits), feature_rates, strict=True))
+        place, feature_rates = one_feature(train.values, y, list(splits.values()), n_classes=n_classes)
+        rates = dict(zip(splits, feature_rates, strict=True))
+        rates["validation"] = _one_feature_out_of_fold(
+            train.values, y, fold_of, n_folds=training.folds, n_classes=n_classes
+        )
         scored = {
             "validation": SplitScores(
                 train.profile_ids,
@@ -214,6 +217,17 @@ def _too_little(y: np.ndarray, y_test: np.ndarray, classes: Sequence[str], min_l
         if n < LEAST_OF_A_CLASS or not (y_test == number).any():
             return f"not_trained: needs {LEAST_OF_A_CLASS} training rows and one held out of class {name!r}, found {n} and {int((y_test == number).sum())}"
     return None
+
+
+def _one_feature_out_of_fold(
+    values: np.ndarray, y: np.ndarray, fold_of: np.ndarray, *, n_folds: int, n_classes: int
+) -> np.ndarray:
+    """The baseline of each row by the rows of the other folds, as algorithms are judged; shape (n, n_classes)."""
+    rates = np.zeros((len(y), n_classes))
+    for fold in range(n_folds):
+        inside, outside = fold_of != fold, fold_of == fold
+        rates[outside] = one_feature(values[inside], y[inside], [values[outside]], n_classes=n_classes)[1][0]
+    return rates
 
 
 def _read_by(algorithm: str, kept: list[str], train: Frame) -> list[str]:

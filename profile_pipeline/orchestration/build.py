@@ -27,6 +27,7 @@ from profile_pipeline.orchestration.resources import warehouse_resource
 from profile_pipeline.orchestration.schedules import build_schedules
 from profile_pipeline.orchestration.sensors import build_sensors
 from profile_pipeline.paths import Paths
+from profile_pipeline.profiles.tables import TABLES as PROFILES
 from profile_pipeline.raw.tables import TABLES as RAW
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.sql import sql_file
@@ -43,15 +44,15 @@ def build_assets(settings: Settings, paths: Paths, lineages: LineageCache) -> li
         *build_features(settings, paths, lineages),
         *build_models(settings, paths),
         *build_evaluation(settings, paths),
-        *build_profiles(settings, paths),
-        *build_applications(settings, paths),
+        *build_profiles(settings, paths, lineages),
+        *build_applications(settings, paths, lineages),
     ]
 
 
 def lineage_cache() -> LineageCache:
     """Return the lineage of all SQL, from the package where it holds it; it does not depend on what a configuration names."""
     views = {**VISIBLE, INTEREST_DAYS: sql_file(f"features.{INTEREST_DAYS}")}
-    return LineageCache({table.name: table.types for table in (*RAW, *CLEANED, *FEATURES)}, views)
+    return LineageCache({table.name: table.types for table in (*RAW, *CLEANED, *FEATURES, *PROFILES)}, views)
 
 
 def build_defs(

@@ -37,7 +37,7 @@ def judge_week(w: Warehouse, settings: Settings, week: dt.date) -> tuple[Evaluat
         done.calibration += part.calibration
         done.confusion += part.confusion
         done.curves += part.curves
-        done.gates += part.gates
+        done.gates += [row | {"version": _version(w, row["model"], week)} for row in part.gates]
     return done, [row for name in settings.models for row in _importance(w, name, week)]
 
 
@@ -52,6 +52,11 @@ def _chosen(w: Warehouse, name: str, week: dt.date) -> tuple[str, list[str], dic
         )
     algorithm, classes, params, explanation, _ = rows[0]
     return algorithm, classes or [], json.loads(params or "{}"), json.loads(explanation or "{}")
+
+
+def _version(w: Warehouse, name: str, week: dt.date) -> str | None:
+    rows = w.rows(f"select version from models.{name} where week = $week and is_chosen", {"week": week})
+    return rows[0][0] if rows else None
 
 
 def _judge(w: Warehouse, settings: Settings, name: str, week: dt.date) -> Evaluated:

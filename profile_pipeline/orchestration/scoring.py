@@ -58,7 +58,7 @@ def score_day(w: Warehouse, settings: Settings, day: dt.date, *, is_final: bool)
 def serving_model(w: Warehouse, name: str, day: dt.date) -> dict[str, Any] | None:
     """Return the row of the model that serves a day: the newest that passed its gate and whose week ended before."""
     rows = w.dicts(
-        f"select m.* from models.{name} as m join evaluation.gates as g on g.model = m.model and g.week = m.week and g.is_passed"
+        f"select m.* from models.{name} as m join evaluation.gates as g on g.model = m.model and g.week = m.week and g.version = m.version and g.is_passed"
         " where m.is_chosen and m.week + 7 <= $day order by m.week desc limit 1",
         {"day": day},
     )

@@ -6,6 +6,8 @@ Not here: what an asset computes (`assets/<stage>.py`), or which tables there ar
 import datetime as dt
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import dagster as dg
@@ -33,6 +35,26 @@ def key_of(table: str) -> dg.AssetKey:
 def code_version(*texts: str) -> str:
     """Return a short hash of what an asset's rows depend on: its SQL or Python, and the settings that it reads."""
     return hashlib.sha256("\x00".join(texts).encode()).hexdigest()[:12]
+
+
+@cache
+def source_version(*places: str) -> str:
+    """Return a short hash of the Python and SQL of some files or folders of the package: what an asset's rows depend on.
+
+    Examples
+    --------
+    >>> source_version("models") == source_version("models", "evaluation")
+    False
+    """
+    package = resources.files("profile_pipeline")
+    texts = []
+    for place in places:
+        found = package.joinpath(*place.split("/"))
+        files = [found] if found.is_file() else sorted(found.iterdir(), key=lambda file: file.name)
+        texts += [
+            f"{file.name}\n{file.read_text(encoding='utf-8')}" for file in files if file.name.endswith((".py", ".sql"))
+        ]
+    return code_version(*texts)
 
 
 def spec_of(

@@ -184,7 +184,11 @@ class Warehouse:
         # A select can still call what writes: it runs in a transaction that can't.
         self.connection.execute("begin transaction read only").fetchall()
         try:
-            return self.connection.sql(sql).to_arrow_table().to_pylist()
+            found = self.connection.sql(sql).to_arrow_table()
+            names = found.column_names
+            # Two columns of one name would be one in a row by name.
+            told = [name if names.index(name) == i else f"{name}_{i + 1}" for i, name in enumerate(names)]
+            return found.rename_columns(told).to_pylist()
         finally:
             self.connection.execute("rollback").fetchall()
 

@@ -12,7 +12,7 @@ import dagster as dg
 from profile_pipeline.evaluation.tables import CALIBRATION, CONFUSION, CURVES, GATES, IMPORTANCE, METRICS, TABLES
 from profile_pipeline.orchestration.days import day_keys, weekly_partitions
 from profile_pipeline.orchestration.model_rows import weeks_of, write_rows
-from profile_pipeline.orchestration.table_assets import OWNERS, code_version, key_of, preview, spec_of
+from profile_pipeline.orchestration.table_assets import OWNERS, code_version, key_of, preview, source_version, spec_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -21,7 +21,10 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 def build_evaluation(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
     """Return the assets of evaluation."""
     weekly = weekly_partitions(settings.calendar)
-    version = code_version(settings.fingerprint("training", "recommendations", "seed"))
+    version = code_version(
+        source_version("evaluation", "applications/recommend.py"),
+        settings.fingerprint("training", "recommendations", "seed"),
+    )
     models = [dg.AssetDep(key_of(f"models.{name}")) for name in settings.models]
     deps = [*models, dg.AssetDep(key_of("models.predictions")), dg.AssetDep(key_of("models.segment_traits"))]
 

@@ -36,6 +36,7 @@ from profile_pipeline.orchestration.table_assets import (
     report_whole,
     require_judged,
     require_rows,
+    source_version,
     spec_of,
 )
 from profile_pipeline.paths import Paths
@@ -128,7 +129,9 @@ def _snapshot(
     deps = {*lineage.tables, *(("cleaned.users", "cleaned.identities") if table.name == USER_FEATURES.name else ())}
     daily = daily_partitions(settings.calendar)
     known = sql_parameters(settings)
-    version = code_version(text, settings.fingerprint("calendar", "activity_days", "features"))
+    days_text = sql_file(f"features.{INTEREST_DAYS}") if table is INTERESTS else ""
+    windows = source_version("features/windows.py")
+    version = code_version(text, days_text, windows, settings.fingerprint("calendar", "activity_days", "features"))
     spec = spec_of(
         table, deps=sorted(deps), kinds={"duckdb", "sql"}, version=version, lineage=lineage, partitions_def=daily
     )

@@ -19,7 +19,14 @@ from profile_pipeline.models.tables import (
 )
 from profile_pipeline.orchestration.days import day_keys, last_day_of, weekly_partitions
 from profile_pipeline.orchestration.model_rows import weeks_of
-from profile_pipeline.orchestration.table_assets import MissingUpstreamError, code_version, key_of, preview, spec_of
+from profile_pipeline.orchestration.table_assets import (
+    MissingUpstreamError,
+    code_version,
+    key_of,
+    preview,
+    source_version,
+    spec_of,
+)
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
@@ -38,7 +45,7 @@ def build_models(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
     del paths
     weekly = weekly_partitions(settings.calendar)
     tables = {name: model_table(name) for name in settings.models}
-    version = code_version(settings.fingerprint("models", "training", "seed", "calendar"))
+    version = code_version(source_version("models"), settings.fingerprint("models", "training", "seed", "calendar"))
     reads = [
         dg.AssetDep(key_of(t), partition_mapping=_feature_days())
         for t in ("features.user_features", "features.interests", "features.user_days")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from profile_pipeline.orchestration.ingesting import ingest_files
-from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, spec_of
+from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files
 from profile_pipeline.raw.tables import TABLES
@@ -20,7 +20,7 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 
 def build_raw(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
     """Return the assets of raw."""
-    version = code_version(settings.fingerprint("sources", "calendar"))
+    version = code_version(source_version("raw", "raw/readers"), settings.fingerprint("sources", "calendar"))
 
     @dg.multi_asset(
         name="landed_files", specs=[spec_of(table, kinds={"duckdb", "python"}, version=version) for table in TABLES]
