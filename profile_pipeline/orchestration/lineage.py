@@ -14,6 +14,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.lineage import lineage as lineage_of
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import build_scope
 
 CACHE_FILE = "lineage_cache.json"
 
@@ -59,10 +61,13 @@ def derive(sql: str, schemas: Mapping[str, Mapping[str, str]], views: Mapping[st
     for table, columns in schemas.items():
         schema, name = table.split(".")
         nested.setdefault(schema, {})[name] = dict(columns)
+    # Qualified once for all columns: stars are spelt out, and each column names its table.
+    whole = qualify(whole, schema=nested, dialect="duckdb", validate_qualify_columns=False, identify=False)
+    scope = build_scope(whole)
     found: dict[str, tuple[tuple[str, str], ...]] = {}
     for column in whole.named_selects if isinstance(whole, exp.Query) else ():
         try:
-            node = lineage_of(column, whole.copy(), schema=nested, dialect="duckdb")
+            node = lineage_of(column, whole, nested, scope=scope, dialect="duckdb", copy=False, trim_selects=False)
         except (SqlglotError, KeyError, ValueError):
             continue
         leaves = set()

@@ -13,6 +13,7 @@ from profile_pipeline.applications.audiences import audiences_sql
 from profile_pipeline.applications.tables import AUDIENCES, DAILY_METRICS, INSIGHTS, RECOMMENDATIONS
 from profile_pipeline.orchestration.assets.profiles import segment_model
 from profile_pipeline.orchestration.days import RunDays, daily_partitions, day_keys, days_to_build, settle_days
+from profile_pipeline.orchestration.lineage import LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
     code_version,
@@ -29,7 +30,7 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, sql_file
 
 
-def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
+def build_applications(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
     """Return the assets of applications."""
     del paths
     daily = daily_partitions(settings.calendar)
@@ -107,7 +108,7 @@ def build_applications(settings: Settings, paths: Paths) -> list[dg.AssetsDefini
     ]
     metrics_spec = spec_of(
         DAILY_METRICS, deps=[*metrics_deps, dg.AssetDep(dg.AssetKey(["profiles", "scores"]), partition_mapping=yesterday_too), "cleaned.identities"],
-        kinds={"duckdb", "sql"}, version=code_version(metrics_text), partitions_def=daily,
+        kinds={"duckdb", "sql"}, version=code_version(metrics_text), lineage=lineages.of(metrics_text), partitions_def=daily,
     )  # fmt: skip
 
     @dg.asset(**asset_arguments(metrics_spec), backfill_policy=single_run)

@@ -19,6 +19,7 @@ from profile_pipeline.orchestration.days import (
     settle_days,
     stretches,
 )
+from profile_pipeline.orchestration.lineage import LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
     code_version,
@@ -45,7 +46,7 @@ def segment_model(settings: Settings) -> str:
     return next((name for name, model in settings.models.items() if isinstance(model, SegmentModelSettings)), "")
 
 
-def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
+def build_profiles(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
     """Return the assets of profiles."""
     del paths
     daily = daily_partitions(settings.calendar)
@@ -79,7 +80,7 @@ def build_profiles(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition
     profiles_text = sql_file("profiles.user_profiles")
     profiles_spec = spec_of(
         USER_PROFILES, deps=["features.behavior", "features.demand", "features.interests", "profiles.scores", "cleaned.users", "cleaned.identities"],
-        kinds={"duckdb", "sql"}, version=code_version(profiles_text), partitions_def=daily,
+        kinds={"duckdb", "sql"}, version=code_version(profiles_text), lineage=lineages.of(profiles_text), partitions_def=daily,
     )  # fmt: skip
 
     @dg.asset(**asset_arguments(profiles_spec), backfill_policy=single_run)
