@@ -13,7 +13,8 @@ from benchmarks.ui_process import UNFINISHED, Ui, until
 from profile_pipeline.paths import Paths
 from profile_pipeline_tests.conftest import FIRST_DAY, LAST_DAY, World, write_config
 
-pytestmark = pytest.mark.recovery
+# The first test waits for the world and the servers.
+pytestmark = [pytest.mark.recovery, pytest.mark.timeout(900)]
 TABLES = ("cleaned.events", "cleaned.sessions", "features.user_days", "features.behavior", "features.demand")
 
 

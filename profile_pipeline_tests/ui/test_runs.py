@@ -13,7 +13,8 @@ from benchmarks.ui_process import Ui, until
 from profile_pipeline_tests.conftest import LAST_DAY, World
 from profile_pipeline_tests.ui.conftest import HISTORY, SNAPSHOTS
 
-pytestmark = pytest.mark.ui
+# The first test waits for the world and the servers.
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(900)]
 N_DROPS = 3
 HEADER = "id,ts,received,cookie,uid,session,action,sku,category,qty,unit_price,currency,stars,q,url,referrer,utm_campaign,device,ua,ip,country,city"
 
