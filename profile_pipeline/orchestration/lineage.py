@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -57,7 +58,7 @@ def derive(sql: str, schemas: Mapping[str, Mapping[str, str]], views: Mapping[st
 
     whole = tree.transform(expanded)
     tables = sorted({f"{t.db}.{t.name}" for t in whole.find_all(exp.Table) if t.db} & schemas.keys())
-    nested: dict[str, dict[str, dict[str, str]]] = {}
+    nested: dict[str, Any] = {}
     for table, columns in schemas.items():
         schema, name = table.split(".")
         nested.setdefault(schema, {})[name] = dict(columns)

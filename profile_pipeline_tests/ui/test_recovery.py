@@ -44,7 +44,9 @@ def contents(path: Path) -> list[list[tuple]]:
 def launched(ui: Ui) -> str:
     """The whole history anew, from events to snapshots; return the run when it works on the warehouse."""
     run_id = ui.launch(
-        TABLES, dagster__asset_partition_range_start=str(FIRST_DAY), dagster__asset_partition_range_end=str(LAST_DAY)
+        [*TABLES, "cleaned.excluded_events", "cleaned.session_days"],
+        dagster__asset_partition_range_start=str(FIRST_DAY),
+        dagster__asset_partition_range_end=str(LAST_DAY),
     )
     lease = ui.data / "profile.duckdb.lease"
     until(lambda: run_id[:8] in lease.read_text(), 120, "the run did not take the warehouse", every_seconds=0.05)
