@@ -149,7 +149,7 @@ class Ui:
     def runs(self, **wanted: Any) -> list[dict[str, Any]]:
         return self.graphql(RUNS, filter=wanted)["runsOrError"]["results"]
 
-    def wait_for(self, run_ids: Sequence[str], *, patience_seconds: float = 240) -> list[str]:
+    def wait_for(self, run_ids: Sequence[str], *, patience_seconds: float = 600) -> list[str]:
         """Wait until runs have ended; return their statuses."""
 
         def ended() -> list[str]:
@@ -158,7 +158,7 @@ class Ui:
 
         return until(ended, patience_seconds, f"runs {', '.join(run_ids)} did not end")
 
-    def wait_for_backfill(self, backfill_id: str, *, patience_seconds: float = 240) -> dict[str, Any]:
+    def wait_for_backfill(self, backfill_id: str, *, patience_seconds: float = 600) -> dict[str, Any]:
         """Wait until a backfill has ended; return its status and runs."""
 
         def ended() -> dict[str, Any] | None:

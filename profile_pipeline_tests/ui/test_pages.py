@@ -12,7 +12,7 @@ import pytest
 from benchmarks.ui_process import LAUNCH_RUN, LOCATION, Ui, until
 
 # The first test waits for the world and the servers.
-pytestmark = [pytest.mark.ui, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ui, pytest.mark.timeout(1800)]
 STAGES = ("raw", "cleaned", "features", "models", "evaluation", "profiles", "applications")
 
 # Tries what the guard is there for, and puts what came of each try into the title.
@@ -36,7 +36,7 @@ addEventListener('load', async () => { for (const name in tries) told[name] = aw
 </script><body></body>"""
 
 
-def shows(page: Any, url: str, *texts: str, patience_seconds: float = 90) -> str:
+def shows(page: Any, url: str, *texts: str, patience_seconds: float = 180) -> str:
     """Open an address and wait until all of the texts stand on the page."""
     page.get(url)
 
