@@ -121,14 +121,13 @@ def test_an_asset_shows_metadata_columns_and_a_link_to_the_dictionary(page: Any,
     )
 
 
+PRESS = """const found = [...document.querySelectorAll('button')].filter(b => b.innerText === arguments[0]).at(-1);
+found?.click(); return Boolean(found);"""
+
+
 def press(page: Any, label: str) -> None:
     """Press the button with this label as soon as it is there."""
-
-    def found() -> Any:
-        buttons = [b for b in page.find_elements("tag name", "button") if b.text == label]
-        return buttons[-1] if buttons else None
-
-    page.execute_script("arguments[0].click()", until(found, 60, f"there is no button {label}"))
+    until(lambda: page.execute_script(PRESS, label), 60, f"there is no button {label}")
 
 
 def test_an_asset_shows_its_rows_by_day_as_a_plot(page: Any, ui: Ui) -> None:
