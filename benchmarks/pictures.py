@@ -28,6 +28,9 @@ let box = document.querySelector('input[placeholder^="Jump"]'); while (box && !b
 """
 
 
+PRESS = "const b = [...document.querySelectorAll('button')].filter(b => b.innerText === arguments[0]).at(-1); b.click(); b.scrollIntoView()"
+
+
 @dataclass(frozen=True)
 class Picture:
     """What is taken: where, what stands there when it is drawn, and what is done before."""
@@ -37,15 +40,15 @@ class Picture:
     words: tuple[str, ...]
     size: tuple[int, int]
     first: str = ""
-    pressed: str = ""
+    pressed: tuple[str, ...] = ()
     awaited: str = ""
 
 
 PICTURES = (
-    Picture("lineage", "/asset-groups", ("raw", "applications"), (2000, 560), first=HIDE_PANELS),
+    Picture("lineage", "/asset-groups", ("raw", "applications"), (2300, 640), first=HIDE_PANELS),
     Picture("asset", "/assets/features/behavior", ("recency_days",), (1500, 950)),
-    Picture("plots", "/assets/features/behavior", ("recency_days",), (1500, 950), pressed="Plots", awaited="canvas"),
-    Picture("partitions", "/locations/profile_pipeline/jobs/daily/partitions", ("2026-03-30",), (1500, 1150), pressed="Show per-asset status"),
+    Picture("plots", "/assets/features/user_days", ("n_views",), (1500, 950), pressed=("Plots", "Events"), awaited="canvas"),
+    Picture("partitions", "/locations/profile_pipeline/jobs/daily/partitions", ("2026-03-30",), (1500, 1150), pressed=("Show per-asset status",)),
     Picture("report", "/reports/{week}/#churn", ("churn",), (1300, 1000)),
     Picture("dictionary", "/reports/dictionary.html#profiles.user_profiles.n_orders_all", ("raw.events.order_id",), (1400, 800)),
 )  # fmt: skip
@@ -90,11 +93,9 @@ def take(picture: Picture, url: str) -> None:
             )
             still(page.get_screenshot_as_png)
             page.execute_script(script)
-        if picture.pressed:
-            page.execute_script(
-                "const b = [...document.querySelectorAll('button')].find(b => b.innerText === arguments[0]); b.click(); b.scrollIntoView()",
-                picture.pressed,
-            )
+        for label in picture.pressed:
+            page.execute_script(PRESS, label)
+            still(page.get_screenshot_as_png)
         if picture.awaited:
             until(lambda: page.find_elements("css selector", picture.awaited), 90, f"{url} does not draw")
         path.write_bytes(still(page.get_screenshot_as_png))

@@ -133,6 +133,7 @@ def press(page: Any, label: str) -> None:
 def test_an_asset_shows_its_rows_by_day_as_a_plot(page: Any, ui: Ui) -> None:
     shows(page, f"{ui.url}/assets/features/behavior", "recency_days")
     press(page, "Plots")
+    press(page, "Events")
     until(lambda: page.find_elements("css selector", "canvas"), 60, "no plot is drawn")
     assert "dagster/partition_row_count" in page.execute_script("return document.body.innerText")
 
