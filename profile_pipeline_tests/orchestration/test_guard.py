@@ -46,9 +46,12 @@ def ask(
         "extensions": {"websocket.http.response": {}}, "subprotocols": [],
     }  # fmt: skip
     sent: list[dict[str, Any]] = []
+    arriving = [{"type": "http.request", "body": b""} if kind == "http" else {"type": "websocket.connect"}]
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b""} if kind == "http" else {"type": "websocket.connect"}
+        if not arriving:
+            await asyncio.Event().wait()  # whoever asked stays
+        return arriving.pop()
 
     async def send(message: Any) -> None:
         sent.append(message)
