@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test check lint format types lock lineage chart notebook score results clean
+.PHONY: help setup demo ui test test-ui test-recovery check lint format types lock lineage chart notebook pictures score results clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -34,6 +34,13 @@ ui: setup ## start the Dagster UI (PORT=3000)
 
 test: setup ## run the default tests
 	@"$(BIN)/python" -m pytest --durations=20
+
+test-ui: setup ## run the tests of the UI (needs chromium; budget 4 minutes)
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check 'selenium>=4.30'
+	@"$(BIN)/python" -m pytest -m ui --durations=10
+
+test-recovery: setup ## kill the UI's processes in every way and see it recover (budget 6 minutes)
+	@"$(BIN)/python" -m pytest -m recovery --durations=10
 
 check: setup lint types ## lint, format and types
 
@@ -65,6 +72,10 @@ notebook: setup ## run the notebook on the data folder and store its outputs (ne
 
 lineage: setup ## derive the lineage of all SQL anew, for the package to hold
 	@"$(BIN)/python" -m profile_pipeline.orchestration.lineage_file
+
+pictures: setup ## take the READMEs' pictures anew from the finished demo (needs chromium)
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check 'selenium>=4.30'
+	@"$(BIN)/python" -m benchmarks.pictures
 
 clean: ## remove .venv
 	rm -rf .venv

@@ -127,6 +127,9 @@ def _print_measured(stages: dict[str, tuple[float, float]], budget: dict[str, fl
 
 def ui(
     port: Annotated[int, typer.Option(help="port on 127.0.0.1")] = 3000,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="a name beside localhost by which the UI may be called, such as a proxy's")
+    ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
@@ -134,4 +137,5 @@ def ui(
     from profile_pipeline.orchestration.servers import serve
 
     _, paths = opened(config, data)
-    raise typer.Exit(serve(paths, port=port, workspace=Path("workspace.yaml").absolute(), say=say))
+    workspace = Path("workspace.yaml").absolute()
+    raise typer.Exit(serve(paths, port=port, workspace=workspace, say=say, allowed_hosts=allow_host or ()))

@@ -14,6 +14,7 @@ from profile_pipeline.features.tables import TABLES as FEATURES
 from profile_pipeline.features.windows import INTEREST_DAYS, VISIBLE
 from profile_pipeline.orchestration.assets.applications import build_applications
 from profile_pipeline.orchestration.assets.cleaned import build_cleaned
+from profile_pipeline.orchestration.assets.dictionary import build_dictionary
 from profile_pipeline.orchestration.assets.evaluation import build_evaluation
 from profile_pipeline.orchestration.assets.features import build_features
 from profile_pipeline.orchestration.assets.models import build_models
@@ -21,6 +22,7 @@ from profile_pipeline.orchestration.assets.profiles import build_profiles
 from profile_pipeline.orchestration.assets.raw import build_raw
 from profile_pipeline.orchestration.checks import build_checks
 from profile_pipeline.orchestration.configuration import load_checked
+from profile_pipeline.orchestration.freshness import with_freshness
 from profile_pipeline.orchestration.jobs import build_jobs
 from profile_pipeline.orchestration.lineage import LineageCache
 from profile_pipeline.orchestration.resources import warehouse_resource
@@ -32,13 +34,34 @@ from profile_pipeline.raw.tables import TABLES as RAW
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.sql import sql_file
 
+# Temporary relations that queries read beside tables: what they hold of tables, and what they bring themselves.
+MADE_BY_FILES = {
+    INTEREST_DAYS: f"features.{INTEREST_DAYS}",
+    "scoped_events": "cleaned.identified_events",
+    "duplicate_records": "cleaned.duplicate_records",
+    "bot_days": "cleaned.bot_days",
+    "judged_events": "cleaned.judged_events",
+    "session_chains": "cleaned.session_chains",
+    "session_events": "cleaned.session_events",
+}
+MADE_ON_THE_WAY = {
+    "session_input": "select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events",
+    "long_chain_cuts": "select cast(null as varchar) as event_id",
+    "full_record_sources": "select cast(null as varchar) as source",
+    "snapshot_days": "select cast(null as date) as as_of_date",
+    "ledger_days": "select cast(null as date) as event_date",
+    "metric_days": "select cast(null as date) as event_date",
+    "decay_weights": "select 0 as age_days, 1.0 as weight",
+    "role_weights": "select '' as role, 1.0 as weight",
+}
+
 # `backfill_policy` and partition mappings carry Dagster's beta mark; what they do here is held by tests.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 
 def build_assets(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
     """Return all assets, stage by stage."""
-    return [
+    assets = [
         *build_raw(settings, paths),
         *build_cleaned(settings, paths, lineages),
         *build_features(settings, paths, lineages),
@@ -47,11 +70,12 @@ def build_assets(settings: Settings, paths: Paths, lineages: LineageCache) -> li
         *build_profiles(settings, paths, lineages),
         *build_applications(settings, paths, lineages),
     ]
+    return with_freshness([*assets, build_dictionary(settings, paths, assets)], settings.calendar)
 
 
 def lineage_cache() -> LineageCache:
     """Return the lineage of all SQL, from the package where it holds it; it does not depend on what a configuration names."""
-    views = {**VISIBLE, INTEREST_DAYS: sql_file(f"features.{INTEREST_DAYS}")}
+    views = {**VISIBLE, **MADE_ON_THE_WAY, **{name: sql_file(file) for name, file in MADE_BY_FILES.items()}}
     return LineageCache({table.name: table.types for table in (*RAW, *CLEANED, *FEATURES, *PROFILES)}, views)
 
 

@@ -8,11 +8,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-import dagster as dg
 import duckdb
 
 from profile_pipeline.orchestration.configuration import load_checked
-from profile_pipeline.orchestration.instance import WORKING, open_instance
+from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import ConfigurationError
@@ -164,16 +163,10 @@ def _instance(paths: Paths) -> list[Finding]:
             ]
     instance = open_instance(paths)
     try:
-        working = instance.get_runs(dg.RunsFilter(statuses=WORKING))
+        orphaned = orphaned_runs(instance, paths)
     finally:
         instance.dispose()
-    if working and holder_of(paths.warehouse.with_suffix(".duckdb.lease")) is None:
-        ids = ", ".join(run.run_id[:8] for run in working)
-        return [
-            Finding(
-                f"{len(working)} runs are marked as working: {ids}",
-                True,
-                "make ui ends and retries those that nobody works on",
-            )
-        ]
+    if orphaned:
+        ids = ", ".join(run.run_id[:8] for run in orphaned)
+        return [Finding(f"{len(orphaned)} runs that nobody works on: {ids}", False, "make ui  # ends and retries them")]
     return [Finding(f"Dagster instance {home}", True)]

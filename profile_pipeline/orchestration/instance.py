@@ -1,9 +1,11 @@
-"""Dagster's own instance under the data folder: made, initialised before any server starts, orphaned runs ended.
+"""Dagster's own instance under the data folder: made, initialised before any server starts, orphaned runs known and ended.
 
 Not here: servers (`servers`), or what runs.
 """
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -11,10 +13,15 @@ import dagster as dg
 
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
-from profile_pipeline.warehouse.lease import holder_of
+from profile_pipeline.warehouse.lease import holder_of, lease
 
 HOME_VARIABLE = "DAGSTER_HOME"
-WORKING = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+WORKING = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def prepare_home(paths: Paths) -> Path:
@@ -39,15 +46,40 @@ def open_instance(paths: Paths) -> dg.DagsterInstance:
     return instance
 
 
-def end_orphaned_runs(instance: dg.DagsterInstance, paths: Paths) -> list[str]:
-    """End runs that no process works on any more, so that they are retried; return their ids.
+def _mark_of(paths: Paths, run_id: str) -> Path:
+    return paths.dagster_home / "working" / f"{run_id}.lock"
 
-    Called before the servers start. A worker that outlived its server holds the lease or will take it: then nothing is ended.
+
+@contextmanager
+def at_work(paths: Paths, run_id: str, *, say: Callable[[str], None]) -> Iterator[None]:
+    """Mark that this process works on a run, for as long as it lives: a kill frees the lock, whatever the log says of the run.
+
+    Dagster itself can't tell after a restart. The lease does not tell it either: training runs without.
     """
-    if holder_of(paths.warehouse.with_suffix(".duckdb.lease")) is not None:
-        return []
+    mark = _mark_of(paths, run_id)
+    with lease(mark, owner=f"run {run_id}", timeout_seconds=0, say=say):
+        yield
+        mark.unlink(missing_ok=True)
+
+
+def orphaned_runs(instance: dg.DagsterInstance, paths: Paths) -> list[dg.DagsterRun]:
+    """Return the runs that are marked as working while no process works on them."""
+    return [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=WORKING))
+        if holder_of(_mark_of(paths, run.run_id)) is None
+    ]
+
+
+def end_orphaned_runs(instance: dg.DagsterInstance, paths: Paths) -> list[str]:
+    """End the runs that no process works on any more, so that they are retried; return their ids.
+
+    Called before the servers start. A worker that outlived its server goes on, and a run of the command line is not touched.
+    """
     ended = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=WORKING)):
-        instance.report_run_failed(run, "The machine or its server ended while this run was working; it is retried.")
+    for run in orphaned_runs(instance, paths):
+        again = "it is retried" if run.remote_job_origin else "start its command again, it goes on where it was"
+        instance.report_run_failed(run, f"The machine or its server ended while this run was working; {again}.")
+        _mark_of(paths, run.run_id).unlink(missing_ok=True)
         ended.append(run.run_id)
     return ended

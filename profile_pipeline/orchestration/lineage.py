@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.lineage import lineage as lineage_of
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import build_scope
 
 CACHE_FILE = "lineage_cache.json"
 
@@ -55,14 +58,17 @@ def derive(sql: str, schemas: Mapping[str, Mapping[str, str]], views: Mapping[st
 
     whole = tree.transform(expanded)
     tables = sorted({f"{t.db}.{t.name}" for t in whole.find_all(exp.Table) if t.db} & schemas.keys())
-    nested: dict[str, dict[str, dict[str, str]]] = {}
+    nested: dict[str, Any] = {}
     for table, columns in schemas.items():
         schema, name = table.split(".")
         nested.setdefault(schema, {})[name] = dict(columns)
+    # Qualified once for all columns: stars are spelt out, and each column names its table.
+    whole = qualify(whole, schema=nested, dialect="duckdb", validate_qualify_columns=False, identify=False)
+    scope = build_scope(whole)
     found: dict[str, tuple[tuple[str, str], ...]] = {}
     for column in whole.named_selects if isinstance(whole, exp.Query) else ():
         try:
-            node = lineage_of(column, whole.copy(), schema=nested, dialect="duckdb")
+            node = lineage_of(column, whole, nested, scope=scope, dialect="duckdb", copy=False, trim_selects=False)
         except (SqlglotError, KeyError, ValueError):
             continue
         leaves = set()

@@ -10,6 +10,7 @@ import dagster as dg
 
 from profile_pipeline.applications.publish import PUBLISHED
 from profile_pipeline.orchestration.catalogue import all_tables
+from profile_pipeline.orchestration.instance import at_work
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -65,15 +66,16 @@ def warehouse_resource(
         run = context.run
         owner = f"run {run.run_id[:8]} ({run.job_name})" if run else "no run"
         say = context.log.info if context.log else print
-        opened = open_warehouse(settings, paths, owner=owner, say=say, on_first_write=mark)
-        try:
-            yield opened
-        finally:
+        with at_work(paths, run.run_id, say=say) if run else nullcontext():
+            opened = open_warehouse(settings, paths, owner=owner, say=say, on_first_write=mark)
             try:
-                # Also after a failure: what is committed is whole, and readers see no more than the live file holds.
-                with around_publishing():
-                    publish_if_behind(opened, paths)
+                yield opened
             finally:
-                opened.close()
+                try:
+                    # Also after a failure: what is committed is whole, and readers see no more than the live file holds.
+                    with around_publishing():
+                        publish_if_behind(opened, paths)
+                finally:
+                    opened.close()
 
     return warehouse

@@ -22,7 +22,7 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files
 from profile_pipeline.settings import Settings
 
-INTERVAL_SECONDS = 10
+INTERVAL_SECONDS = 5
 
 
 class RefreshFailedError(Exception):

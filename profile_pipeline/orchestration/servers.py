@@ -1,6 +1,6 @@
-"""The UI: webserver and daemon of one clone, on loopback, started in the right order and stopped together.
+"""The UI: webserver and daemon of one clone, on loopback, started in the right order, kept alive and stopped together.
 
-Not here: the instance (`instance`), or what runs in it.
+Not here: the instance (`instance`), the process that serves (`webserver`), or what runs in it.
 """
 
 import os
@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from profile_pipeline.errors import ExpectedError
@@ -19,14 +20,60 @@ from profile_pipeline.paths import CONFIG_VARIABLE, DATA_VARIABLE, Paths
 
 HOST = "127.0.0.1"
 START_SECONDS = 180
+# A server that lived at least so long is started again; one that ends sooner would only end again.
+WORTH_RESTARTING_SECONDS = 30
 
 
 class ServerError(ExpectedError):
     """The UI can't start; the text says why."""
 
 
-def serve(paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None]) -> int:
+@dataclass
+class Server:
+    """One of the processes, started again when it is killed."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    folder: Path
+    started_at: float = 0.0
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(self.command, env=self.environment, cwd=self.folder)
+
+    def keep_alive(self, say: Callable[[str], None]) -> None:
+        """Start it again if it has ended.
+
+        Raises
+        ------
+        ServerError
+            If it ended while starting.
+        """
+        status = self.process.poll()
+        if status is None:
+            return
+        if time.monotonic() - self.started_at < WORTH_RESTARTING_SECONDS:
+            raise ServerError(f"the {self.name} ended with status {status} while starting; what it said stands above")
+        say(f"the {self.name} ended with status {status}; it is started again")
+        self.start()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(timeout=60)
+
+
+def serve(
+    paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None], allowed_hosts: Sequence[str] = ()
+) -> int:
     """Start webserver and daemon, say where they answer, and stop them with this process.
+
+    Parameters
+    ----------
+    allowed_hosts
+        Names beside those of loopback by which the UI may be called, such as that of a proxy with a log-in.
 
     Raises
     ------
@@ -48,15 +95,7 @@ def serve(paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None
     if ended:
         say(f"ended {len(ended)} runs that nobody worked on any more; they are retried")
     instance.dispose()
-    environment = os.environ | {
-        CONFIG_VARIABLE: str(paths.config),
-        DATA_VARIABLE: str(paths.data),
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-    }
-    common = ["-w", str(workspace)]
-    webserver = [sys.executable, "-m", "dagster_webserver", "-h", HOST, "-p", str(port), *common]
-    daemon = [sys.executable, "-m", "dagster._daemon", "run", *common]
-    processes = [subprocess.Popen(command, env=environment, cwd=workspace.parent) for command in (webserver, daemon)]
+    servers = _servers(paths, port=port, workspace=workspace, allowed_hosts=allowed_hosts)
     stopping = False
 
     def stop(*_: object) -> None:
@@ -66,12 +105,14 @@ def serve(paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     url = f"http://{HOST}:{port}"
+    say("starting the webserver and the daemon …")
+    for server in servers:
+        server.start()
     try:
-        say("starting the webserver and the daemon …")
         started, has_told = time.monotonic(), False
         while not stopping:
-            if any(process.poll() is not None for process in processes):
-                raise ServerError("a server ended; what it said stands above")
+            for server in servers:
+                server.keep_alive(say)
             if not has_told and _answers(url):
                 say(f"the UI answers at {url}; stop it with Ctrl-C")
                 has_told = True
@@ -79,12 +120,26 @@ def serve(paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None
                 raise ServerError(f"no answer at {url} after {START_SECONDS} s")
             time.sleep(0.3)
     finally:
-        for process in processes:
-            if process.poll() is None:
-                process.terminate()
-        for process in processes:
-            process.wait(timeout=60)
+        for server in servers:
+            server.stop()
     return 0
+
+
+def _servers(paths: Paths, *, port: int, workspace: Path, allowed_hosts: Sequence[str]) -> list[Server]:
+    environment = os.environ | {
+        CONFIG_VARIABLE: str(paths.config),
+        DATA_VARIABLE: str(paths.data),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    webserver = [
+        sys.executable, "-m", "profile_pipeline.orchestration.webserver", "--host", HOST, "--port", str(port), "--workspace", str(workspace),
+        *(part for name in allowed_hosts for part in ("--allow-host", name)),
+    ]  # fmt: skip
+    daemon = [sys.executable, "-m", "dagster._daemon", "run", "--log-level", "warning", "-w", str(workspace)]
+    return [
+        Server(name, command, environment, workspace.parent)
+        for name, command in (("webserver", webserver), ("daemon", daemon))
+    ]
 
 
 def _answers(url: str) -> bool:

@@ -18,6 +18,8 @@ from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 OWNERS = ["team:profiles"]
+# Served beside the UI by `guard`.
+DICTIONARY_PAGE = "/reports/dictionary.html"
 PREVIEWED_ROWS = 100_000
 PREVIEWED_COLUMNS = 12
 NUMERIC = ("BIGINT", "INTEGER", "DOUBLE", "DECIMAL", "UBIGINT")
@@ -83,6 +85,7 @@ def spec_of(
         ),
         "grain": table.grain,
         "key": ", ".join(table.key),
+        "dictionary": dg.MetadataValue.url(f"{DICTIONARY_PAGE}#{table.name}"),
     }
     if lineage and lineage.columns:
         metadata["dagster/column_lineage"] = dg.TableColumnLineage(

@@ -8,14 +8,16 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from profile_pipeline.orchestration.build import build_defs, lineage_cache
+from profile_pipeline.orchestration.build import build_assets, build_defs, lineage_cache
 from profile_pipeline.orchestration.days import DaysError, checked_range, day_keys, stretches, weekly_partitions
 from profile_pipeline.orchestration.flow_chart import READMES, draw, shipped_specs, with_chart
+from profile_pipeline.orchestration.freshness import AWAITED_DAILY
 from profile_pipeline.orchestration.instance import open_instance
-from profile_pipeline.orchestration.lineage import derive
 from profile_pipeline.orchestration.running import RunFailedError, Runner
 from profile_pipeline.orchestration.storage import IS_KNOWN, PARENT, KeptSqliteEventLogStorage
 from profile_pipeline.paths import Paths
+from profile_pipeline.settings import Settings
+from profile_pipeline.settings_file import load_settings
 from profile_pipeline.warehouse.sql import sql_file
 from profile_pipeline_tests.conftest import ROOT, small_settings
 
@@ -47,7 +49,9 @@ def test_every_asset_has_what_the_catalogue_shows(defs: dg.Definitions) -> None:
     for spec in specs:
         assert spec.key.path[0] == spec.group_name
         assert spec.description and spec.owners and spec.kinds and spec.code_version, spec.key
-        assert spec.key.path[-1] == "report" or "dagster/column_schema" in spec.metadata, spec.key
+        if spec.key.path[-1] not in ("report", "dictionary"):
+            assert "dagster/column_schema" in spec.metadata, spec.key
+            assert spec.metadata["dictionary"].value == f"/reports/dictionary.html#{'.'.join(spec.key.path)}"
 
 
 def test_jobs_schedules_and_sensors_are_these(defs: dg.Definitions) -> None:
@@ -63,11 +67,13 @@ def test_jobs_schedules_and_sensors_are_these(defs: dg.Definitions) -> None:
 
 
 def test_the_lineage_in_the_package_is_that_of_the_sql() -> None:
-    cache = lineage_cache()
-    for table in ("cleaned.events", "features.user_item_days", "features.demand"):
-        kept = cache.of(sql_file(table))
-        assert kept == derive(sql_file(table), cache._schemas, cache._views), f"{table}: make lineage"
-    assert len(cache._kept) == len(lineage_cache()._kept), "derived anew: make lineage"
+    shipped, anew = lineage_cache(), lineage_cache()
+    anew._kept.clear()
+    for cache in (shipped, anew):
+        build_assets(
+            load_settings(ROOT / "profile.yaml"), Paths(config=ROOT / "profile.yaml", data=ROOT / "data"), cache
+        )
+    assert shipped._kept == anew.used, "make lineage"
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -79,6 +85,31 @@ def test_the_chart_of_the_readme_is_that_of_the_definitions(name: str) -> None:
 def test_an_amount_comes_from_the_events_amount() -> None:
     found = lineage_cache().of(sql_file("features.user_item_days"))
     assert found.columns["amount"] == (("cleaned.events", "amount"),)
+
+
+def test_stars_and_relations_made_on_the_way_do_not_end_the_lineage() -> None:
+    cache = lineage_cache()
+    assert cache.of(sql_file("features.behavior")).columns["n_orders_7d"] == (
+        ("features.user_days", "event_date"),
+        ("features.user_days", "n_orders"),
+    )
+    assert cache.of(sql_file("cleaned.events")).columns["order_id"] == (("raw.events", "order_id"),)
+    assert cache.of(sql_file("cleaned.sessions")).columns["started_at"] == (("cleaned.events", "event_time"),)
+
+
+def test_awaited_tables_have_a_deadline_where_the_calendar_is_open(tmp_path: Path) -> None:
+    def deadlines(settings: Settings) -> dict[str, str]:
+        specs = build_defs(
+            settings=settings, paths=Paths(config=ROOT / "profile.yaml", data=tmp_path)
+        ).resolve_all_asset_specs()
+        return {".".join(s.key.path): s.freshness_policy.deadline_cron for s in specs if s.freshness_policy}  # type: ignore[attr-defined]
+
+    closed = small_settings()
+    calendar = closed.calendar.model_copy(update={"end": None})
+    assert deadlines(closed) == {}
+    assert deadlines(closed.model_copy(update={"calendar": calendar})) == dict.fromkeys(AWAITED_DAILY, "0 6 * * *") | {
+        "evaluation.gates": "0 12 * * 1"
+    }
 
 
 def test_the_closed_calendar_skips_with_a_reason(defs: dg.Definitions, instance: dg.DagsterInstance) -> None:

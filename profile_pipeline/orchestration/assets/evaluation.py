@@ -83,6 +83,7 @@ def build_evaluation(settings: Settings, paths: Paths) -> list[dg.AssetsDefiniti
         last = paths.reports / str(weeks[-1]) / "index.html"
         return dg.MaterializeResult(
             metadata={
+                "page": dg.MetadataValue.url(f"/reports/{weeks[-1]}/index.html"),
                 "report": dg.MetadataValue.path(str(last)),
                 "size_bytes": last.stat().st_size,
                 "verdicts": dg.MetadataValue.md(_verdicts(warehouse, weeks[-1])),

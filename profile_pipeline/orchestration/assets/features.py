@@ -5,12 +5,13 @@ Not here: what a feature is (`features/`), or which days a run has (`days`).
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
-from profile_pipeline.features.matrix import user_features_sql, user_features_table
+from profile_pipeline.features.matrix import attribute_column, user_features_sql, user_features_table
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, STALE_DAYS, TILES, USER_FEATURES
 from profile_pipeline.features.windows import INTEREST_DAYS, VISIBLE, decay_weights, role_weights
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
@@ -127,6 +128,9 @@ def _snapshot(
     # The lineage of the shipped text: attributes that a configuration names come from the CRM and change no other column.
     lineage = lineages.of(user_features_sql((), has_events=True) if table.name == USER_FEATURES.name else text)
     deps = {*lineage.tables, *(("cleaned.users", "cleaned.identities") if table.name == USER_FEATURES.name else ())}
+    if table.name == USER_FEATURES.name:
+        crm = {attribute_column(name): (("cleaned.users", "attributes"),) for name in settings.features.attributes}
+        lineage = replace(lineage, columns=lineage.columns | crm)
     daily = daily_partitions(settings.calendar)
     known = sql_parameters(settings)
     days_text = sql_file(f"features.{INTEREST_DAYS}") if table is INTERESTS else ""

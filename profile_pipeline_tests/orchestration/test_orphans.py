@@ -1,0 +1,84 @@
+"""Which runs are ended when the UI starts: those whose process is gone, and no other."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from profile_pipeline.orchestration.doctor import examine
+from profile_pipeline.orchestration.instance import at_work, end_orphaned_runs, open_instance, orphaned_runs
+from profile_pipeline.paths import Paths
+from profile_pipeline_tests.conftest import ROOT
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from profile_pipeline.orchestration.instance import at_work
+from profile_pipeline.paths import Paths
+with at_work(Paths(config=Path('profile.yaml'), data=Path(sys.argv[1])), sys.argv[2], say=print):
+    print('works', flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(config=ROOT / "profile.yaml", data=tmp_path)
+
+
+@pytest.fixture
+def instance(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    opened = open_instance(paths)
+    yield opened
+    opened.dispose()
+
+
+@dg.job
+def nothing() -> None:
+    pass
+
+
+def started_run(instance: dg.DagsterInstance) -> str:
+    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
+    return run.run_id
+
+
+def status(instance: dg.DagsterInstance, run_id: str) -> str:
+    run = instance.get_run_by_id(run_id)
+    assert run
+    return run.status.value
+
+
+def test_a_run_without_a_process_is_ended_and_said_how_it_goes_on(instance: dg.DagsterInstance, paths: Paths) -> None:
+    run_id = started_run(instance)
+    assert [run.run_id for run in orphaned_runs(instance, paths)] == [run_id]
+    assert any(not finding.is_ok and run_id[:8] in finding.what for finding in examine(paths)[0])
+    assert end_orphaned_runs(instance, paths) == [run_id]
+    assert status(instance, run_id) == "FAILURE"
+    said = [str(entry.dagster_event and entry.dagster_event.message) for entry in instance.all_logs(run_id)]
+    assert any("start its command again" in text for text in said)
+    assert end_orphaned_runs(instance, paths) == []
+
+
+def test_a_run_that_a_process_works_on_goes_on_until_that_is_killed(instance: dg.DagsterInstance, paths: Paths) -> None:
+    run_id = started_run(instance)
+    command = [sys.executable, "-c", WORKER, str(paths.data), run_id]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout and worker.stdout.readline() == "works\n"
+        assert end_orphaned_runs(instance, paths) == []
+        assert status(instance, run_id) == "STARTED"
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.wait()
+    assert end_orphaned_runs(instance, paths) == [run_id]
+
+
+def test_an_ended_run_leaves_no_mark(paths: Paths) -> None:
+    with at_work(paths, "a-run", say=print):
+        assert len(list((paths.dagster_home / "working").iterdir())) == 1
+    assert list((paths.dagster_home / "working").iterdir()) == []
