@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test check lint format types lock lineage chart score clean
+.PHONY: help setup demo ui test spark check lint format types lock lineage chart score clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -34,6 +34,10 @@ ui: setup ## start the Dagster UI (PORT=3000)
 
 test: setup ## run the default tests
 	@"$(BIN)/python" -m pytest --durations=20
+
+spark: setup ## run all SQL on a small Spark session too (needs Java 17; installs pyspark)
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
+	@"$(BIN)/python" -m pytest -m spark -s --durations=10
 
 check: setup lint types ## lint, format and types
 

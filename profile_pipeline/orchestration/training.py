@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from profile_pipeline.features.tables import BEHAVIOR, DEMAND
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
 from profile_pipeline.models.frame import Frame, frame_of
 from profile_pipeline.models.labels import attribute_labels, cohorts_of, outcome_labels
+from profile_pipeline.models.population import population_sql
 from profile_pipeline.models.segments import Segmented, train_segments
 from profile_pipeline.models.tables import POPULATION, PREDICTIONS, SEGMENT_MEMBERS, SEGMENT_TRAITS, SELECTED_FEATURES
 from profile_pipeline.orchestration.days import last_day_of
@@ -24,10 +24,8 @@ from profile_pipeline.orchestration.model_rows import write_rows
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
-from profile_pipeline.warehouse.sql import sql_file
 
 INTERESTS_READ = 60
-QUANTILE_TYPES = ("BIGINT", "INTEGER", "DECIMAL", "DOUBLE")
 
 
 @dataclass
@@ -303,14 +301,9 @@ def write_model(
 
 
 def write_population(w: Warehouse, week: dt.date) -> None:
-    columns = [("behavior", c) for c in BEHAVIOR.columns if c.type.startswith(QUANTILE_TYPES)]
-    columns += [("demand", c) for c in DEMAND.columns if c.type.startswith(QUANTILE_TYPES)]
-    long = " union all ".join(
-        f"select '{c.name}' as name, cast({c.name} as double) as value from {table}" for table, c in columns
-    )
     w.replace_days(
         POPULATION,
-        sql_file("models.population").replace("{long}", long),
+        population_sql(),
         first_day=week,
         last_day=week,
         parameters={"week": week, "as_of_date": last_day_of(week)},
