@@ -76,7 +76,7 @@ class SparkWarehouse:
         if isinstance(source, str):
             frame = self.frame(source, parameters)
         elif isinstance(source, pa.Table):
-            frame = self.session.createDataFrame(_without_unsigned(source))
+            frame = self.session.createDataFrame(_as_spark_takes(source))
         else:
             frame = source
         frame.createOrReplaceTempView(_view_name(name))
@@ -94,10 +94,13 @@ def _view_name(name: str) -> str:
     return name.replace(".", "__")
 
 
-def _without_unsigned(rows: pa.Table) -> pa.Table:
-    """Spark has no unsigned integers; 64 bits without a sign fit a decimal."""
+def _as_spark_takes(rows: pa.Table) -> pa.Table:
+    """Spark has no unsigned integers: 64 bits without a sign fit a decimal. PySpark fails on a list column without a chunk."""
     fields = [field.with_type(pa.decimal128(20, 0)) if field.type == pa.uint64() else field for field in rows.schema]
-    return rows.cast(pa.schema(fields))
+    schema = pa.schema(fields)
+    if rows.num_rows == 0:
+        return pa.table([pa.array([], field.type) for field in schema], schema=schema)
+    return rows.cast(schema)
 
 
 # ---- translation

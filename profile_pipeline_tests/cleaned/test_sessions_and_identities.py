@@ -140,3 +140,18 @@ def test_two_users_on_one_day_make_a_device_shared_at_once(engine: Engine) -> No
 def test_a_key_changes_every_profile_id(engine: Engine) -> None:
     insert(engine, [("e1", "2026-01-05 10:00", "user:u1", "user:u1", None)])
     assert identities(engine)["user:u1"][0][0] != identities(engine, "secret")["user:u1"][0][0]
+
+
+def test_the_gap_across_midnight_is_of_no_day_and_others_are_of_who_was_there_first(engine: Engine) -> None:
+    s, u = "anonymous:a1", "user:u1"
+    times = {"e1": ("23:50", s), "e2": ("23:55:30.500", u), "e3": ("23:55:31.499999", u)}
+    insert(engine, [(event, f"2026-01-05 {time}", alias, s, None) for event, (time, alias) in times.items()])
+    insert(engine, [("e4", "2026-01-06 00:05", s, s, None), ("e5", "2026-01-06 00:06:00.999", s, s, None)])
+    sessions(engine)
+    parameters = {"first_day": DAY, "last_day": DAY + dt.timedelta(days=1)}
+    rows = engine.dicts(sql_file("cleaned.session_days"), parameters)
+    assert {(row["event_date"].day, row["alias_id"]): (row["n_sessions"], row["session_seconds"]) for row in rows} == {
+        (5, s): (1, 330),
+        (5, u): (0, 0),
+        (6, s): (0, 60),
+    }
