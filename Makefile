@@ -37,7 +37,7 @@ test: setup ## run the default tests
 
 spark: setup ## run all SQL on a small Spark session too (needs Java 17; installs pyspark)
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
-	@"$(BIN)/python" -m pytest -m spark -s --durations=10
+	@"$(BIN)/python" -m pytest -m spark --durations=10
 
 check: setup lint types ## lint, format and types
 

@@ -173,22 +173,26 @@ def test_each_step_of_the_small_world_gives_the_same_rows(small_world: SmallWorl
 
 
 @pytest.mark.spark
-def test_every_sql_file_ran_on_the_small_world(small_world: SmallWorld) -> None:
+def test_every_sql_file_ran_on_the_small_world(small_world: SmallWorld, capsys: pytest.CaptureFixture[str]) -> None:
     small_world.take(*SmallWorld.STEPS)
     compared = small_world.engine.compared
     assert [path.name for path in FILES if not compared.has_run(path.read_text(encoding="utf-8"))] == []
     assert min(compared.n_rows_of.values()) > 0
-    print(f"\nsmall world: {compared}")
+    with capsys.disabled():
+        print(f"\nsmall world: {compared}")
 
 
 @pytest.mark.spark
-def test_every_sql_file_ran_on_literal_rows(request: pytest.FixtureRequest, compared: Compared) -> None:
+def test_every_sql_file_ran_on_literal_rows(
+    request: pytest.FixtureRequest, compared: Compared, capsys: pytest.CaptureFixture[str]
+) -> None:
     tests = ROOT / "profile_pipeline_tests"
     wanted = {p for p in tests.rglob("test_*.py") if "engine: Engine" in p.read_text(encoding="utf-8")}
     if wanted - {item.path for item in request.session.items} or request.config.option.keyword:
         pytest.skip("only a part of the tests on literal rows was chosen; `pytest -m spark` chooses all")
     assert [path.name for path in FILES if not compared.has_run(path.read_text(encoding="utf-8"))] == []
-    print(f"\nliteral rows: {compared}")
+    with capsys.disabled():
+        print(f"\nliteral rows: {compared}")
 
 
 def test_the_first_lines_of_sql_files_tell_them_apart() -> None:
