@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test test-ui test-recovery check lint format types lock lineage chart notebook pictures score results clean
+.PHONY: help setup demo ui test spark test-ui test-recovery check lint format types lock lineage chart notebook pictures score results clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -34,6 +34,10 @@ ui: setup ## start the Dagster UI (PORT=3000)
 
 test: setup ## run the default tests
 	@"$(BIN)/python" -m pytest --durations=20
+
+spark: setup ## run all SQL on a small Spark session too (needs Java 17; installs pyspark)
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
+	@"$(BIN)/python" -m pytest -m spark --durations=10
 
 test-ui: setup ## run the tests of the UI (needs chromium; budget 4 minutes)
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check 'selenium>=4.30'

@@ -1,7 +1,11 @@
 """The small world that end-to-end tests share: 300 people x 64 days, built once a session by the real jobs."""
 
 import datetime as dt
+import importlib.util
+import os
 import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +17,8 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.raw.world.write import write_world
 from profile_pipeline.settings import Settings
 from profile_pipeline.settings_file import load_settings
+from profile_pipeline.warehouse.spark import SparkWarehouse
+from profile_pipeline_tests.engines import Compared, Engine
 
 ROOT = Path(__file__).parents[1]
 FIRST_DAY, LAST_DAY = dt.date(2026, 1, 26), dt.date(2026, 3, 30)
@@ -66,3 +72,38 @@ def world(landed: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     runner.build_all(every_day=True)
     runner.instance.dispose()
     return World(paths, settings)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkWarehouse]:
+    """The second engine, on a session of this machine that all tests share."""
+    if importlib.util.find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed: pip install -e '.[spark]'")
+    if not (os.environ.get("JAVA_HOME") or shutil.which("java")):
+        pytest.skip("Spark needs Java, and none was found")
+    from pyspark.sql import SparkSession
+
+    settings = {
+        "spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "4", "spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1",
+        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark")), "spark.ui.showConsoleProgress": "false", "spark.log.level": "ERROR",
+        "spark.pyspark.python": sys.executable,
+        # Hundreds of queries of a few rows: what pays off on many rows costs more than it saves here.
+        "spark.sql.adaptive.enabled": "false", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    }  # fmt: skip
+    session = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
+    yield SparkWarehouse(session)
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def compared() -> Compared:
+    """What ran on both engines on literal rows, in this session."""
+    return Compared()
+
+
+@pytest.fixture(params=["duckdb", pytest.param("spark", marks=pytest.mark.spark)])
+def engine(request: pytest.FixtureRequest, compared: Compared) -> Iterator[Engine]:
+    """Where the texts of a test run, with nothing in it: DuckDB alone, or both engines, whose rows must be equal."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("set timezone = 'UTC'")
+        yield Engine(connection, request.getfixturevalue("spark") if request.param == "spark" else None, compared)

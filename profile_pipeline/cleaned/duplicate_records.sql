@@ -16,7 +16,8 @@ candidates as (
             coalesce(cast(price as varchar), ''), coalesce(cast(value as varchar), ''), coalesce(currency, ''),
             coalesce(query, ''), coalesce(url, ''), coalesce(referrer, ''), coalesce(campaign, ''), coalesce(device_type, ''),
             coalesce(channel, ''), coalesce(ip, ''), coalesce(user_agent, ''), coalesce(country, ''), coalesce(city, ''),
-            coalesce(cast(latitude as varchar), ''), coalesce(cast(longitude as varchar), ''),
+            coalesce(cast(try_cast(round(latitude * 1000000000) as bigint) as varchar), ''),
+            coalesce(cast(try_cast(round(longitude * 1000000000) as bigint) as varchar), ''),
             coalesce(cast(properties as varchar), '')
         )) as record_md5
     from raw.events semi join suspects using (event_hash)

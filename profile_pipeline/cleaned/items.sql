@@ -4,7 +4,7 @@ with records as (
         r.*,
         coalesce(full_record_sources.source is not null, false) as is_full_record,
         md5(concat_ws(
-            '|', coalesce(kind, ''), coalesce(title, ''), coalesce(cast(categories as varchar), ''), coalesce(brand, ''),
+            '|', coalesce(kind, ''), coalesce(title, ''), coalesce(cast(to_json(categories) as varchar), ''), coalesce(brand, ''),
             coalesce(author, ''), coalesce(cast(price as varchar), ''), coalesce(currency, ''),
             coalesce(cast(attributes as varchar), '')
         )) as record_md5

@@ -70,12 +70,12 @@ select
     cast(date_diff('day', spent.last_purchase_date, behavior.as_of_date) as integer) as purchase_recency_days,
     cast(coalesce(spent.net_amount_90d, 0) as decimal(18, 2)) as net_amount_90d,
     cast(coalesce(spent.net_amount_all, 0) as decimal(18, 2)) as net_amount_all,
-    cast(round(cast(behavior.purchase_amount_all as double) / nullif(behavior.n_orders_all, 0), 2) as decimal(18, 2)) as mean_order_amount_all,
+    cast(cast(round(cast(behavior.purchase_amount_all * 100 as double) / nullif(behavior.n_orders_all, 0)) as double) / 100 as decimal(18, 2)) as mean_order_amount_all,
     cast(behavior.refund_amount_all as double) / nullif(cast(behavior.purchase_amount_all as double), 0) as refund_share_all,
     greatest(coalesce(spent.n_purchase_dates, 0) - 1, 0) as clv_frequency,
     cast(date_diff('day', spent.first_purchase_date, spent.last_purchase_date) as integer) as clv_recency_days,
     cast(date_diff('day', spent.first_purchase_date, behavior.as_of_date) as integer) as clv_age_days,
-    cast(round(cast(spent.repeat_amount as double) / nullif(spent.n_purchase_dates - 1, 0), 2) as decimal(18, 2)) as clv_monetary
+    cast(cast(round(cast(cast(spent.repeat_amount as decimal(18, 2)) * 100 as double) / nullif(spent.n_purchase_dates - 1, 0)) as double) / 100 as decimal(18, 2)) as clv_monetary
 from behavior
 left join spent on spent.profile_id = behavior.profile_id and spent.as_of_date = behavior.as_of_date
 left join wanted on wanted.profile_id = behavior.profile_id and wanted.as_of_date = behavior.as_of_date

@@ -6,7 +6,7 @@ known as (
     select * from events where event_date between $first_day and $last_day and alias_id is not null
 ),
 words as (
-    select event_date, alias_id, role, unnest(string_split(lower(trim(regexp_replace(query, '\s+', ' ', 'g'))), ' ')) as term
+    select event_date, alias_id, role, unnest(string_split(lower(trim(regexp_replace(query, '[ \t\n\f\r]+', ' ', 'g'))), ' ')) as term
     from known where query is not null
 ),
 terms as (

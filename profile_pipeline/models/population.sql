@@ -16,7 +16,7 @@ ranked as (
     from long where value is not null
 ),
 quantiles as (
-    select cast(unnest(range(1, 20)) as integer) as twentieth
+    select unnest(range(1, 20)) as twentieth
 )
 select
     cast($week as date) as week,

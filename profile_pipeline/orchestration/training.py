@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from profile_pipeline.features.matrix import CATEGORY_PREFIX, attribute_column
-from profile_pipeline.features.tables import BEHAVIOR, DEMAND
 from profile_pipeline.models.algorithms import ITEM_ALGORITHM
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
 from profile_pipeline.models.frame import Frame
@@ -26,6 +25,7 @@ from profile_pipeline.models.labels import (
     outcome_classes,
     outcome_labels,
 )
+from profile_pipeline.models.population import population_sql
 from profile_pipeline.models.segments import Segmented, train_segments
 from profile_pipeline.models.tables import POPULATION, PREDICTIONS, SEGMENT_MEMBERS, SEGMENT_TRAITS, SELECTED_FEATURES
 from profile_pipeline.orchestration.days import last_day_of
@@ -34,9 +34,6 @@ from profile_pipeline.orchestration.model_rows import write_rows
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
-from profile_pipeline.warehouse.sql import sql_file
-
-QUANTILE_TYPES = ("BIGINT", "INTEGER", "DECIMAL", "DOUBLE")
 
 
 @dataclass
@@ -307,14 +304,9 @@ def write_model(
 
 
 def write_population(w: Warehouse, week: dt.date) -> None:
-    columns = [("behavior", c) for c in BEHAVIOR.columns if c.type.startswith(QUANTILE_TYPES)]
-    columns += [("demand", c) for c in DEMAND.columns if c.type.startswith(QUANTILE_TYPES)]
-    long = " union all ".join(
-        f"select '{c.name}' as name, cast({c.name} as double) as value from {table}" for table, c in columns
-    )
     w.replace_days(
         POPULATION,
-        sql_file("models.population").replace("{long}", long),
+        population_sql(),
         first_day=week,
         last_day=week,
         parameters={"week": week, "as_of_date": last_day_of(week)},

@@ -129,7 +129,7 @@ def _crm(name: str, value: str, column: str) -> str:
         value=value,
         confidence="cast(1 as double)",
         kind="fact",
-        evidence=f"json_object('source', 'crm', 'column', {_text(column)})",
+        evidence=f"to_json({{'source': 'crm', 'column': {_text(column)}}})",
         priority=1,
     )
     return f"select {selected} from people where {value} is not null and {value} <> ''"
@@ -153,9 +153,11 @@ def _rules(name: str, tag: TagSettings) -> str:
 
 
 def _evidence(condition: Condition, text: str) -> str:
-    pairs = [f"{_text(c)}, {quote_identifier(c)}" for c in condition.columns]
-    pairs += [f"{_text(f'quantile({key})')}, {quote_identifier(f'quantile:{key}')}" for key in condition.quantiles]
-    return f"json_object('when', {_text(text)}, 'columns', json_object({', '.join(pairs)}))"
+    pairs = [f"{_text(c)}: {quote_identifier(c)}" for c in condition.columns]
+    pairs += [f"{_text(f'quantile({key})')}: {quote_identifier(f'quantile:{key}')}" for key in condition.quantiles]
+    # A condition may read no column, and there is no struct of nothing.
+    columns = f"{{{', '.join(pairs)}}}" if pairs else "cast(map([], []) as map(varchar, varchar))"
+    return f"to_json({{'when': {_text(text)}, 'columns': {columns}}})"
 
 
 def _predicted(name: str, tag: TagSettings, *, is_segments: bool) -> str:
@@ -180,7 +182,12 @@ def _predicted(name: str, tag: TagSettings, *, is_segments: bool) -> str:
             " case when o.class is not null and s.probability < 0.5 then 1 - s.probability else s.probability end as sure"
             f" from (select * from scores where {where}) as s left join other_classes as o on o.model = s.model and o.week = s.week"
         )
-    evidence = "json_object('model', model, 'week', cast(week as varchar), 'class', class, 'probability', round(probability, 6), 'score', round(score, 6), 'percentile', round(percentile, 4))"
+    # A double is rounded at its last place before it is moved back: round(x, 6) is not the same everywhere.
+    told_numbers = ", ".join(
+        f"'{name}': cast(round({name} * {10**places}) as double) / {10**places}"
+        for name, places in (("probability", 6), ("score", 6), ("percentile", 4))
+    )
+    evidence = f"to_json({{'model': model, 'week': cast(week as varchar), 'class': class, {told_numbers}}})"
     selected = _COLUMNS.format(
         tag=_text(name), value="told", confidence="sure", kind="predicted", evidence=evidence, priority=3
     )

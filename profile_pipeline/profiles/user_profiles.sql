@@ -42,7 +42,8 @@ crm as (
 ),
 by_kind as (
     select as_of_date, profile_id, kind,
-        string_agg(cast(json_array(interest, score) as varchar), ',' order by rank) as items
+        -- An array of one, closed later: to_json quotes text in an array the same on both engines.
+        string_agg(rtrim(cast(to_json([interest]) as varchar), ']') || ',' || cast(score as varchar) || ']', ',' order by rank) as items
     from interests group by as_of_date, profile_id, kind
 ),
 told_interests as (

@@ -1,13 +1,19 @@
 """Which records count and what they are worth, and versions of users, on literal rows."""
 
 import datetime as dt
+import json
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
-import duckdb
+import pyarrow as pa
 import pytest
 
-from profile_pipeline.raw.tables import EVENTS, FILES, USERS
+from profile_pipeline.cleaned.tables import EVENTS as CLEANED_EVENTS
+from profile_pipeline.cleaned.tables import EXCLUDED_EVENTS
+from profile_pipeline.raw.tables import EVENTS, FILES, ITEMS, PENDING, RELATIONS, USERS
 from profile_pipeline.warehouse.sql import bound, sql_file
+from profile_pipeline_tests.engines import Engine
 
 NOON = dt.datetime(2026, 1, 10, 12)
 PARAMETERS = {
@@ -17,66 +23,52 @@ PARAMETERS = {
 
 
 @pytest.fixture
-def connection() -> duckdb.DuckDBPyConnection:
-    opened = duckdb.connect(":memory:")
-    opened.execute("create schema raw")
-    for table in (EVENTS, FILES, USERS):
-        columns = ", ".join(f'"{c.name}" {c.type}' for c in table.columns)
-        opened.execute(f"create table {table.name} ({columns})")
-    opened.execute("insert into raw.files (file_id, status, arrived_at) values ('f', 'loaded', timestamp '2026-01-20')")
-    return opened
+def engine(engine: Engine) -> Engine:
+    engine.create(EVENTS, FILES, USERS, ITEMS, RELATIONS, PENDING, CLEANED_EVENTS, EXCLUDED_EVENTS)
+    engine.insert("raw.files", {"file_id": "f", "status": "loaded", "arrived_at": dt.datetime(2026, 1, 20)})
+    return engine
 
 
-def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
-    for row in rows:
-        names = ", ".join(row)
-        connection.execute(f"insert into {table} ({names}) values ({', '.join('?' * len(row))})", list(row.values()))
-
-
-def judged(connection: duckdb.DuckDBPyConnection, events: list[dict[str, Any]]) -> dict[int, tuple]:
+def judged(engine: Engine, events: list[dict[str, Any]]) -> dict[int, tuple]:
     """(reason, amount, page) by row number; what an event does not say is a signed-in view at noon."""
     rows = []
     for number, event in enumerate(events, start=1):
         row = {"event_id": f"e{number}", "event_type": "x", "role": "view", "event_time": NOON, "user_id": "u"} | event
         row |= {"file_id": "f", "row_number": number, "source": "s", "event_hash": hash(row["event_id"]) % 2**63}
         rows.append(row | {"event_date": (row["event_time"] + dt.timedelta(hours=8)).date()})
-    insert(connection, "raw.events", rows)
-    connection.execute(f"create or replace temp view scoped_events as {sql_file('cleaned.identified_events')}")
+    engine.insert("raw.events", *rows)
+    engine.view("scoped_events", sql_file("cleaned.identified_events"))
     for name in ("duplicate_records", "bot_days", "judged_events"):
         text = sql_file(f"cleaned.{name}")
-        connection.execute(f"create or replace temp table {name} as {text}", bound(text, PARAMETERS))
-    found = {
-        n: (None, amount, page)
-        for n, amount, page in connection.execute(
-            f"select row_number, amount, page from ({sql_file('cleaned.events')})"
-        ).fetchall()
-    }
-    for n, reason in connection.execute(
-        f"select row_number, reason_code from ({sql_file('cleaned.excluded_events')})"
-    ).fetchall():
-        found[n] = (reason, None, None)
+        engine.view(name, text, bound(text, PARAMETERS))
+    found = {row["row_number"]: (None, row["amount"], row["page"]) for row in engine.dicts(sql_file("cleaned.events"))}
+    for row in engine.dicts(sql_file("cleaned.excluded_events")):
+        found[row["row_number"]] = (row["reason_code"], None, None)
     return found
 
 
-def reasons(connection: duckdb.DuckDBPyConnection, events: list[dict[str, Any]]) -> list[str | None]:
-    return [reason for _, (reason, _, _) in sorted(judged(connection, events).items())]
+def each_by_somebody_else(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"user_id": f"u{number}"} | event for number, event in enumerate(events)]
 
 
-def test_of_several_records_with_one_id_the_first_received_counts(connection: duckdb.DuckDBPyConnection) -> None:
+def reasons(engine: Engine, events: list[dict[str, Any]]) -> list[str | None]:
+    return [reason for _, (reason, _, _) in sorted(judged(engine, events).items())]
+
+
+def test_of_several_records_with_one_id_the_first_received_counts(engine: Engine) -> None:
     later, sooner = NOON + dt.timedelta(hours=2), NOON + dt.timedelta(hours=1)
     copies = [{"event_id": "e", "received_at": t} for t in (None, later, sooner)]
-    assert reasons(connection, copies) == ["duplicate", "duplicate", None]
+    assert reasons(engine, copies) == ["duplicate", "duplicate", None]
 
 
-def test_a_copy_that_does_not_count_itself_still_displaces_the_later_one(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_copy_that_does_not_count_itself_still_displaces_the_later_one(engine: Engine) -> None:
     bad = {"event_id": "e", "received_at": NOON, "price": -1}
     good = {"event_id": "e", "received_at": NOON + dt.timedelta(hours=1), "price": 1}
-    assert reasons(connection, [bad, good]) == ["invalid_price", "duplicate"]
+    assert reasons(engine, [bad, good]) == ["invalid_price", "duplicate"]
 
 
-@pytest.mark.parametrize(
-    ("event", "reason"),
-    [
+def test_what_counts(engine: Engine) -> None:
+    cases: list[tuple[dict[str, Any], str | None]] = [
         ({"event_time": dt.datetime(2026, 1, 4, 15, 59)}, "out_of_calendar"),
         ({"event_time": dt.datetime(2026, 1, 4, 16, 0)}, None),
         ({"event_time": dt.datetime(2026, 3, 30, 15, 59), "received_at": dt.datetime(2026, 3, 30, 16)}, None),
@@ -95,27 +87,25 @@ def test_a_copy_that_does_not_count_itself_still_displaces_the_later_one(connect
         ({"value": 10**9}, "invalid_value"),
         ({"value": -(10**9)}, "invalid_value"),
         ({"user_agent": "A Crawler"}, "bot_user_agent"),
-    ],
-)
-def test_what_counts(connection: duckdb.DuckDBPyConnection, event: dict[str, Any], reason: str | None) -> None:
-    assert reasons(connection, [event]) == [reason]
+    ]
+    found = reasons(engine, each_by_somebody_else(event for event, _ in cases))
+    assert list(zip((event for event, _ in cases), found, strict=True)) == cases
 
 
-def test_a_stream_that_does_too_much_on_a_day_is_a_bot_on_that_day_only(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_stream_that_does_too_much_on_a_day_is_a_bot_on_that_day_only(engine: Engine) -> None:
     day = dt.timedelta(days=1)
     busy = [{"anonymous_id": "a", "event_time": NOON}] * 4
     calm = [{"anonymous_id": "a", "event_time": NOON - day}] * 3 + [{"anonymous_id": "b", "event_time": NOON}]
-    assert reasons(connection, [*busy, *calm]) == ["bot_volume"] * 4 + [None] * 4
+    assert reasons(engine, [*busy, *calm]) == ["bot_volume"] * 4 + [None] * 4
 
 
-def test_duplicates_do_not_make_a_bot(connection: duckdb.DuckDBPyConnection) -> None:
+def test_duplicates_do_not_make_a_bot(engine: Engine) -> None:
     copies = [{"event_id": "e", "anonymous_id": "a", "received_at": NOON + dt.timedelta(seconds=n)} for n in range(6)]
-    assert reasons(connection, copies) == [None] + ["duplicate"] * 5
+    assert reasons(engine, copies) == [None] + ["duplicate"] * 5
 
 
-@pytest.mark.parametrize(
-    ("event", "amount"),
-    [
+def test_what_an_event_is_worth(engine: Engine) -> None:
+    cases: list[tuple[dict[str, Any], str | None]] = [
         ({"role": "purchase", "quantity": 3, "price": "1.005"}, "3.02"),
         ({"role": "purchase", "price": "2.50"}, "2.50"),
         ({"role": "purchase", "value": "9.995"}, "10.00"),
@@ -125,69 +115,137 @@ def test_duplicates_do_not_make_a_bot(connection: duckdb.DuckDBPyConnection) -> 
         ({"role": "rate", "value": "5"}, None),
         ({"role": "purchase", "price": "2.50", "currency": "USD"}, None),
         ({"role": "purchase", "price": "2.50", "currency": "CNY"}, "2.50"),
-    ],
-)
-def test_what_an_event_is_worth(
-    connection: duckdb.DuckDBPyConnection, event: dict[str, Any], amount: str | None
-) -> None:
-    found = judged(connection, [event])[1][1]
-    assert (None if found is None else str(found)) == amount
+    ]
+    found = judged(engine, each_by_somebody_else(event for event, _ in cases))
+    amounts = [None if amount is None else str(amount) for _, (_, amount, _) in sorted(found.items())]
+    assert list(zip((event for event, _ in cases), amounts, strict=True)) == cases
 
 
-@pytest.mark.parametrize(
-    ("event", "page"),
-    [
+def test_a_page_is_the_path_or_else_the_item(engine: Engine) -> None:
+    cases: list[tuple[dict[str, Any], str | None]] = [
         ({"url": "https://shop.example/a/b?x=1#y", "item_id": "i"}, "/a/b"),
         ({"url": "https://shop.example", "item_id": "i"}, "i"),
         ({"item_id": "i"}, "i"),
         ({"url": "/" + "x" * 100}, "/" + "x" * 63),
         ({}, None),
-    ],
-)
-def test_a_page_is_the_path_or_else_the_item(
-    connection: duckdb.DuckDBPyConnection, event: dict[str, Any], page: str | None
-) -> None:
-    assert judged(connection, [event])[1][2] == page
+    ]
+    found = judged(engine, each_by_somebody_else(event for event, _ in cases))
+    pages = [page for _, (_, _, page) in sorted(found.items())]
+    assert list(zip((event for event, _ in cases), pages, strict=True)) == cases
 
 
-def users(connection: duckdb.DuckDBPyConnection, records: list[dict[str, Any]], *, full: tuple[str, ...] = ()) -> list:
-    connection.execute("create or replace temp table full_record_sources (source varchar)")
-    for source in full:
-        connection.execute("insert into full_record_sources values (?)", [source])
-    insert(connection, "raw.users", [{"user_id": "u", "source": "s"} | record for record in records])
+def users(engine: Engine, records: list[dict[str, Any]], *, full: tuple[str, ...] = ()) -> list[tuple]:
+    engine.hold("full_record_sources", pa.table({"source": pa.array(full, pa.string())}))
+    engine.insert("raw.users", *({"user_id": "u", "source": "s"} | record for record in records))
     text = sql_file("cleaned.users")
-    return connection.execute(
-        f"select city, gender, attributes, valid_from, valid_to from ({text}) order by valid_from",
-        bound(text, PARAMETERS),
-    ).fetchall()
+    rows = engine.dicts(text, bound(text, PARAMETERS))
+    names = ("city", "gender", "attributes", "valid_from", "valid_to")
+    return [tuple(row[name] for name in names) for row in sorted(rows, key=lambda row: row["valid_from"])]
 
 
 FIRST, SECOND = dt.datetime(2026, 1, 6, 12), dt.datetime(2026, 1, 9, 17)
 SIXTH, TENTH = dt.date(2026, 1, 6), dt.date(2026, 1, 10)
 
 
-def test_what_a_newer_record_leaves_blank_stays_field_by_field(connection: duckdb.DuckDBPyConnection) -> None:
+def test_what_a_newer_record_leaves_blank_stays_field_by_field(engine: Engine) -> None:
     old = {"city": "A", "gender": "f", "attributes": '{"x": "1", "y": "2"}', "updated_at": FIRST}
     new = {"city": "B", "attributes": '{"y": "3"}', "updated_at": SECOND}
-    assert users(connection, [new, old]) == [
+    assert users(engine, [new, old]) == [
         ("A", "f", '{"x":"1","y":"2"}', SIXTH, TENTH),
         ("B", "f", '{"x":"1","y":"3"}', TENTH, None),
     ]
 
 
-def test_a_full_record_blanks_what_it_leaves_out(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_full_record_blanks_what_it_leaves_out(engine: Engine) -> None:
     old = {"city": "A", "gender": "f", "attributes": '{"x": "1"}', "updated_at": FIRST}
     new = {"city": "B", "updated_at": SECOND}
-    assert users(connection, [old, new], full=("s",))[1] == ("B", None, None, TENTH, None)
+    assert users(engine, [old, new], full=("s",))[1] == ("B", None, None, TENTH, None)
 
 
 def test_a_record_without_a_time_holds_from_the_first_day_of_the_calendar(
-    connection: duckdb.DuckDBPyConnection,
+    engine: Engine,
 ) -> None:
-    assert users(connection, [{"city": "A"}]) == [("A", None, None, dt.date(2026, 1, 5), None)]
+    assert users(engine, [{"city": "A"}]) == [("A", None, None, dt.date(2026, 1, 5), None)]
 
 
-def test_of_two_records_of_a_day_the_later_stands(connection: duckdb.DuckDBPyConnection) -> None:
+def test_of_two_records_of_a_day_the_later_stands(engine: Engine) -> None:
     later = FIRST + dt.timedelta(minutes=1)
     records = [{"city": "B", "updated_at": later}, {"city": "A", "updated_at": FIRST}]
-    assert users(connection, records) == [("B", None, None, SIXTH, None)]
+    assert users(engine, records) == [("B", None, None, SIXTH, None)]
+
+
+def items(engine: Engine, records: list[dict[str, Any]]) -> list[tuple]:
+    engine.hold("full_record_sources", pa.table({"source": pa.array([], pa.string())}))
+    engine.insert("raw.items", *({"item_id": "i", "source": "s"} | record for record in records))
+    text = sql_file("cleaned.items")
+    rows = sorted(engine.dicts(text, bound(text, PARAMETERS)), key=lambda row: row["valid_from"])
+    names = ("categories", "price", "attributes", "is_timeless", "valid_from", "valid_to")
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def test_a_version_of_an_item_keeps_its_categories_whole(engine: Engine) -> None:
+    old = {"categories": ["Tea, loose", 'the "best"', "茶"], "price": "3.5000", "attributes": '{"x": "1"}'}
+    new = {"price": "4.0000", "updated_at": SECOND}
+    (first, second) = items(engine, [new, old])
+    assert first == (["Tea, loose", 'the "best"', "茶"], Decimal("3.5"), '{"x": "1"}', True, dt.date(2026, 1, 5), TENTH)
+    assert second == (["Tea, loose", 'the "best"', "茶"], Decimal("4"), '{"x": "1"}', False, TENTH, None)
+
+
+def test_two_timeless_records_of_an_item_are_ordered_by_what_they_say(engine: Engine) -> None:
+    records = [
+        {"categories": ["A, B"]},
+        {"categories": ["A", "B"]},
+        {"categories": []},
+        {"categories": None, "price": "1"},
+    ]
+    assert items(engine, records)[0][1:] == (Decimal("1"), None, True, dt.date(2026, 1, 5), None)
+
+
+def test_attributes_are_merged_as_deep_as_they_are_nested(engine: Engine) -> None:
+    old = {"attributes": '{"a": {"x": 1, "y": [1, 2]}, "b": 1.50, "c": "é"}', "updated_at": FIRST}
+    new = {"attributes": '{"a": {"y": [3], "z": null}, "b": null, "d": true}', "updated_at": SECOND}
+    last = users(engine, [old, new])[1][2]
+    assert json.loads(last) == {"a": {"x": 1, "y": [3]}, "c": "é", "d": True}
+
+
+def test_a_relation_holds_from_the_day_on_which_a_source_first_says_so(engine: Engine) -> None:
+    said = [
+        {"other_user_id": "b", "relation": "friend", "updated_at": SECOND},
+        {"other_user_id": "b", "relation": "friend", "updated_at": FIRST},
+        {"other_user_id": "c", "relation": None, "updated_at": None},
+        {"other_user_id": "c", "relation": None, "updated_at": dt.datetime(2026, 1, 5)},
+    ]
+    engine.insert("raw.relations", *({"user_id": "a", "source": "s"} | record for record in said))
+    text = sql_file("cleaned.relations")
+    assert sorted(engine.rows(text, bound(text, PARAMETERS))) == [
+        ("a", "b", "friend", False, SIXTH, None),
+        ("a", "c", "related", False, dt.date(2026, 1, 5), None),
+    ]
+
+
+def test_the_ledger_says_where_the_events_of_each_file_are(engine: Engine) -> None:
+    tenth, other = dt.date(2026, 1, 10), dt.date(2026, 1, 11)
+    rows = [("f", tenth)] * 3 + [("g", tenth)] * 2 + [("f", other)]
+    engine.insert("raw.events", *({"file_id": file, "event_date": day} for file, day in rows))
+    engine.insert("cleaned.events", {"file_id": "f", "event_date": tenth}, {"file_id": "f", "event_date": tenth})
+    engine.insert(
+        "cleaned.excluded_events", {"file_id": "f", "event_date": tenth, "row_number": 3, "reason_code": "duplicate"}
+    )
+    engine.insert(
+        "raw.pending",
+        {"file_id": "g", "event_date": tenth, "n_events": 2},
+        {"file_id": None, "event_date": tenth, "n_events": 0},
+    )
+    engine.hold("ledger_days", pa.table({"event_date": [tenth]}))
+    assert sorted(engine.rows(sql_file("cleaned.ledger"))) == [(tenth, "f", 3, 2, 1, 0), (tenth, "g", 2, 0, 0, 2)]
+
+
+def test_of_copies_equal_in_time_the_content_decides_and_never_the_file(engine: Engine) -> None:
+    same = {"event_id": "e", "received_at": NOON}
+    contents = [
+        {"latitude": 0.00001, "longitude": 120.0},
+        {"latitude": 31.2304161234, "longitude": -0.0},
+        {"properties": '{"a": 1}', "quantity": "1.5", "price": "0.0001"},
+    ]
+    found = judged(engine, [same | content for content in contents])
+    assert sorted(str(reason) for reason, _, _ in found.values()) == ["None", "duplicate", "duplicate"]

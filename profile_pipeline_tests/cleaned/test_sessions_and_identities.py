@@ -1,77 +1,78 @@
 import datetime as dt
 
-import duckdb
+import pyarrow as pa
 import pytest
 
 from profile_pipeline.cleaned.sessions import cut_long_chains
 from profile_pipeline.cleaned.tables import EVENTS, IDENTITIES, USERS
 from profile_pipeline.warehouse.sql import bound, sql_file
+from profile_pipeline_tests.engines import Engine
 
 DAY = dt.date(2026, 1, 5)
 Event = tuple[str, str, str, str | None, str]
 
 
 @pytest.fixture
-def connection() -> duckdb.DuckDBPyConnection:
-    opened = duckdb.connect(":memory:")
-    opened.execute("create schema cleaned")
-    for table in (EVENTS, IDENTITIES, USERS):
-        opened.execute(table.ddl())
-    return opened
+def engine(engine: Engine) -> Engine:
+    engine.create(EVENTS, IDENTITIES, USERS)
+    return engine
 
 
-def insert(connection: duckdb.DuckDBPyConnection, events: list[tuple[str, str, str, str | None, str | None]]) -> None:
+def insert(engine: Engine, events: list[tuple[str, str, str, str | None, str | None]]) -> None:
     """(event_id, time, alias_id, stream_id, device_id)"""
     for event_id, time, alias, stream, device in events:
         moment = dt.datetime.fromisoformat(time)
-        connection.execute(
-            "insert into cleaned.events (event_id, event_date, event_time, role, alias_id, stream_id, device_id, page, file_id, row_number) values (?, ?, ?, 'view', ?, ?, ?, ?, 'f', 1)",
-            [event_id, moment.date(), moment, alias, stream, device, f"/{event_id}"],
-        )
+        row = {
+            "event_id": event_id,
+            "event_date": moment.date(),
+            "event_time": moment,
+            "role": "view",
+            "alias_id": alias,
+        }
+        row |= {"stream_id": stream, "device_id": device, "page": f"/{event_id}", "file_id": "f", "row_number": 1}
+        engine.insert("cleaned.events", row)
 
 
-def sessions(connection: duckdb.DuckDBPyConnection) -> list[tuple]:
-    connection.execute(
-        "create or replace temp table session_input as select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events"
+def sessions(engine: Engine) -> list[tuple]:
+    engine.view(
+        "session_input", "select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events"
     )
-    connection.execute(f"create or replace temp table session_chains as {sql_file('cleaned.session_chains')}")
-    rows = connection.execute(
-        "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by all"
-    ).fetchall()
-    rows = connection.execute(
+    engine.view("session_chains", sql_file("cleaned.session_chains"))
+    chains = engine.rows(
         "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by stream_id, chain_number, event_time, event_id"
-    ).fetchall()
-    connection.execute("create or replace temp table long_chain_cuts (event_id varchar)")
-    for cut in cut_long_chains(rows):
-        connection.execute("insert into long_chain_cuts values (?)", [cut])
-    connection.execute(f"create or replace temp table session_events as {sql_file('cleaned.session_events')}")
-    return connection.execute(
-        f"select first_event_id, n_events, entry_page, exit_page, session_id from ({sql_file('cleaned.sessions')}) order by started_at, first_event_id"
-    ).fetchall()
+    )
+    engine.hold("long_chain_cuts", pa.table({"event_id": pa.array(cut_long_chains(chains), pa.string())}))
+    engine.view("session_events", sql_file("cleaned.session_events"))
+    rows = sorted(
+        engine.dicts(sql_file("cleaned.sessions")), key=lambda row: (row["started_at"], row["first_event_id"])
+    )
+    return [
+        tuple(row[n] for n in ("first_event_id", "n_events", "entry_page", "exit_page", "session_id")) for row in rows
+    ]
 
 
-def test_a_gap_of_exactly_thirty_minutes_still_belongs(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_gap_of_exactly_thirty_minutes_still_belongs(engine: Engine) -> None:
     a = "anonymous:a1"
     insert(
-        connection,
+        engine,
         [
             ("e1", "2026-01-05 10:00", a, a, None),
             ("e2", "2026-01-05 10:30", a, a, None),
             ("e3", "2026-01-05 11:00:00.000001", a, a, None),
         ],
     )
-    assert [(first, n) for first, n, *_ in sessions(connection)] == [("e1", 2), ("e3", 1)]
+    assert [(first, n) for first, n, *_ in sessions(engine)] == [("e1", 2), ("e3", 1)]
 
 
-def test_the_session_id_is_the_written_formula(connection: duckdb.DuckDBPyConnection) -> None:
-    insert(connection, [("e1", "2026-01-05 10:00", "anonymous:a1", "anonymous:a1", None)])
-    assert sessions(connection)[0][4] == "s9f8859e4be5183bb9a08"
+def test_the_session_id_is_the_written_formula(engine: Engine) -> None:
+    insert(engine, [("e1", "2026-01-05 10:00", "anonymous:a1", "anonymous:a1", None)])
+    assert sessions(engine)[0][4] == "s9f8859e4be5183bb9a08"
 
 
-def test_signing_in_does_not_cut_and_another_user_does(connection: duckdb.DuckDBPyConnection) -> None:
+def test_signing_in_does_not_cut_and_another_user_does(engine: Engine) -> None:
     s = "anonymous:a1"
     insert(
-        connection,
+        engine,
         [
             ("e1", "2026-01-05 10:00", s, s, None),
             ("e2", "2026-01-05 10:01", "user:u1", s, None),
@@ -79,39 +80,35 @@ def test_signing_in_does_not_cut_and_another_user_does(connection: duckdb.DuckDB
             ("e4", "2026-01-05 10:03", "user:u2", s, None),
         ],
     )
-    assert [(first, n) for first, n, *_ in sessions(connection)] == [("e1", 3), ("e4", 1)]
+    assert [(first, n) for first, n, *_ in sessions(engine)] == [("e1", 3), ("e4", 1)]
 
 
-def test_a_chain_of_more_than_a_day_is_cut_after_24_hours(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_chain_of_more_than_a_day_is_cut_after_24_hours(engine: Engine) -> None:
     s, start = "device:d1", dt.datetime(2026, 1, 5)
-    insert(connection, [(f"e{i:03d}", str(start + dt.timedelta(minutes=20 * i)), s, s, None) for i in range(100)])
-    assert [(first, n) for first, n, *_ in sessions(connection)] == [("e000", 73), ("e073", 27)]
+    insert(engine, [(f"e{i:03d}", str(start + dt.timedelta(minutes=20 * i)), s, s, None) for i in range(100)])
+    assert [(first, n) for first, n, *_ in sessions(engine)] == [("e000", 73), ("e073", 27)]
 
 
-def test_events_of_one_time_are_ordered_by_their_id(connection: duckdb.DuckDBPyConnection) -> None:
+def test_events_of_one_time_are_ordered_by_their_id(engine: Engine) -> None:
     s = "device:d1"
-    insert(connection, [("e2", "2026-01-05 10:00", s, s, None), ("e1", "2026-01-05 10:00", s, s, None)])
-    assert sessions(connection)[0][:4] == ("e1", 2, "/e1", "/e2")
+    insert(engine, [("e2", "2026-01-05 10:00", s, s, None), ("e1", "2026-01-05 10:00", s, s, None)])
+    assert sessions(engine)[0][:4] == ("e1", 2, "/e1", "/e2")
 
 
-def identities(
-    connection: duckdb.DuckDBPyConnection, key: str = "", *, has_events: bool = True
-) -> dict[str, list[tuple]]:
+def identities(engine: Engine, key: str = "", *, has_events: bool = True) -> dict[str, list[tuple]]:
     text = sql_file("cleaned.identities")
-    rows = connection.execute(
-        f"select alias_id, profile_id, rule, valid_from, valid_to from ({text}) order by 1, 4",
-        bound(text, {"key": key, "has_events": has_events}),
-    ).fetchall()
     found: dict[str, list[tuple]] = {}
-    for alias, *rest in rows:
+    for alias, *rest in sorted(
+        engine.rows(text, bound(text, {"key": key, "has_events": has_events})), key=lambda row: (row[0], row[3])
+    ):
         found.setdefault(alias, []).append(tuple(rest))
     return found
 
 
-def test_a_browser_belongs_to_its_user_from_the_day_of_signing_in(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_browser_belongs_to_its_user_from_the_day_of_signing_in(engine: Engine) -> None:
     a = "anonymous:a1"
-    insert(connection, [("e1", "2026-01-05 10:00", a, a, None), ("e2", "2026-01-07 10:00", "user:u1", a, None)])
-    found = identities(connection)
+    insert(engine, [("e1", "2026-01-05 10:00", a, a, None), ("e2", "2026-01-07 10:00", "user:u1", a, None)])
+    found = identities(engine)
     user = "p6daf61bb15aa1c6ea285"
     assert found["user:u1"] == [(user, "alone", dt.date(2026, 1, 7), None)]
     alone, signed_in = found[a]
@@ -120,41 +117,54 @@ def test_a_browser_belongs_to_its_user_from_the_day_of_signing_in(connection: du
     assert alone[0] != user
 
 
-def test_from_the_second_user_on_a_device_belongs_to_neither(connection: duckdb.DuckDBPyConnection) -> None:
+def test_from_the_second_user_on_a_device_belongs_to_neither(engine: Engine) -> None:
     d = "device:d1"
-    insert(connection, [("e1", "2026-01-05 10:00", "user:u1", d, "d1"), ("e2", "2026-01-08 10:00", "user:u2", d, "d1")])
-    found = identities(connection)[d]
+    insert(engine, [("e1", "2026-01-05 10:00", "user:u1", d, "d1"), ("e2", "2026-01-08 10:00", "user:u2", d, "d1")])
+    found = identities(engine)[d]
     assert [(rule, start, end) for _, rule, start, end in found] == [
         ("signed_in", dt.date(2026, 1, 5), dt.date(2026, 1, 8)),
         ("shared", dt.date(2026, 1, 8), None),
     ]
-    assert found[1][0] not in {rows[0][0] for alias, rows in identities(connection).items() if alias != d}
+    assert found[1][0] not in {rows[0][0] for alias, rows in identities(engine).items() if alias != d}
 
 
-def test_two_users_on_one_day_make_a_device_shared_at_once(connection: duckdb.DuckDBPyConnection) -> None:
+def test_two_users_on_one_day_make_a_device_shared_at_once(engine: Engine) -> None:
     insert(
-        connection,
+        engine,
         [
             ("e1", "2026-01-05 10:00", "user:u1", "device:d1", "d1"),
             ("e2", "2026-01-05 11:00", "user:u2", "device:d1", "d1"),
         ],
     )
-    assert [rule for _, rule, _, _ in identities(connection)["device:d1"]] == ["shared"]
+    assert [rule for _, rule, _, _ in identities(engine)["device:d1"]] == ["shared"]
 
 
-def test_a_key_changes_every_profile_id(connection: duckdb.DuckDBPyConnection) -> None:
-    insert(connection, [("e1", "2026-01-05 10:00", "user:u1", "user:u1", None)])
-    assert identities(connection)["user:u1"][0][0] != identities(connection, "secret")["user:u1"][0][0]
+def test_a_key_changes_every_profile_id(engine: Engine) -> None:
+    insert(engine, [("e1", "2026-01-05 10:00", "user:u1", "user:u1", None)])
+    assert identities(engine)["user:u1"][0][0] != identities(engine, "secret")["user:u1"][0][0]
+
+
+def test_the_gap_across_midnight_is_of_no_day_and_others_are_of_who_was_there_first(engine: Engine) -> None:
+    s, u = "anonymous:a1", "user:u1"
+    times = {"e1": ("23:50", s), "e2": ("23:55:30.500", u), "e3": ("23:55:31.499999", u)}
+    insert(engine, [(event, f"2026-01-05 {time}", alias, s, None) for event, (time, alias) in times.items()])
+    insert(engine, [("e4", "2026-01-06 00:05", s, s, None), ("e5", "2026-01-06 00:06:00.999", s, s, None)])
+    sessions(engine)
+    parameters = {"first_day": DAY, "last_day": DAY + dt.timedelta(days=1)}
+    rows = engine.dicts(sql_file("cleaned.session_days"), parameters)
+    assert {(row["event_date"].day, row["alias_id"]): (row["n_sessions"], row["session_seconds"]) for row in rows} == {
+        (5, s): (1, 330),
+        (5, u): (0, 0),
+        (6, s): (0, 60),
+    }
 
 
 @pytest.mark.parametrize(("has_events", "people"), [(False, ["user:u1", "user:u2"]), (True, [])])
 def test_a_crm_record_makes_a_person_only_where_no_source_brings_events(
-    connection: duckdb.DuckDBPyConnection, has_events: bool, people: list[str]
+    engine: Engine, has_events: bool, people: list[str]
 ) -> None:
     for user, day in (("u1", DAY), ("u1", DAY + dt.timedelta(days=3)), ("u2", DAY)):
-        connection.execute(
-            "insert into cleaned.users (user_id, is_timeless, valid_from) values (?, false, ?)", [user, day]
-        )
-    found = identities(connection, has_events=has_events)
+        engine.insert("cleaned.users", {"user_id": user, "is_timeless": False, "valid_from": day})
+    found = identities(engine, has_events=has_events)
     assert sorted(found) == people
     assert {(rule, start, end) for [(_, rule, start, end)] in found.values()} <= {("alone", DAY, None)}

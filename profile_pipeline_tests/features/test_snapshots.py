@@ -1,16 +1,19 @@
 """Snapshots on literal rows: windows, interests and demand as of a day."""
 
 import datetime as dt
+import json
 from decimal import Decimal
 from typing import Any
 
-import duckdb
+import pyarrow as pa
 import pytest
 
-from profile_pipeline.cleaned.tables import IDENTITIES, ITEMS
-from profile_pipeline.features.tables import BEHAVIOR, TILES
+from profile_pipeline.cleaned.tables import IDENTITIES, ITEMS, USERS
+from profile_pipeline.features.matrix import user_features_sql
+from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, TILES
 from profile_pipeline.features.windows import INTEREST_DAYS, VISIBLE, decay_weights, role_weights
 from profile_pipeline.warehouse.sql import bound, sql_file
+from profile_pipeline_tests.engines import Engine
 
 T = dt.date(2026, 3, 30)
 FIRST = dt.date(2025, 1, 1)
@@ -21,18 +24,12 @@ WEIGHTS = {"view": 1.0, "purchase": 5.0, "play": 2.0, "read": 1.0, "search": 1.5
 class House:
     """Tiles, identities and items; snapshots of them."""
 
-    def __init__(self) -> None:
-        self.connection = duckdb.connect(":memory:")
-        for schema in ("cleaned", "features"):
-            self.connection.execute(f"create schema {schema}")
-        for table in (*TILES, IDENTITIES, ITEMS):
-            columns = ", ".join(f'"{c.name}" {c.type}' for c in table.columns)
-            self.connection.execute(f"create table {table.name} ({columns})")
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        engine.create(*TILES, IDENTITIES, ITEMS)
 
     def insert(self, table: str, row: dict[str, Any]) -> None:
-        self.connection.execute(
-            f"insert into {table} ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values())
-        )
+        self.engine.insert(table, row)
 
     def holds(self, profile: str, alias: str, start: dt.date = FIRST, end: dt.date | None = None) -> None:
         self.insert("cleaned.identities", {"alias_id": alias, "profile_id": profile, "rule": "alone", "valid_from": start, "valid_to": end})  # fmt: skip
@@ -56,25 +53,23 @@ class House:
         self.insert("cleaned.items", {"item_id": item, "valid_from": FIRST} | said)
 
     def snapshot(self, name: str, *, as_of: dt.date = T, activity_days: int = 365, per_kind: int = 20) -> list[dict]:
-        c = self.connection
-        c.execute("create or replace temp table snapshot_days (as_of_date date)")
-        c.execute("insert into snapshot_days values (?)", [as_of])
-        for relation, made in (("decay_weights", decay_weights(30)), ("role_weights", role_weights(WEIGHTS))):
-            c.register("made", made)
-            c.execute(f"create or replace temp table {relation} as select * from made")
-        c.execute(f"create or replace temp table {INTEREST_DAYS} as {sql_file(f'features.{INTEREST_DAYS}')}")
+        e = self.engine
+        e.hold("snapshot_days", pa.table({"as_of_date": pa.array([as_of], pa.date32())}))
+        e.hold("decay_weights", decay_weights(30))
+        e.hold("role_weights", role_weights(WEIGHTS))
+        e.view(INTEREST_DAYS, sql_file(f"features.{INTEREST_DAYS}"))
         for view, query in VISIBLE.items():
-            c.execute(f"create or replace temp view {view} as {query}")
+            e.view(view, query)
         known = {"first_day": as_of, "last_day": as_of, "activity_days": activity_days, "interests_per_kind": per_kind}
-        if name != "behavior":
-            text = sql_file("features.behavior")
-            columns = ", ".join(f'"{k.name}" {k.type}' for k in BEHAVIOR.columns)
-            c.execute(f"create or replace table features.behavior ({columns})")
-            c.execute(f"insert into features.behavior by name {text}", bound(text, known))
+        text = sql_file("features.behavior")
+        behavior = e.arrow(text, bound(text, known))
+        if name == "behavior":
+            return behavior.to_pylist()
+        e.create(BEHAVIOR)
+        e.hold("new_behavior", behavior)
+        e.connection.execute("insert into features.behavior by name select * from new_behavior")
         text = sql_file(f"features.{name}")
-        answer = c.execute(text, bound(text, known))
-        names = [column[0] for column in answer.description]
-        return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+        return e.dicts(text, bound(text, known))
 
     def interests(self, **options: Any) -> dict[tuple[str, str], str]:
         rows = sorted(self.snapshot("interests", **options), key=lambda row: (row["kind"], row["rank"]))
@@ -82,8 +77,8 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    made = House()
+def house(engine: Engine) -> House:
+    made = House(engine)
     made.holds("p", "user:u")
     return made
 
@@ -222,3 +217,49 @@ def test_who_never_bought_has_zeros_and_nulls_where_there_is_nothing_to_divide(h
     (row,) = house.snapshot("demand")
     assert (row["clv_frequency"], row["clv_monetary"], row["mean_order_amount_all"], row["refund_share_all"]) == (0, None, None, None)  # fmt: skip
     assert row["last_search_date"] == T - ONE_DAY
+
+
+def test_a_mean_of_half_a_cent_is_rounded_up_as_money_is(house: House) -> None:
+    house.day(1, n_purchases=2, n_orders=2, purchase_amount=Decimal("5.35"))
+    (row,) = house.snapshot("demand")
+    assert str(row["mean_order_amount_all"]) == "2.68"
+
+
+def test_an_attribute_is_a_number_or_nothing(house: House) -> None:
+    said = {
+        "x": "12.5",
+        "p": " 7 ",
+        "q": "1e3",
+        "r": "-.5",
+        "a": "30d",
+        "b": "1f",
+        "c": "0x1p3",
+        "d": "1,5",
+        "e": "",
+        "f": "twelve",
+        "g": None,
+    }
+    for name in said:
+        house.holds(f"p_{name}", f"user:{name}")
+    house.engine.create(USERS, BEHAVIOR, DEMAND, INTERESTS)
+    house.engine.hold("snapshot_days", pa.table({"as_of_date": [T]}))
+    for name, text in said.items():
+        house.insert("cleaned.users", {"user_id": name, "attributes": json.dumps({"size": text}), "valid_from": FIRST})
+        for table in ("behavior", "demand"):
+            house.insert(f"features.{table}", {"profile_id": f"p_{name}", "as_of_date": T})
+    rows = house.engine.dicts(user_features_sql(("size",)), {"first_day": T, "last_day": T})
+    found = {row["profile_id"].removeprefix("p_"): row["attribute_size"] for row in rows}
+    assert found == dict.fromkeys(said) | {"x": 12.5, "p": 7.0, "q": 1000.0, "r": -0.5}
+
+
+def test_ratios_of_nothing_are_nothing(house: House) -> None:
+    house.engine.create(BEHAVIOR, DEMAND, INTERESTS)
+    counts = {c.name: 0 for c in BEHAVIOR.columns if c.type in ("BIGINT", "INTEGER", "DECIMAL(18,2)")}
+    house.insert(
+        "features.behavior", counts | {"profile_id": "p", "as_of_date": T, "n_events_90d": 3, "n_night_events_90d": 1}
+    )
+    house.insert("features.demand", {"profile_id": "p", "as_of_date": T})
+    house.insert("features.interests", {"profile_id": "p", "as_of_date": T, "kind": "category", "interest": "Tea"})
+    house.engine.hold("snapshot_days", pa.table({"as_of_date": [T]}))
+    (row,) = house.engine.dicts(user_features_sql(()), {"first_day": T, "last_day": T})
+    assert (row["night_share_90d"], row["buy_share_90d"], row["n_interests"]) == (1 / 3, None, 1.0)
