@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from profile_pipeline.cleaned.tables import IDENTITIES, USERS
-from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS
+from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, USER_FEATURES
 from profile_pipeline.profiles.tables import SCORES
 from profile_pipeline.warehouse.sql import sql_file
 from profile_pipeline_tests.engines import Engine
@@ -18,7 +18,8 @@ def profiles(
     engine: Engine, *, users: dict[str, dict[str, Any]], interests: list[tuple[str, int, str, str]] = ()
 ) -> dict[str, Any]:
     """The profile of `p`, by the users that it holds and by (kind, rank, interest, score)."""
-    engine.create(BEHAVIOR, DEMAND, INTERESTS, SCORES, IDENTITIES, USERS)
+    engine.create(USER_FEATURES, BEHAVIOR, DEMAND, INTERESTS, SCORES, IDENTITIES, USERS)
+    engine.insert("features.user_features", {"profile_id": "p", "as_of_date": DAY})
     engine.insert("features.behavior", {"profile_id": "p", "as_of_date": DAY, "recency_days": 3})
     engine.insert("profiles.scores", {"profile_id": "p", "as_of_date": DAY, "model": "segments", "class": "night owls"})
     engine.insert("profiles.scores", {"profile_id": "p", "as_of_date": DAY, "model": "churn", "class": "churn"})

@@ -111,7 +111,9 @@ class SmallWorld:
             self.engine.make(view, query)
         for table in ("features.behavior", "features.interests", "features.demand"):
             self._compare_text(sql_file(table), self._newest)
-        self._compare_text(user_features_sql(self.settings.features.attributes), self._newest)
+        for has_events in (True, False):
+            matrix = user_features_sql(self.settings.features.attributes, has_events=has_events)
+            self._compare_text(matrix, self._newest)
         self._drop(*VISIBLE, INTEREST_DAYS)
 
     def labels(self) -> None:
