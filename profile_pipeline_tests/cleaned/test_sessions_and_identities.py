@@ -35,15 +35,9 @@ def sessions(connection: duckdb.DuckDBPyConnection) -> list[tuple]:
         "create or replace temp table session_input as select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events"
     )
     connection.execute(f"create or replace temp table session_chains as {sql_file('cleaned.session_chains')}")
-    rows = connection.execute(
-        "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by all"
-    ).fetchall()
-    rows = connection.execute(
-        "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by stream_id, chain_number, event_time, event_id"
-    ).fetchall()
-    connection.execute("create or replace temp table long_chain_cuts (event_id varchar)")
-    for cut in cut_long_chains(rows):
-        connection.execute("insert into long_chain_cuts values (?)", [cut])
+    connection.execute(f"create or replace temp table session_cuts as {sql_file('cleaned.session_cuts')}")
+    for cut in cut_long_chains(connection.execute(sql_file("cleaned.long_chain_events")).fetchall()):
+        connection.execute("insert into session_cuts values (?)", [cut])
     connection.execute(f"create or replace temp table session_events as {sql_file('cleaned.session_events')}")
     return connection.execute(
         f"select first_event_id, n_events, entry_page, exit_page, session_id from ({sql_file('cleaned.sessions')}) order by started_at, first_event_id"

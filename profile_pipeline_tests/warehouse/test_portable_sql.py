@@ -23,7 +23,7 @@ GRAMMAR = {
 FUNCTIONS = {
     exp.Cast, exp.TryCast, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Round, exp.Floor, exp.Ceil, exp.Count, exp.Sum, exp.Min, exp.Max,
     exp.RowNumber, exp.Lag, exp.Lead, exp.LastValue, exp.MD5, exp.SHA2, exp.ConcatWs, exp.Substring, exp.Lower, exp.Trim, exp.RegexpReplace,
-    exp.RegexpLike, exp.DateDiff, exp.AtTimeZone, exp.Explode, exp.GenerateSeries, exp.Split, exp.ArrayAgg, exp.ArraySort, exp.GroupConcat,
+    exp.ArgMin, exp.ArgMax, exp.RegexpLike, exp.DateDiff, exp.AtTimeZone, exp.Explode, exp.GenerateSeries, exp.Split, exp.ArrayAgg, exp.ArraySort, exp.GroupConcat,
 }  # fmt: skip
 PROVEN = GRAMMAR | FUNCTIONS
 NOT_PROVEN_YET: dict[str, set[str]] = {
