@@ -139,7 +139,9 @@ def _find_touched_streams(warehouse: Warehouse, whole: list[dt.date], rows: list
     )
     others = warehouse.days("select distinct event_date from cleaned.ledger where n_cleaned + n_excluded > 0")
     if not rows and set(others) <= set(whole):
-        warehouse.temporary("touched_streams", "select null::date as event_date, null::varchar as stream_id where false")
+        warehouse.temporary(
+            "touched_streams", "select null::date as event_date, null::varchar as stream_id where false"
+        )
         return
     warehouse.temporary(
         "touched_streams",

@@ -124,7 +124,14 @@ def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> l
 
     session_files = tuple(
         f"cleaned.{name}"
-        for name in ("session_chains", "long_chain_events", "session_cuts", "session_events", "sessions", "session_days")
+        for name in (
+            "session_chains",
+            "long_chain_events",
+            "session_cuts",
+            "session_events",
+            "sessions",
+            "session_days",
+        )
     )
     session_version = code_version(*map(sql_file, session_files))
 
