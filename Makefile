@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test spark test-ui test-recovery check lint format types lock lineage chart notebook pictures score results clean
+.PHONY: help setup demo ui test spark test-ui test-recovery check lint format types lock lineage chart notebook pictures score results bench clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -67,6 +67,9 @@ results: setup ## build the recipes on the real data sets beside the project and
 
 score: setup ## score the finished demo against the truth of its world
 	@"$(BIN)/python" -m benchmarks.score_world
+
+bench: setup ## measure time and memory (EVENTS="1000000 10000000", PARTS="peers …")
+	@"$(BIN)/python" -m benchmarks.run $(if $(EVENTS),--events $(EVENTS)) $(if $(PARTS),--parts $(PARTS))
 
 chart: setup ## draw the flow chart of the READMEs anew from the definitions
 	@"$(BIN)/python" -m profile_pipeline.orchestration.flow_chart

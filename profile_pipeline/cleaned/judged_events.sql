@@ -19,8 +19,11 @@ priced as (
         coalesce(bots.is_bot_day, false) as is_bot_day,
         arrived.arrived_at,
         coalesce(scoped.currency <> $currency, false) as is_other_currency,
-        -- Wide enough for any quantity and price: a product that does not fit would stop the run.
-        try_cast(cast(coalesce(scoped.quantity, 1) as decimal(19, 4)) * scoped.price as decimal(18, 2)) as price_amount
+        -- Wide enough for any quantity and price: a product that does not fit would stop the run. Most records need no product.
+        case
+            when scoped.quantity is null then try_cast(scoped.price as decimal(18, 2))
+            else try_cast(cast(scoped.quantity as decimal(19, 4)) * scoped.price as decimal(18, 2))
+        end as price_amount
     from scoped
     left join duplicates on duplicates.file_id = scoped.file_id and duplicates.row_number = scoped.row_number
     left join bots on bots.stream_id = scoped.stream_id and bots.event_date = scoped.event_date

@@ -1,29 +1,28 @@
--- Every event of `session_chains` with its session.
-with chains as (
-    select * from session_chains
+-- Every event of `session_chains` with its session: the part of its chain between two of the cuts in `session_cuts`.
+with cuts as (
+    select event_id, 1 as is_cut from session_cuts
 ),
-cuts as (
-    select event_id, true as is_cut from long_chain_cuts
+cut_chains as (
+    select stream_id, chain_number from session_chains semi join cuts using (event_id)
 ),
-starts as (
+cut_events as (
     select
-        chains.*,
-        chains.is_chain_start or coalesce(cuts.is_cut, false) or (chains.is_other_user and not chains.is_long_chain) as is_start
-    from chains left join cuts on cuts.event_id = chains.event_id
-),
-numbered as (
-    select
-        *,
-        sum(case when is_start then 1 else 0 end) over (
-            partition by stream_id order by event_time, event_id rows between unbounded preceding and current row
-        ) as session_number
-    from starts
+        chains.event_id,
+        coalesce(cuts.is_cut, 0) as is_cut,
+        lead(coalesce(cuts.is_cut, 0)) over (
+            partition by chains.stream_id, chains.chain_number order by chains.event_number
+        ) as is_before_cut,
+        sum(coalesce(cuts.is_cut, 0)) over (
+            partition by chains.stream_id, chains.chain_number order by chains.event_number
+            rows between unbounded preceding and current row
+        ) as part_number
+    from (select * from session_chains semi join cut_chains using (stream_id, chain_number)) as chains
+    left join cuts on cuts.event_id = chains.event_id
 )
 select
-    *,
-    's' || substring(sha256(stream_id || '|' || max(case when is_start then event_id end) over (
-        partition by stream_id, session_number
-    )), 1, 20) as session_id,
-    lead(event_time) over (partition by stream_id, session_number order by event_time, event_id) as next_event_time,
-    lead(event_date) over (partition by stream_id, session_number order by event_time, event_id) as next_event_date
-from numbered
+    chains.stream_id, chains.chain_number, coalesce(cut_events.part_number, 0) as part_number, chains.event_number,
+    chains.event_date, chains.event_time, chains.event_id, chains.alias_id, chains.page, chains.role,
+    chains.is_chain_start = 1 or coalesce(cut_events.is_cut, 0) = 1 as is_start,
+    case when coalesce(cut_events.is_before_cut, 0) = 0 then chains.following_event_time end as next_event_time,
+    case when coalesce(cut_events.is_before_cut, 0) = 0 then chains.following_event_date end as next_event_date
+from session_chains as chains left join cut_events on cut_events.event_id = chains.event_id

@@ -11,28 +11,20 @@ with events as (
         end || alias_id as ranked_alias
     from session_events
 ),
-ordered as (
+grouped as (
     select
-        *,
-        row_number() over (
-            partition by session_id order by case when page is null then 1 else 0 end, event_time, event_id
-        ) as page_order,
-        row_number() over (
-            partition by session_id order by case when page is null then 1 else 0 end, event_time desc, event_id desc
-        ) as page_order_backwards
+        stream_id, chain_number, part_number,
+        substring(min(ranked_alias), 2) as alias_id,
+        min(event_date) as event_date,
+        min(event_time) as started_at,
+        max(event_time) as ended_at,
+        count(*) as n_events,
+        arg_min(page, event_number) filter (where page is not null) as entry_page,
+        arg_max(page, event_number) filter (where page is not null) as exit_page,
+        max(case when role = 'purchase' then 1 else 0 end) = 1 as is_converted,
+        arg_min(event_id, event_number) as first_event_id
     from events
+    group by stream_id, chain_number, part_number
 )
-select
-    session_id,
-    stream_id,
-    substring(min(ranked_alias), 2) as alias_id,
-    min(case when is_start then event_date end) as event_date,
-    min(event_time) as started_at,
-    max(event_time) as ended_at,
-    count(*) as n_events,
-    max(case when page_order = 1 then page end) as entry_page,
-    max(case when page_order_backwards = 1 then page end) as exit_page,
-    max(case when role = 'purchase' then 1 else 0 end) = 1 as is_converted,
-    max(case when is_start then event_id end) as first_event_id
-from ordered
-group by session_id, stream_id
+select *, 's' || substring(sha256(stream_id || '|' || first_event_id), 1, 20) as session_id
+from grouped

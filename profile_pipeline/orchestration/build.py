@@ -42,11 +42,12 @@ MADE_BY_FILES = {
     "bot_days": "cleaned.bot_days",
     "judged_events": "cleaned.judged_events",
     "session_chains": "cleaned.session_chains",
+    "session_cuts": "cleaned.session_cuts",
     "session_events": "cleaned.session_events",
+    "fresh_sessions": "cleaned.sessions",
 }
 MADE_ON_THE_WAY = {
     "session_input": "select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events",
-    "long_chain_cuts": "select cast(null as varchar) as event_id",
     "full_record_sources": "select cast(null as varchar) as source",
     "snapshot_days": "select cast(null as date) as as_of_date",
     "ledger_days": "select cast(null as date) as event_date",

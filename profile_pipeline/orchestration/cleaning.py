@@ -140,14 +140,21 @@ def _find_touched_streams(warehouse: Warehouse, whole: list[dt.date], rows: list
         "touched_pending",
         f"select p.file_id, p.event_date from raw.pending as p semi join ({listed}) as d using (event_date) where p.file_id is not null",
     )
+    others = warehouse.days("select distinct event_date from cleaned.ledger where n_cleaned + n_excluded > 0")
+    if not rows and set(others) <= set(whole):
+        warehouse.temporary(
+            "touched_streams", "select null::date as event_date, null::varchar as stream_id where false"
+        )
+        return
     warehouse.temporary(
         "touched_streams",
         f"with identified as ({sql_file('cleaned.identified_events')}),"
+        f" elsewhere as (select * from identified anti join ({values_of(whole)}) as w using (event_date)),"
         " incoming as (select * from identified semi join touched_pending using (file_id, event_date)),"
-        " partners as (select i.* from identified as i semi join incoming as n on n.event_hash = i.event_hash and n.event_id = i.event_id"
-        " anti join raw.pending as p on p.file_id = i.file_id and p.event_date = i.event_date),"
-        " found as (select event_date, stream_id from incoming union select event_date, stream_id from partners)"
-        f" select distinct event_date, stream_id from found anti join ({values_of(whole)}) as w using (event_date)",
+        " partners as (select i.* from elsewhere as i semi join incoming as n on n.event_hash = i.event_hash and n.event_id = i.event_id"
+        " anti join raw.pending as p on p.file_id = i.file_id and p.event_date = i.event_date)"
+        " select event_date, stream_id from elsewhere semi join touched_pending using (file_id, event_date)"
+        " union select event_date, stream_id from partners",
     )
 
 
@@ -157,12 +164,15 @@ def _prepare(warehouse: Warehouse, scope: str, parameters: Mapping[str, Any]) ->
     for name in ("duplicate_records", "bot_days"):
         text = sql_file(f"cleaned.{name}")
         warehouse.temporary(name, text, bound(text, parameters))
-    text = sql_file("cleaned.judged_events")
-    warehouse.temporary("judged_events", text, bound(text, parameters))
+
+
+def _judged(text: str) -> str:
+    """Return a query over `judged_events`, which is judged as it is read: a copy of all columns would cost more than judging twice."""
+    return f"with judged_events as ({sql_file('cleaned.judged_events')}) select * from ({text})"
 
 
 def _release(warehouse: Warehouse) -> None:
-    warehouse.drop("judged_events", "bot_days", "duplicate_records")
+    warehouse.drop("bot_days", "duplicate_records")
 
 
 def _judge_days(
@@ -182,8 +192,9 @@ def _judge_days(
         _prepare(warehouse, f"select * from ({sql_file('cleaned.identified_events')}) where {among}", parameters)
         for table in (EVENTS, EXCLUDED_EVENTS):
             warehouse.execute(f"delete from {table.name} where {among}")
-        judged.n_cleaned += warehouse.insert(EVENTS, sql_file("cleaned.events"))
-        judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, sql_file("cleaned.excluded_events"))
+        given = bound(sql_file("cleaned.judged_events"), parameters)
+        judged.n_cleaned += warehouse.insert(EVENTS, _judged(sql_file("cleaned.events")), given)
+        judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, _judged(sql_file("cleaned.excluded_events")), given)
         _release(warehouse)
         warehouse.execute(f"delete from raw.pending where {among}")
         _write_ledger(warehouse, days)
@@ -220,6 +231,8 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
     )
     with warehouse.transaction():
         _prepare(warehouse, scope, parameters)
+        judging = sql_file("cleaned.judged_events")
+        warehouse.temporary("judged_events", judging, bound(judging, parameters))
         events, excluded = ", ".join(EVENTS.column_names), ", ".join(EXCLUDED_EVENTS.column_names)
         old = "join judged_events as j on j.file_id = t.file_id and j.row_number = t.row_number and j.event_date = t.event_date"
         warehouse.temporary("old_events", f"select t.* from cleaned.events as t semi {old}")
@@ -239,6 +252,7 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
             EXCLUDED_EVENTS, f"select {excluded} from ({sql_file('cleaned.excluded_events')})"
         )
         _release(warehouse)
+        warehouse.drop("judged_events")
         warehouse.execute(
             "delete from raw.pending as p using touched_pending as t where p.file_id = t.file_id and p.event_date = t.event_date"
         )

@@ -79,25 +79,20 @@ def _cut(warehouse: Warehouse, first: dt.date, last: dt.date, *, streams: str | 
     """Cut the sessions of a stretch of days anew, of all streams or of those in a relation."""
     only = f"semi join {streams} using (stream_id)" if streams else ""
     warehouse.temporary("carried", f"select * from ({CARRIED}) {only}", {"day_before": first - ONE_DAY})
-    warehouse.temporary(
-        "session_input",
-        f"select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events {only}"
-        " where stream_id is not null and event_date between $first_day and $last_day"
+    warehouse.execute(
+        "create or replace temp view session_input as"
+        f" select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events {only}"
+        f" where stream_id is not null and event_date between date '{first}' and date '{last}'"
         " union all select e.stream_id, e.event_date, e.event_time, e.event_id, e.alias_id, e.page, e.role from cleaned.events as e"
-        " join carried as c on c.stream_id = e.stream_id where e.event_date = $day_before"
-        " and (e.event_time > c.started_at or (e.event_time = c.started_at and e.event_id >= c.first_event_id))",
-        {"first_day": first, "last_day": last, "day_before": first - ONE_DAY},
+        f" join carried as c on c.stream_id = e.stream_id where e.event_date = date '{first - ONE_DAY}'"
+        " and (e.event_time > c.started_at or (e.event_time = c.started_at and e.event_id >= c.first_event_id))"
     )
     warehouse.temporary("session_chains", sql_file("cleaned.session_chains"))
-    long_chains = warehouse.rows(
-        "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain"
-        " order by stream_id, chain_number, event_time, event_id"
-    )
-    warehouse.temporary("long_chain_cuts", "select cast(null as varchar) as event_id where false")
-    cuts = cut_long_chains(long_chains)
+    warehouse.temporary("session_cuts", sql_file("cleaned.session_cuts"))
+    cuts = cut_long_chains(warehouse.rows(sql_file("cleaned.long_chain_events")))
     if cuts:
-        warehouse.temporary("long_chain_cuts", "select unnest($cuts) as event_id", {"cuts": cuts})
-    warehouse.temporary("session_events", sql_file("cleaned.session_events"))
+        warehouse.execute("insert into session_cuts select unnest($cuts)", {"cuts": cuts})
+    warehouse.execute(f"create or replace temp view session_events as {sql_file('cleaned.session_events')}")
     condition = (
         f"event_date between $first_day and $last_day {'and stream_id in (from ' + streams + ')' if streams else ''}"
     )
@@ -108,9 +103,10 @@ def _cut(warehouse: Warehouse, first: dt.date, last: dt.date, *, streams: str | 
         "delete from cleaned.sessions as t using carried as c where t.event_date = $day_before and t.session_id = c.session_id",
         {"day_before": first - ONE_DAY},
     )
-    warehouse.insert(SESSIONS, sql_file("cleaned.sessions"))
+    warehouse.temporary("fresh_sessions", sql_file("cleaned.sessions"))
+    warehouse.insert(SESSIONS, "select * from fresh_sessions")
     warehouse.insert(SESSION_DAYS, sql_file("cleaned.session_days"), bounds)
-    warehouse.drop("carried", "session_input", "session_chains", "long_chain_cuts", "session_events")
+    warehouse.drop("carried", "session_chains", "session_cuts", "fresh_sessions")
 
 
 def _touch_next_day(warehouse: Warehouse, last: dt.date, *, streams: str | None) -> None:

@@ -38,11 +38,11 @@ def sessions(engine: Engine) -> list[tuple]:
         "session_input", "select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events"
     )
     engine.view("session_chains", sql_file("cleaned.session_chains"))
-    chains = engine.rows(
-        "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain order by stream_id, chain_number, event_time, event_id"
-    )
-    engine.hold("long_chain_cuts", pa.table({"event_id": pa.array(cut_long_chains(chains), pa.string())}))
+    named = [event for (event,) in engine.rows(sql_file("cleaned.session_cuts"))]
+    chains = sorted(engine.rows(sql_file("cleaned.long_chain_events")), key=lambda row: (*row[:3], row[4]))
+    engine.hold("session_cuts", pa.table({"event_id": pa.array([*named, *cut_long_chains(chains)], pa.string())}))
     engine.view("session_events", sql_file("cleaned.session_events"))
+    engine.view("fresh_sessions", sql_file("cleaned.sessions"))
     rows = sorted(
         engine.dicts(sql_file("cleaned.sessions")), key=lambda row: (row["started_at"], row["first_event_id"])
     )

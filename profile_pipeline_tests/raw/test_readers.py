@@ -1,5 +1,6 @@
 import datetime as dt
 import gzip
+import hashlib
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -161,6 +162,20 @@ def test_identical_lines_are_numbered_where_each_counts(tmp_path: Path) -> None:
     for identical, n_ids in (("one", 1), ("each", 3)):
         _, rows, _ = read(written(tmp_path, text), source(columns=columns, identical_records=identical))
         assert len({row["event_id"] for row in rows}) == n_ids
+
+
+@pytest.mark.parametrize("identical", ["one", "each"])
+def test_an_id_made_of_content_is_the_md5_of_source_fields_by_name_and_number(identical: str, tmp_path: Path) -> None:
+    text = "what,at,it's\nview,2026-01-05,\u3000 é' \nview,2026-01-05,\nview , 2026-01-05,\u2003\n"
+    settings = source(columns={"event_time": "at", "event_type": "what"}, identical_records=identical)
+    _, records, _ = read(written(tmp_path, text), settings)
+    fields = ["at=2026-01-05\x1fit's=é'\x1fwhat=view", *["at=2026-01-05\x1fwhat=view"] * 2]
+    numbers = [0, 0, 1 if identical == "each" else 0]
+    expected = [
+        hashlib.md5(f"shop\x1e{text}\x1e{number}".encode()).hexdigest()
+        for text, number in zip(fields, numbers, strict=True)
+    ]
+    assert [record["event_id"] for record in records] == expected
 
 
 def test_expressions_are_evaluated_and_their_failures_are_rejects(tmp_path: Path) -> None:

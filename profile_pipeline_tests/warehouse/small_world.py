@@ -71,14 +71,15 @@ class SmallWorld:
             "select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events where stream_id is not null",
         )
         self._make("session_chains", "cleaned.session_chains")
-        chains = self.engine.connection.execute(
-            "select stream_id, chain_number, event_time, user_alias, event_id from session_chains where is_long_chain"
-            " order by stream_id, chain_number, event_time, event_id"
-        ).fetchall()
-        self._hold_arrow("long_chain_cuts", {"event_id": pa.array(cut_long_chains(chains), pa.string())})
+        self._make("session_cuts", "cleaned.session_cuts")
+        self._compare("cleaned.long_chain_events")
+        chains = self.engine.connection.execute(sql_file("cleaned.long_chain_events")).fetchall()
+        cuts = [event for (event,) in self.engine.connection.execute("select event_id from session_cuts").fetchall()]
+        self._hold_arrow("session_cuts", {"event_id": pa.array([*cuts, *cut_long_chains(chains)], pa.string())})
         self._make("session_events", "cleaned.session_events")
-        self._compare("cleaned.sessions", "cleaned.session_days")
-        self._drop("session_input", "session_chains", "session_events")
+        self._make("fresh_sessions", "cleaned.sessions")
+        self._compare("cleaned.session_days")
+        self._drop("session_input", "session_chains", "session_cuts", "session_events", "fresh_sessions")
 
     def versions(self) -> None:
         full = [name for name, source in self.settings.sources.items() if source.full_records]

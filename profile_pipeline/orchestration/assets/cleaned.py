@@ -123,7 +123,17 @@ def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> l
         told = dict(zip(("events_loaded", "events_cleaned", "events_excluded", "events_waiting"), sums, strict=True))
         return dg.MaterializeResult(metadata=report_whole(w, LEDGER, **told))
 
-    session_files = ("cleaned.session_chains", "cleaned.session_events", "cleaned.sessions", "cleaned.session_days")
+    session_files = tuple(
+        f"cleaned.{name}"
+        for name in (
+            "session_chains",
+            "long_chain_events",
+            "session_cuts",
+            "session_events",
+            "sessions",
+            "session_days",
+        )
+    )
     session_version = code_version(*map(sql_file, session_files))
 
     @dg.multi_asset(

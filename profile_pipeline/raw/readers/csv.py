@@ -53,17 +53,16 @@ def count_records(path: Path, source: SourceSettings) -> int:
     last_byte = NEWLINE
     with refusing_damage(), open_utf8(path, source.encoding) as stream:
         while block := stream.read(BLOCK_BYTES):
-            data = np.frombuffer(block, np.uint8)
-            if (data == 0).any():
+            if b"\x00" in block:
                 raise UnsureError("NUL bytes")
-            returns = np.flatnonzero(data == RETURN)
-            if len(returns) and (
-                returns[-1] + 1 >= len(data) or (data[np.minimum(returns + 1, len(data) - 1)] != NEWLINE).any()
-            ):
-                raise UnsureError("carriage returns without line feed")
-            quotes = (data == QUOTE) & is_quotable
-            parity = (np.cumsum(quotes) + is_quoted) % 2
-            ends = np.flatnonzero((data == NEWLINE) & (parity == 0))
+            data = np.frombuffer(block, np.uint8)
+            if b"\r" in block:
+                returns = np.flatnonzero(data == RETURN)
+                if returns[-1] + 1 >= len(data) or (data[returns + 1] != NEWLINE).any():
+                    raise UnsureError("carriage returns without line feed")
+            quotes = np.flatnonzero(data == QUOTE) if is_quotable else np.empty(0, np.int64)
+            ends = np.flatnonzero(data == NEWLINE)
+            ends = ends[(np.searchsorted(quotes, ends) + is_quoted) % 2 == 0]
             before = np.concatenate([[-1], ends])
             for_length = np.diff(before) - 1
             if len(ends):
@@ -76,7 +75,7 @@ def count_records(path: Path, source: SourceSettings) -> int:
                 has_content = len(data) - 1 > ends[-1] and bool((data[ends[-1] + 1 :] != RETURN).any())
             else:
                 has_content = has_content or bool((data != RETURN).any())
-            is_quoted = bool(parity[-1]) if len(parity) else is_quoted
+            is_quoted = is_quoted != bool(len(quotes) % 2)
             last_byte = int(data[-1])
     if is_quoted:
         raise UnsureError("an odd number of quotes")
@@ -127,7 +126,8 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
 
     def ragged(row: pacsv.InvalidRow) -> str:
         if row.text and "\n" in row.text.strip("\r\n"):
-            raise UnsureError("a damaged record spans lines")
+            # Raised here, it would be printed and forgotten: the reader is told to stop instead.
+            return "error"
         text = (row.text or "").replace(UNIT_SEPARATOR.decode(), delimiter_of(source))
         bad[row.number - n_header] = text
         told = f"found {row.actual_columns} fields, expected {row.expected_columns}"
@@ -152,17 +152,15 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
             )  # fmt: skip
             n_seen = 0
             for batch in reader:
-                numbers: list[int] = []
-                while len(numbers) < batch.num_rows:
-                    n_seen += 1
-                    if n_seen not in bad:
-                        numbers.append(n_seen)
+                candidates = np.arange(n_seen + 1, n_seen + 1 + batch.num_rows + len(bad))
+                numbers = candidates[~np.isin(candidates, list(bad))][: batch.num_rows]
+                n_seen = int(numbers[-1]) if len(numbers) else n_seen
                 yield from _as_text(batch, numbers, names, rejects)
         except pa.ArrowInvalid as error:
             raise UnsureError(str(error)) from None
 
 
-def _as_text(batch: pa.RecordBatch, numbers: list[int], names: list[str], rejects: Rejects) -> Iterator[TextBatch]:
+def _as_text(batch: pa.RecordBatch, numbers: np.ndarray, names: list[str], rejects: Rejects) -> Iterator[TextBatch]:
     row_numbers = pa.array(numbers, pa.int64())
     for start in range(0, batch.num_rows, BATCH_RECORDS):
         part, places = batch.slice(start, BATCH_RECORDS), row_numbers.slice(start, BATCH_RECORDS)
@@ -176,33 +174,36 @@ def _as_text(batch: pa.RecordBatch, numbers: list[int], names: list[str], reject
 
 
 def _reject_bytes(part: pa.RecordBatch, places: pa.Array, rejects: Rejects) -> pa.Array:
-    """Reject the records that are not text; return which rows are. Damage is rare: halves that are text are not looked into."""
-    if part.num_rows > FEW_RECORDS:
-        middle = part.num_rows // 2
-        halves = ((part.slice(0, middle), places.slice(0, middle)), (part.slice(middle), places.slice(middle)))
-        return pa.concat_arrays([
-            pa.repeat(pa.scalar(True), half.num_rows) if _is_text(half) else _reject_bytes(half, of_half, rejects)
-            for half, of_half in halves
-        ])  # fmt: skip
-    good = []
-    for row, place in zip(
-        zip(*(column.to_pylist() for column in part.columns), strict=True), places.to_pylist(), strict=True
-    ):
-        record = b",".join(value or b"" for value in row)
+    """Reject the records that are not text; return which rows are."""
+    bad = sorted({row for column in part.columns for row in _rows_without_text(column, 0)})
+    good = np.ones(part.num_rows, bool)
+    good[bad] = False
+    for row in bad:
+        record = b",".join(column[row].as_py() or b"" for column in part.columns)
         try:
             record.decode("utf-8")
-            good.append(True)
         except UnicodeDecodeError as error:
-            good.append(False)
-            rejects.add(place, "bad_encoding", f"byte {error.start}: {error.reason}", record)
+            rejects.add(places[row].as_py(), "bad_encoding", f"byte {error.start}: {error.reason}", record)
     return pa.array(good)
 
 
-def _is_text(part: pa.RecordBatch) -> bool:
+def _rows_without_text(column: pa.Array, offset: int) -> list[int]:
+    """Return the rows that are not text. Damage is rare: a half that is text is not looked into."""
     try:
-        for column in part.columns:
-            column.cast(pa.string())
+        column.cast(pa.string())
+        return []
     except pa.ArrowInvalid:
+        if len(column) > FEW_RECORDS:
+            middle = len(column) // 2
+            left, right = column.slice(0, middle), column.slice(middle)
+            return _rows_without_text(left, offset) + _rows_without_text(right, offset + middle)
+    return [offset + row for row, value in enumerate(column.to_pylist()) if not _is_text(value)]
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        (value or b"").decode("utf-8")
+    except UnicodeDecodeError:
         return False
     return True
 

@@ -4,13 +4,16 @@ Nested objects become dotted names (`context.device.id`). Not here: what the fie
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from profile_pipeline.raw.readers.bytes import lines_of
+from profile_pipeline.raw.readers.json_shapes import Shape, learn
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.settings import SourceSettings
 
@@ -64,10 +67,55 @@ def flatten(record: dict[str, Any], into: dict[str, Any], lists: set[str], prefi
             into[prefix + name] = [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in value]
 
 
+@dataclass
+class _Batch:
+    """Records as they are read: those of a known shape by shape, the others one by one; `places` puts them in order."""
+
+    numbers: list[int] = field(default_factory=list)
+    matched: dict[Shape, list[tuple[str | None, ...]]] = field(default_factory=dict)
+    places: dict[Shape, list[int]] = field(default_factory=dict)
+    parsed: list[dict[str, Any]] = field(default_factory=list)
+    parsed_places: list[int] = field(default_factory=list)
+
+    def turned(self, lists: set[str]) -> TextBatch:
+        """Return all records as columns, in their order."""
+        parts = [
+            pa.table({n: pa.array(v, pa.string()) for n, v in shape.columns(rows).items()})
+            for shape, rows in self.matched.items()
+        ]
+        order = [place for places in self.places.values() for place in places]
+        if self.parsed:
+            parts.append(pa.table(_columns(self.parsed, lists)))
+            order += self.parsed_places
+        numbers = pa.array(self.numbers, pa.int64())
+        names = dict.fromkeys(name for part in parts for name in part.column_names)
+        if len(parts) == 1:
+            return TextBatch(numbers, {name: parts[0].column(name).combine_chunks() for name in names})
+        back = pa.array(np.argsort(np.array(order)))
+        kinds = {name: pa.list_(pa.string()) if name in lists else pa.string() for name in names}
+        columns = {}
+        for name, kind in kinds.items():
+            chunks = [
+                _as_kind(part.column(name).combine_chunks(), kind)
+                if name in part.column_names
+                else pa.nulls(part.num_rows, kind)
+                for part in parts
+            ]
+            columns[name] = pa.concat_arrays(chunks).take(back)
+        return TextBatch(numbers, columns)
+
+
+def _as_kind(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Give a column of text the kind that it has in other records of the batch: a lone value is a list of one."""
+    if column.type == kind:
+        return column
+    return pa.array([None if value is None else [value] for value in column.to_pylist()], kind)
+
+
 def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextBatch]:
     """Read line by line: each ends in a batch or among the rejects."""
-    numbers: list[int] = []
-    records: list[dict[str, Any]] = []
+    batch = _Batch()
+    shapes: list[Shape] = []
     lists: set[str] = set()
     for number, line in enumerate(lines_of(path, source.encoding), start=1):
         if len(line) > LONGEST_LINE_BYTES:
@@ -75,13 +123,14 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
             continue
         try:
             text = line.decode("utf-8")
-            record = _DECODER.decode(text)
-            if not isinstance(record, dict):
-                raise ValueError("found no object")
-            fields: dict[str, Any] = {}
-            flatten(record, fields, lists)
-            if "\\u" in text:
-                json.dumps(record, ensure_ascii=False).encode("utf-8")
+            for shape in shapes:
+                if (found := shape.pattern.fullmatch(text)) is not None:
+                    batch.matched.setdefault(shape, []).append(found.groups())
+                    batch.places.setdefault(shape, []).append(len(batch.numbers))
+                    break
+            else:
+                batch.parsed.append(_parsed(text, lists, shapes))
+                batch.parsed_places.append(len(batch.numbers))
         except _DuplicateNameError as error:
             rejects.add(number, "duplicate_key", str(error), line)
         except UnicodeDecodeError as error:
@@ -91,29 +140,35 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
         except (ValueError, RecursionError) as error:
             rejects.add(number, "bad_json", str(error), line)
         else:
-            numbers.append(number)
-            records.append(fields)
-        if len(numbers) == BATCH_RECORDS:
-            yield _text_batch(numbers, records, lists)
-            numbers, records = [], []
-    if numbers:
-        yield _text_batch(numbers, records, lists)
+            batch.numbers.append(number)
+        if len(batch.numbers) == BATCH_RECORDS:
+            yield batch.turned(lists)
+            batch = _Batch()
+    if batch.numbers:
+        yield batch.turned(lists)
 
 
-def _text_batch(numbers: list[int], records: list[dict[str, Any]], lists: set[str]) -> TextBatch:
+def _parsed(text: str, lists: set[str], shapes: list[Shape]) -> dict[str, Any]:
+    """Parse a record strictly, and learn its shape."""
+    record = _DECODER.decode(text)
+    if not isinstance(record, dict):
+        raise ValueError("found no object")
+    fields: dict[str, Any] = {}
+    flatten(record, fields, lists)
+    if "\\u" in text:
+        json.dumps(record, ensure_ascii=False).encode("utf-8")
+    learn(text, shapes)
+    return fields
+
+
+def _columns(records: list[dict[str, Any]], lists: set[str]) -> dict[str, pa.Array]:
     names = dict.fromkeys(name for shape in dict.fromkeys(map(tuple, records)) for name in shape)
-    if all(len(record) == len(names) for record in records) and all(
-        tuple(record) == tuple(names) for record in records
-    ):
-        # Records of one shape, as most are, are turned at once.
-        turned: Iterable[Sequence[Any]] = zip(*(record.values() for record in records), strict=True)
-    else:
-        turned = ([record.get(name) for record in records] for name in names)
     columns = {}
-    for name, values in zip(names, turned, strict=True):
+    for name in names:
+        values = [record.get(name) for record in records]
         if name in lists:
             listed = [value if isinstance(value, list) or value is None else [value] for value in values]
             columns[name] = pa.array(listed, pa.list_(pa.string()))
         else:
             columns[name] = pa.array(values, pa.string())
-    return TextBatch(pa.array(numbers, pa.int64()), columns)
+    return columns

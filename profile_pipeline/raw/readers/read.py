@@ -128,7 +128,7 @@ def _resolved(source: SourceSettings, names: list[str]) -> dict[str, str | Expre
 def _typed(
     texts: Iterator[TextBatch], name: str, source: SourceSettings, rejects: Rejects, engine: duckdb.DuckDBPyConnection
 ) -> Iterator[pa.Table]:
-    copies: Counter[bytes] = Counter()
+    copies: Counter[str] = Counter()
     for batch in texts:
         named = _with_named_columns(batch, source) if source.format == "jsonl" else batch
         yield _typed_batch(named, name, source, rejects, engine, copies)
@@ -153,7 +153,7 @@ def _typed_batch(
     source: SourceSettings,
     rejects: Rejects,
     engine: duckdb.DuckDBPyConnection,
-    copies: Counter[bytes],
+    copies: Counter[str],
 ) -> pa.Table:
     table = RECORD_TABLES[source.table]
     own, batch = batch, _with_row_numbers(batch)
@@ -202,7 +202,7 @@ def _typed_batch(
     if source.table == "events":
         columns["role"] = _roles(columns["event_type"], source)
         if "event_id" not in source.columns:
-            columns["event_id"] = _content_ids(own, name, source, copies)
+            columns["event_id"] = _content_ids(own, name, source, copies, engine)
     required = [*KEY_COLUMNS[source.table], *(("event_id",) if "event_id" in source.columns else ())]
     for needed in required:
         for row in pc.indices_nonzero(pc.is_null(columns[needed])).to_pylist():
@@ -309,22 +309,41 @@ def _roles(event_types: pa.Array, source: SourceSettings) -> pa.Array:
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(roles, pa.string())).dictionary_decode()
 
 
-def _content_ids(batch: TextBatch, name: str, source: SourceSettings, copies: Counter[bytes]) -> pa.Array:
+def _content_ids(
+    batch: TextBatch, name: str, source: SourceSettings, copies: Counter[str], engine: duckdb.DuckDBPyConnection
+) -> pa.Array:
     """md5 of source, canonical record and the number of its copy within the file.
 
     The canonical record is its fields by name, trimmed, those without a value left out: the order of columns does not matter.
     """
     names = sorted(batch.columns)
-    ids = []
-    for row in zip(*(batch.columns[n].to_pylist() for n in names), strict=True):
-        fields = "\x1f".join(
-            f"{n}={str(v).strip()}" for n, v in zip(names, row, strict=True) if v is not None and str(v).strip()
-        )
-        digest = hashlib.md5(f"{name}\x1e{fields}".encode(), usedforsecurity=False)
-        number = 0
-        if source.identical_records == "each":
-            number = copies[digest.digest()]
-            copies[digest.digest()] += 1
-        digest.update(f"\x1e{number}".encode())
-        ids.append(digest.hexdigest())
-    return pa.array(ids, pa.string())
+    fields = {f"c{i}": _stripped(batch.columns[n]) for i, n in enumerate(names)}
+    # concat_ws leaves out what is null.
+    parts = ", ".join(
+        f"case when c{i} <> '' then '{n.replace(chr(39), chr(39) * 2)}=' || c{i} end" for i, n in enumerate(names)
+    )
+    canonical = _asked(engine, f"'{name}' || chr(30) || concat_ws(chr(31), {parts})", fields)
+    if source.identical_records == "one":
+        return _asked(engine, "md5(v || chr(30) || '0')", {"v": canonical})
+    numbers = []
+    for digest in _asked(engine, "md5(v)", {"v": canonical}).to_pylist():
+        numbers.append(str(copies[digest]))
+        copies[digest] += 1
+    return _asked(engine, "md5(v || chr(30) || k)", {"v": canonical, "k": pa.array(numbers, pa.string())})
+
+
+def _stripped(column: pa.Array) -> pa.Array:
+    """Trim a column of text; a list is written as text first."""
+    if pa.types.is_list(column.type):
+        column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+    return pc.utf8_trim_whitespace(column)
+
+
+def _asked(engine: duckdb.DuckDBPyConnection, expression: str, columns: dict[str, pa.Array]) -> pa.Array:
+    """Return an expression over columns, in the order of their rows."""
+    engine.register("record", pa.table(columns))
+    try:
+        answer = engine.sql(f"select {expression} as answer from record").to_arrow_table()
+    finally:
+        engine.unregister("record")
+    return answer.column("answer").combine_chunks()

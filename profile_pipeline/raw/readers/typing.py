@@ -6,18 +6,25 @@ Not here: where the text comes from. A value is converted exactly or its record 
 import datetime as dt
 import re
 import zoneinfo
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 SMALL = 64
+# Bytes that are neither white space nor part of a longer character, and bytes that are no control characters.
+_PLAIN_BYTES = bytes(range(0x21, 0x7F))
+_TEXT_BYTES = bytes((*range(0x09, 0x0E), *range(0x20, 0x7F), *range(0x80, 0x100)))
 EARLIEST, LATEST = dt.datetime(1678, 1, 1), dt.datetime(2262, 1, 1)
 TRUE_WORDS, FALSE_WORDS = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _ZONED = r"(Z|z|[+-]\d{2}:?\d{2})$"
+# What the engine is sure to take at once, but for days that a month does not have.
+_PLAIN_ISO = r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+_PLAIN_NUMBER = r"^[+-]?[0-9]{1,14}(\.[0-9]{1,10})?$"
 _ISO = re.compile(
     r"^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$",
     re.ASCII,
@@ -37,38 +44,87 @@ def _by_halves(
     whole: Callable[[pa.Array], pa.Array],
     one: Callable[[str], Any],
     kind: pa.DataType,
+    plain: str | None = None,
     offset: int = 0,
 ) -> Converted:
-    """Convert all at once; where that fails, halves, and small pieces one by one. Damage is rare, so this stays fast."""
+    """Convert all at once; where that fails, what looks `plain` at once and the rest one by one; where that fails, halves."""
     try:
         return Converted(whole(array).cast(kind), [])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if len(array) > SMALL:
+            if plain is not None and (parted := _plain_apart(array, whole, one, kind, plain, offset)) is not None:
+                return parted
             middle = len(array) // 2
-            left = _by_halves(array.slice(0, middle), whole, one, kind, offset)
-            right = _by_halves(array.slice(middle), whole, one, kind, offset + middle)
+            left = _by_halves(array.slice(0, middle), whole, one, kind, plain, offset)
+            right = _by_halves(array.slice(middle), whole, one, kind, plain, offset + middle)
             return Converted(pa.concat_arrays([left.values, right.values]), left.bad_rows + right.bad_rows)
+    return _one_by_one(array, one, kind, range(offset, offset + len(array)))
+
+
+def _plain_apart(
+    array: pa.Array,
+    whole: Callable[[pa.Array], pa.Array],
+    one: Callable[[str], Any],
+    kind: pa.DataType,
+    plain: str,
+    offset: int,
+) -> Converted | None:
+    """Convert plain values at once and the others one by one; None where too few are plain, or one of them is none after all."""
+    is_other = pc.invert(pc.fill_null(pc.match_substring_regex(array, plain), True))
+    places = pc.indices_nonzero(is_other)
+    if len(places) * 8 > len(array):
+        return None
+    try:
+        values = whole(pc.if_else(is_other, pa.scalar(None, array.type), array)).cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    others = _one_by_one(array.take(places), one, kind, (places.to_numpy() + offset).tolist())
+    return Converted(pc.replace_with_mask(values, is_other, others.values), others.bad_rows)
+
+
+def _one_by_one(array: pa.Array, one: Callable[[str], Any], kind: pa.DataType, places: Sequence[int]) -> Converted:
     values, bad = [], []
-    for row, text in enumerate(array.to_pylist()):
+    for place, text in zip(places, array.to_pylist(), strict=True):
         try:
             values.append(None if text is None else one(text))
         except (ValueError, InvalidOperation, OverflowError):
             values.append(None)
-            bad.append(offset + row)
+            bad.append(place)
     return Converted(pa.array(values, kind), bad)
+
+
+def _bytes_of(array: pa.Array) -> tuple[np.ndarray, bytes]:
+    """Return where each value of a text column begins and the last ends, and the bytes that these are places in."""
+    _, offsets, data = array.buffers()
+    if data is None or len(array) == 0:
+        return np.zeros(1, np.int64), b""
+    ends = np.frombuffer(offsets, np.int32, count=len(array) + 1, offset=4 * array.offset).astype(np.int64)
+    return ends - ends[0], bytes(memoryview(data)[ends[0] : ends[-1]])
+
+
+def _may_need_trimming(array: pa.Array) -> bool:
+    """Say whether a value begins or ends with what may be white space: ASCII white space, or the byte of a longer character."""
+    ends, data = _bytes_of(array)
+    if not data.translate(None, _PLAIN_BYTES):
+        return False
+    seen = np.frombuffer(data, np.uint8)
+    begins = ends[:-1][ends[:-1] < ends[1:]]
+    edges = np.concatenate([seen[begins], seen[ends[1:][ends[:-1] < ends[1:]] - 1]])
+    return bool(((edges <= ord(" ")) | (edges >= 0x7F)).any())
 
 
 def blanks_to_null(array: pa.Array) -> pa.Array:
     """Trim white space; what is empty then is null."""
-    trimmed = pc.utf8_trim_whitespace(array)
-    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+    trimmed = pc.utf8_trim_whitespace(array) if _may_need_trimming(array) else array
+    is_blank = pc.equal(pc.binary_length(trimmed), 0)
+    return pc.if_else(is_blank, pa.scalar(None, pa.string()), trimmed) if pc.any(is_blank).as_py() else trimmed
 
 
 def to_text(array: pa.Array) -> Converted:
     """Text as it is; control characters are not text."""
-    bad = pc.fill_null(pc.match_substring_regex(array, r"[\x00-\x08\x0e-\x1f\x7f]"), False)
-    if not pc.any(bad).as_py():
+    if not _bytes_of(array)[1].translate(None, _TEXT_BYTES):
         return Converted(array, [])
+    bad = pc.fill_null(pc.match_substring_regex(array, r"[\x00-\x08\x0e-\x1f\x7f]"), False)
     return Converted(
         pc.if_else(bad, pa.scalar(None, pa.string()), array), [i for i, is_bad in enumerate(bad.to_pylist()) if is_bad]
     )
@@ -79,9 +135,7 @@ def to_decimal(array: pa.Array) -> Converted:
     kind = pa.decimal128(18, 4)
 
     def whole(part: pa.Array) -> pa.Array:
-        if not pc.all(
-            pc.fill_null(pc.match_substring_regex(part, r"^[+-]?[0-9]{1,14}(\.[0-9]{1,10})?$"), True)
-        ).as_py():
+        if not pc.all(pc.fill_null(pc.match_substring_regex(part, _PLAIN_NUMBER), True)).as_py():
             raise pa.ArrowInvalid("not plain")
         return pc.round(part.cast(pa.decimal128(38, 10)), ndigits=4, round_mode="half_towards_infinity")
 
@@ -93,7 +147,7 @@ def to_decimal(array: pa.Array) -> Converted:
             raise ValueError(text)
         return number.quantize(Decimal("0.0001"), rounding=ROUND_HALF_UP)
 
-    return _by_halves(array, whole, one, kind)
+    return _by_halves(array, whole, one, kind, _PLAIN_NUMBER)
 
 
 def to_integer(array: pa.Array, kind: pa.DataType) -> Converted:
@@ -168,7 +222,10 @@ def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Convert
             values = pc.multiply_checked(part.cast(pa.int64()), scale).cast(kind)
         elif time_format != "iso":
             raise pa.ArrowInvalid("one by one")
-        elif pc.all(pc.fill_null(pc.match_substring_regex(part, _ZONED), True)).as_py():
+        elif (
+            pc.all(pc.ends_with(part, "Z")).as_py() is not False
+            or pc.all(pc.fill_null(pc.match_substring_regex(part, _ZONED), True)).as_py()
+        ):
             values = part.cast(pa.timestamp("us", "UTC")).cast(kind)
         elif pc.any(pc.fill_null(pc.match_substring_regex(part, _ZONED), False)).as_py():
             raise pa.ArrowInvalid("mixed")
@@ -196,7 +253,11 @@ def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Convert
             raise ValueError(text)
         return value
 
-    return _by_halves(array, whole, one, kind)
+    plain = None
+    if time_format == "iso":
+        is_zoned = pc.any(pc.ends_with(array, "Z")).as_py()
+        plain = _PLAIN_ISO + ("Z$" if is_zoned else "$")
+    return _by_halves(array, whole, one, kind, plain)
 
 
 def _epoch(text: str, scale: int) -> dt.datetime:

@@ -1,0 +1,158 @@
+"""Tables and a plot of what `run` has measured: `python -m benchmarks.draw` writes them into `benchmarks/README.md` and an SVG file.
+
+Of several results the newest that holds a part at a size is shown. Not here: measuring, or a word about why a figure is what it is.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+BEGIN, END = "<!-- written by `make bench` -->", "<!-- end -->"
+README = Path(__file__).parent / "README.md"
+PLOT = Path(__file__).parent / "results" / "stages.svg"
+ENGINES = {
+    "duckdb_sql": "DuckDB SQL by hand", "through_dagster": "the same SQL through Dagster", "polars_frames": "Polars, streaming",
+    "pandas_frames": "pandas", "pyspark_frames": "PySpark, local",
+}  # fmt: skip
+Sizes = dict[int, dict[str, dict[str, dict[str, Any]]]]
+
+
+def newest(folder: Path) -> tuple[Sizes, dict[str, Any]]:
+    """Return by size and part the newest figures, and the machine of the newest result."""
+    sizes: Sizes = {}
+    machine: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        machine = result["machine"]
+        for size, parts in result["sizes"].items():
+            for part, figures in parts.items():
+                sizes.setdefault(int(size), {}).setdefault(part, {}).update(figures)
+    return sizes, machine
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose first column is text and whose others are numbers."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def exponent(small: float, large: float, n_small: int, n_large: int) -> float:
+    """Return b of cost = a * events ** b through two points."""
+    return math.log(large / small) / math.log(n_large / n_small)
+
+
+def _stages(sizes: Sizes) -> str:
+    ordered = sorted(size for size, parts in sizes.items() if "stages" in parts)
+    names = list(sizes[ordered[-1]]["stages"])
+    header = ["stage"]
+    for size in ordered:
+        header += [f"{size / 1e6:g} M: CPU-s", "wall s", "peak MB", "MB after"]
+    rows = []
+    for name in names:
+        row = [name]
+        for size in ordered:
+            f = sizes[size]["stages"].get(name)
+            row += (
+                [""] * 4
+                if f is None
+                else [f"{f['cpu_s']:.1f}", f"{f['wall_s']:.1f}", f"{f['peak_mb']:.0f}", f"{f['bytes'] / 1e6:.0f}"]
+            )
+        if len(ordered) > 1:
+            ends = [sizes[size]["stages"].get(name, {}).get("cpu_s") for size in (ordered[0], ordered[-1])]
+            row.append(f"{exponent(ends[0], ends[1], ordered[0], ordered[-1]):.2f}" if all(ends) else "")
+        rows.append(row)
+    return table([*header, *(["growth"] if len(ordered) > 1 else [])], rows)
+
+
+def _peers(sizes: Sizes) -> str:
+    ordered = sorted(size for size, parts in sizes.items() if "peers" in parts)
+    header = ["engine", *(f"{size / 1e6:g} M: {what}" for size in ordered for what in ("CPU-s", "peak MB"))]
+    rows = []
+    for name, title in ENGINES.items():
+        found = [sizes[size]["peers"].get(name) for size in ordered]
+        cells = [c for f in found for c in (["", ""] if f is None else [f"{f['cpu_s']:.1f}", f"{f['peak_mb']:.0f}"])]
+        rows.append([title, *cells])
+    return table(header, rows)
+
+
+def _ratios(sizes: Sizes) -> str:
+    rows: list[list[str]] = []
+    for size, parts in sorted(sizes.items()):
+        at = f"{size / 1e6:g} M"
+        if len(parts.get("overhead", {})) == 2:
+            through, bare = parts["overhead"]["through Dagster"], parts["overhead"]["bare"]
+            spent = through["cpu_s"] - through["publish_cpu_s"]
+            told = f"{spent:.1f} / {bare['cpu_s']:.1f} CPU-s; events written {through['event_writing_cpu_s']:.1f}, reports and checks {bare['reports_cpu_s']:.1f}"
+            rows.append(
+                [
+                    f"{at}: cleaned to newest features through Dagster / the same SQL bare",
+                    told,
+                    f"{spent / bare['cpu_s']:.2f}",
+                ]
+            )
+        for name, f in parts.get("memory", {}).items():
+            rows.append(
+                [f"{at}: cleaned to newest features, {name}", f"{f['cpu_s']:.1f} CPU-s", f"{f['peak_mb']:.0f} MB"]
+            )
+        for kind in ("csv", "jsonl", "parquet"):
+            read = parts.get("reading", {})
+            if f"{kind} ours" in read:
+                ours, bare = read[f"{kind} ours"], read[f"{kind} bare"]
+                told = f"{ours['cpu_s']:.1f} / {bare['cpu_s']:.1f} CPU-s of {ours['n_records']:,} records"
+                rows.append(
+                    [f"{at}: {kind} loaded / DuckDB's bare reader", told, f"{ours['cpu_s'] / bare['cpu_s']:.1f}"]
+                )
+        for name, f in parts.get("one more day", {}).items():
+            late = f"; {f['n_new']:,} events wait, {f['n_late']:,} of older days" if "n_new" in f else ""
+            rows.append([f"{at}: one more day, {name}", f"{f['cpu_s']:.1f} CPU-s{late}", f"{f['peak_mb']:.0f} MB"])
+        days = parts.get("days", {})
+        if len(days) == 2:
+            one, each = days["as one"], days["one by one"]
+            rows.append(["60 days of 0.1 M events, a run a day / one run", f"{each['cpu_s']:.1f} / {one['cpu_s']:.1f} CPU-s", f"{each['cpu_s'] / one['cpu_s']:.1f}"])  # fmt: skip
+    return table(["what", "found", "ratio or peak"], rows)
+
+
+def _plot(sizes: Sizes) -> None:
+    """Draw CPU seconds by number of events, a line a stage, with its exponent."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    ordered = sorted(size for size, parts in sizes.items() if "stages" in parts)
+    for name in sizes[ordered[-1]]["stages"]:
+        points = [(size, sizes[size]["stages"][name]["cpu_s"]) for size in ordered if name in sizes[size]["stages"]]
+        label = name
+        if len(points) > 1:
+            label += f" (n^{exponent(points[0][1], points[-1][1], points[0][0], points[-1][0]):.2f})"
+        axes.plot([p[0] for p in points], [p[1] for p in points], marker="o", label=label)
+    axes.set(
+        xscale="log", yscale="log", xlabel="events", ylabel="CPU seconds", title="What a stage costs, and how it grows"
+    )
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(PLOT, metadata={"Date": None})
+
+
+def write_pages(folder: Path) -> None:
+    """Write the tables between their marks, and the plot."""
+    sizes, machine = newest(folder)
+    if not any("stages" in parts for parts in sizes.values()):
+        return
+    loads = [f["load_average"] for parts in sizes.values() for figures in parts.values() for f in figures.values()]
+    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items() if version)
+    text = (
+        f"\n{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}, Python {machine['python']};"
+        f" {libraries}. Load average while measured: {min(loads)} to {max(loads)}: CPU seconds and ratios count, wall times only on an idle machine.\n\n"
+        f"{_stages(sizes)}\n![growth of the stages](results/{PLOT.name})\n\n"
+        f"The reference job, results equal to the row:\n\n{_peers(sizes)}\n{_ratios(sizes)}\n"
+    )
+    page = README.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN, 1)
+    README.write_text(f"{before}{BEGIN}\n{text}{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+    _plot(sizes)
+
+
+if __name__ == "__main__":
+    write_pages(Path(__file__).parent / "results")
