@@ -116,6 +116,13 @@ class SmallWorld:
             matrix = user_features_sql(self.settings.features.attributes, has_events=has_events)
             self._compare_text(matrix, self._newest)
         self._drop(*VISIBLE, INTEREST_DAYS)
+        self._hold(
+            "asked_rows",
+            "select row_number() over (order by alias_id, event_date) as row_number, alias_id as person, event_date as stated_date,"
+            " cast(null as timestamp) as stated_at from features.user_days where event_date > date '2026-03-01'",
+        )
+        self._compare("features.asked_people")
+        self._drop("asked_rows")
 
     def labels(self) -> None:
         self._compare_text(population_sql())
