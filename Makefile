@@ -5,7 +5,7 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test spark test-ui test-recovery check lint format types lock lineage chart notebook pictures score results bench clean
+.PHONY: help setup demo ui test spark test-ui test-recovery test-data check lint format types lock lineage chart notebook pictures score results bench clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
@@ -45,6 +45,9 @@ test-ui: setup ## run the tests of the UI (needs chromium; budget 4 minutes)
 
 test-recovery: setup ## kill the UI's processes in every way and see it recover (budget 6 minutes)
 	@"$(BIN)/python" -m pytest -m recovery --durations=10
+
+test-data: setup ## run the tests on real data sets beside the project (budget 6 minutes)
+	@"$(BIN)/python" -m pytest -m data --durations=10
 
 check: setup lint types ## lint, format and types
 

@@ -128,7 +128,7 @@ SETS: tuple[DataSet, ...] = (
         (
             Fact("records in the file", "select sum(n_records) from raw.files", "17,435, the last one cut off"),
             Fact("events loaded", "select count(*) from raw.events", "17,434"),
-            Fact("people", "select count(distinct user_id) from raw.events", "4,505"),
+            Fact("people", "select count(distinct user_id) from raw.events", "4,505, one by the id that is cut off"),
             Fact("exact copies", "select count(*) from cleaned.excluded_events where reason_code = 'duplicate'", "5"),
         ),
     ),

@@ -159,7 +159,7 @@ def test_a_check_shows_its_law_and_that_it_passed(page: Any, ui: Ui) -> None:
 
 
 def test_the_report_of_a_week_opens_with_its_plots(page: Any, ui: Ui) -> None:
-    shows(page, f"{ui.url}/reports/2026-03-23/", "Models of the week 2026-03-23", "may be trusted?")
+    shows(page, f"{ui.url}/reports/2026-03-23/", "Models of the week 2026-03-23", "beats its baseline?")
     assert len(page.find_elements("css selector", ".plots svg")) > 10
     fonts = page.execute_script("return getComputedStyle(document.querySelector('.plots svg text')).fontFamily")
     assert "Noto Sans CJK SC" in fonts and "PingFang SC" in fonts
