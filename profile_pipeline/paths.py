@@ -61,5 +61,10 @@ class Paths:
         return self.data / "dagster_home"
 
     @property
+    def ui_lock(self) -> Path:
+        """Held while the UI of this data folder runs."""
+        return self.data / "ui.lock"
+
+    @property
     def truth(self) -> Path:
         return self.data / "truth"

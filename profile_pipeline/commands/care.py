@@ -58,6 +58,9 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False
     holder = holder_of(paths.warehouse.with_suffix(".duckdb.lease"))
     if holder:
         raise CommandError(f"the warehouse is in use by {holder}. Stop it first.")
+    holder = holder_of(paths.ui_lock)
+    if holder:
+        raise CommandError(f"{holder} is running, and would go on without its history. Stop it first.")
     for part in parts:
         n_files = sum(1 for p in part.rglob("*") if p.is_file()) if part.is_dir() else 1
         out.print(f"{part}  ({n_files} files)", highlight=False)

@@ -17,6 +17,7 @@ from pathlib import Path
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.instance import end_orphaned_runs, open_instance
 from profile_pipeline.paths import CONFIG_VARIABLE, DATA_VARIABLE, Paths
+from profile_pipeline.warehouse.lease import holder_of, lease
 
 HOST = "127.0.0.1"
 START_SECONDS = 180
@@ -78,7 +79,8 @@ def serve(
     Raises
     ------
     ServerError
-        If the port is busy, the workspace is missing, or a server ends while starting.
+        If the port is busy, the workspace is missing, a UI of this data folder runs already (two daemons would start
+        everything twice), or a server ends while starting.
     """
     if not workspace.is_file():
         raise ServerError(f"{workspace}: no such file. Start in the project's folder.")
@@ -90,6 +92,16 @@ def serve(
             raise ServerError(
                 f"port {port} is in use by another program. Stop it, or name another: make ui PORT={port + 1}"
             ) from None
+    holder = holder_of(paths.ui_lock)
+    if holder:
+        raise ServerError(f"a UI of {paths.data} is running already: {holder}. Use it, or stop it first.")
+    with lease(paths.ui_lock, owner=f"the UI at http://{HOST}:{port}", timeout_seconds=1, say=say):
+        return _serve(paths, port=port, workspace=workspace, say=say, allowed_hosts=allowed_hosts)
+
+
+def _serve(
+    paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None], allowed_hosts: Sequence[str]
+) -> int:
     instance = open_instance(paths)
     ended = end_orphaned_runs(instance, paths)
     if ended:
