@@ -42,7 +42,7 @@ TAGS = Table(
         _PROFILE, _AS_OF,
         Column("tag", "VARCHAR", "entry of `tags:`", is_nullable=False),
         Column("value", "VARCHAR", "its value", is_nullable=False),
-        Column("confidence", "DOUBLE", "1 for facts, the calibrated probability for predictions, null for rules"),
+        Column("confidence", "DOUBLE", "1 for facts; for predictions the calibrated probability of the class that the evidence names, for segments the distance from the border; null for rules"),
         Column("kind", "VARCHAR", "fact, rule or predicted", is_nullable=False),
         Column("evidence", "JSON", "what it rests on"),
         _IS_FINAL,
