@@ -12,7 +12,9 @@ items as (
 ),
 touched_items as (
     select
-        item_tiles.alias_id, item_tiles.event_date, item_tiles.role, item_tiles.n, item_tiles.n_uncategorized, item_tiles.n_unbranded,
+        item_tiles.alias_id, item_tiles.event_date, item_tiles.role, item_tiles.n, item_tiles.n_uncategorized,
+        -- Tiles of an older release lack it: then no event had named a brand itself.
+        coalesce(item_tiles.n_unbranded, item_tiles.n) as n_unbranded,
         items.kind as item_kind, items.brand, items.author, items.categories
     from item_tiles join items
         on items.item_id = item_tiles.item_id

@@ -132,12 +132,12 @@ def train_classifier(
         if ITEM_ALGORITHM in algorithms and train.items is None:
             algorithms.remove(ITEM_ALGORITHM)
             skipped[ITEM_ALGORITHM] = "no item that enough people were occupied with"
-            algorithms = algorithms or [FALLBACK]
         if "rbf_svm_exact" in algorithms and len(train) > training.exact_kernel_rows:
             algorithms.remove("rbf_svm_exact")
             skipped["rbf_svm_exact"] = (
                 f"{len(train)} rows, the exact kernel is fitted up to {training.exact_kernel_rows}"
             )
+        algorithms = algorithms or [FALLBACK]
         out_of_fold = _out_of_fold(train, y, fold_of, algorithms, n_classes=n_classes, training=training, seed=seed)
         selected = select_features(
             names,

@@ -214,7 +214,7 @@ def _fingerprints(warehouse: Warehouse, among: str) -> dict[dt.date, tuple[int, 
         day: (n, mixed)
         for day, n, mixed in warehouse.rows(
             "select event_date, count(*), bit_xor(hash(event_id, event_time, role, alias_id, stream_id, device_id, page, order_id, item_id,"
-            f" category, query, quantity, value, amount)) from cleaned.events where {among} group by event_date"
+            f" category, brand, query, quantity, value, amount)) from cleaned.events where {among} group by event_date"
         )
     }
 

@@ -115,6 +115,7 @@ class _Load:
             with self.warehouse.transaction():
                 self._forget([row])
                 _note_files(self.warehouse, [row])
+            self.again.discard(row["file_id"])
         self._put_away(file)
 
     def _forget(self, rows: list[dict[str, Any]]) -> None:
@@ -125,7 +126,6 @@ class _Load:
                 self.warehouse.execute(
                     f"delete from {table.name} where list_contains($files, file_id)", {"files": again}
                 )
-            self.again.difference_update(again)
 
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_lossless: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
@@ -157,6 +157,8 @@ class _Load:
             _check_counts(read.n_records, n_loaded, n_rejected, is_lossless=is_lossless)
             counts = {"n_records": read.n_records, "n_loaded": n_loaded, "n_rejected": n_rejected}
             self._settle([row | {"status": "loaded"} | counts])
+        # Not before the commit: a transaction that fails is tried again losslessly, and has forgotten nothing.
+        self.again.discard(row["file_id"])
         self._put_away(file)
 
     def write_held(self) -> None:
@@ -173,6 +175,7 @@ class _Load:
                 _check_counts(sum(h.row["n_loaded"] for h in of_source), n_loaded, 0, is_lossless=True)
             self._insert_rejected([(h.row, h.rejected) for h in held])
             self._settle([h.row for h in held])
+        self.again.difference_update(h.row["file_id"] for h in held)
         for h in held:
             self._put_away(h.file)
 

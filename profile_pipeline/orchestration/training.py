@@ -43,8 +43,8 @@ class Material:
     frames: dict[dt.date, Frame] = field(default_factory=dict)
     labels: dict[str, dict[dt.date, dict[str, str]]] = field(default_factory=dict)
     times: dict[str, dict[str, float]] = field(default_factory=dict)
-    segments_before: dict[str, str] = field(default_factory=dict)
-    segment_names: list[str] = field(default_factory=list)
+    segments_before: dict[str, dict[str, str]] = field(default_factory=dict)
+    segment_names: dict[str, list[str]] = field(default_factory=dict)
 
 
 def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[str]) -> Material:
@@ -69,8 +69,8 @@ def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[s
                 days.add(cohort)
         else:
             days.add(end)
-            material.segments_before = _segments_before(w, name, week)
-            material.segment_names = sorted(
+            material.segments_before[name] = _segments_before(w, name, week)
+            material.segment_names[name] = sorted(
                 {
                     s
                     for (s,) in w.rows(
@@ -81,14 +81,20 @@ def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[s
             )
     present = set(w.days("select distinct as_of_date from features.user_features"))
     if days & present:
-        known_on = min(days & present)
-        shares = [*popular_interests(w, known_on), *popular_categories(w, settings.features.categories, known_on)]
         reads_items = ITEM_ALGORITHM in (*settings.training.algorithms, settings.training.default_algorithm)
         has_attributes = any(isinstance(settings.models[name], AttributeModelSettings) for name in names)
         items = popular_items(w, end) if reads_items and has_attributes and end in present else []
+        # Cohorts are joined row by row, so they have the columns of the oldest; the newest frame has its own.
+        oldest = min(days & present)
+        shares = {
+            known_on: [*popular_interests(w, known_on), *popular_categories(w, settings.features.categories, known_on)]
+            for known_on in {oldest, end} & present
+        }
         for day in sorted(days & present):
             # Outcomes have a row by person and cohort: with all items of each they would not fit.
-            material.frames[day] = read_frame(w, settings, day, shares, items if day == end else [])
+            material.frames[day] = read_frame(
+                w, settings, day, shares[end if day == end else oldest], items if day == end else []
+            )
     return material
 
 
@@ -124,8 +130,8 @@ def train_week(
                     frame,
                     settings=model,
                     train_dates=(settings.calendar.start, end),
-                    before=material.segments_before,
-                    names_used=material.segment_names,
+                    before=material.segments_before[name],
+                    names_used=material.segment_names[name],
                     **common,
                 )
             )
@@ -213,10 +219,15 @@ def _train_outcome(
         return joined, told
 
     train, labels = rows_of(found.train)
+    future = rows_of((found.future,))
+    if not len(future[0]):
+        return NotTrained(
+            f"not_trained: needs people who were active in the {options.active_days} days before {found.future}"
+        )
     last = found.train[-1] + dt.timedelta(days=options.horizon_days)
     return train_classifier(
         train, labels, classes=outcome_classes(name), training=settings.training, train_dates=(settings.calendar.start, last),
-        hold_contest=hold_contest, min_labels=options.min_labels, future=rows_of((found.future,)), **common,
+        hold_contest=hold_contest, min_labels=options.min_labels, future=future, **common,
     )  # fmt: skip
 
 

@@ -253,16 +253,16 @@ def _pieces(
     for piece, first, last, n_rows in pieces:
         _compute_features(w, settings, piece, first, last)
         found = w.arrow(
-            f"select p.row_number, p.profile_id, p.as_of_date, f.* exclude (profile_id, as_of_date) from placed_rows as p left join {ASKED_FEATURES} as f"
+            f"select p.row_number, p.profile_id, p.as_of_date, f.* exclude (profile_id, as_of_date), f.profile_id is null as has_none from placed_rows as p left join {ASKED_FEATURES} as f"
             " on f.profile_id = p.profile_id and f.as_of_date = p.as_of_date where p.piece = $piece order by p.place",
             {"piece": piece},
         )
-        is_inactive = pc.and_(pc.is_valid(found.column("profile_id")), pc.is_null(found.column("recency_days")))
+        is_inactive = pc.and_(pc.is_valid(found.column("profile_id")), found.column("has_none"))
         told.n_inactive += pc.sum(is_inactive).as_py() or 0
         if not asked.keeps_unknown:
             found = found.filter(pc.invert(is_inactive))
         given = asked.given.take(found.column("row_number"))
-        yield pa.table([*given.columns, *found.columns[1:]], schema=schema)
+        yield pa.table([*given.columns, *found.columns[1:-1]], schema=schema)
         n_done += n_rows
         if len(pieces) > 1:
             say(f"training set: {first} to {last}, {n_done:,} of {n_all:,} rows")

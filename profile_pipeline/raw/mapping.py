@@ -16,6 +16,7 @@ from profile_pipeline.table import quote_identifier
 
 # A bare word is a column's name even where SQL reserves it, but for the words that are values.
 _WORD, _VALUES = re.compile(r"[^\W\d]\w*"), frozenset({"null", "true", "false"})
+_HYPHENATED = re.compile(r"[^\W\d][\w.]*(-[^\W\d][\w.]*)+")
 _REFUSED = (
     exp.Subquery, exp.Select, exp.AggFunc, exp.Window, exp.Table, exp.Star, exp.Parameter, exp.Placeholder, exp.Command,
     exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet,
@@ -89,7 +90,7 @@ def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str
             resolved[ours] = theirs
         elif theirs in names:
             resolved[ours] = theirs
-        elif ours == f"attributes.{theirs}":
+        elif _is_name(ours, theirs, names):
             faults.append(_missing(ours, theirs, names))
         else:
             expression = _bind(theirs)
@@ -107,9 +108,15 @@ def columns_read(source: SourceSettings, available: Iterable[str]) -> set[str]:
         if isinstance(theirs, ListSettings):
             found |= set(theirs.flags or (str(theirs.split),))
         else:
-            is_name = theirs in names or ours == f"attributes.{theirs}"
-            found |= {theirs} if is_name else set(_bind(theirs).reads)
+            found |= {theirs} if _is_name(ours, theirs, names) else set(_bind(theirs).reads)
     return found
+
+
+def _is_name(ours: str, theirs: str, names: list[str]) -> bool:
+    """Say whether a text is the name of a column, be it there or not: `page-url` is, unless there are columns page and url."""
+    if theirs in names or ours == f"attributes.{theirs}":
+        return True
+    return bool(_HYPHENATED.fullmatch(theirs)) and not set(theirs.split("-")) <= set(names)
 
 
 def _missing(ours: str, theirs: str | None, names: list[str]) -> str:

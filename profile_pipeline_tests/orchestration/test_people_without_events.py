@@ -13,6 +13,7 @@ from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import ConfigurationError
+from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.test_end_to_end import CHECK
 
 N_PEOPLE, N_BLANK = 1_500, 200
@@ -108,6 +109,20 @@ def test_the_last_fifth_by_time_judges_and_sees_what_people_at_random_hide(data:
     assert auc(data, "leaves_known_after", "test") > 0.99
     (reason,) = rows(data, "select reason from evaluation.gates where model = 'leaves_later'")[0]
     assert reason.startswith("roc_auc on future")
+
+
+def test_a_training_set_of_people_without_events_holds_what_the_crm_says(data: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("person,time,label\nc0001,2026-01-11,1\nnobody,2026-01-11,0\n", encoding="utf-8")
+    out = tmp_path / "x.parquet"
+    command = ["training-set", str(labels), "--out", str(out), "--config", str(data / "profile.yaml"), "--data", str(data)]  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "profile_pipeline.cli", *command], capture_output=True, text=True, cwd=ROOT)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with duckdb.connect(":memory:") as connection:
+        found = connection.execute(
+            f"select person, profile_id is null, attribute_pay is null from '{out}' order by 1"
+        ).fetchall()
+    assert found == [("c0001", False, False), ("nobody", True, True)]
 
 
 @pytest.mark.skipif(not CHECK.exists(), reason="the conformance check lies beside the project and is not here")

@@ -1,5 +1,6 @@
 """What `profile-pipeline run` does with what it finds: files mended and delivered again, work that a killed run left."""
 
+import contextlib
 import datetime as dt
 import shutil
 from pathlib import Path
@@ -74,6 +75,27 @@ def test_a_refused_file_is_loaded_when_it_comes_again_after_the_mapping_was_mend
     assert rows(tmp_path, "select status, reason, count(*), sum(n_loaded) from raw.files group by all") == [
         ("loaded", None, 9, 72)
     ]
+
+
+def test_a_mended_file_that_is_read_losslessly_the_second_time_leaves_nothing_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Written as it is read, and given up on in the middle: a quote is opened after the first block.
+    monkeypatch.setattr("profile_pipeline.orchestration.ingesting.HELD_RECORDS", 10)
+    monkeypatch.setattr("profile_pipeline.raw.readers.csv.FAST_BLOCK_BYTES", 2_000)
+    lines = [f"2026-02-23T08:{n % 60:02d}:00Z,page_view,u{n},i1,9.50" for n in range(300)]
+    text = "\n".join(["ts,action,uid,item,price", *lines, '2026-02-23T09:00:00Z,page_view,u1,"i1,9.50', ""])
+    for config in (CONFIG.replace("format: csv", "format: csv\n    time_format: '%Y'", 1), CONFIG):
+        path = tmp_path / "landing" / "shop" / "2026-02-23.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        r = runner(tmp_path, config)
+        with contextlib.suppress(NothingCountsError):
+            r.ingest()
+        r.instance.dispose()
+    assert rows(tmp_path, "select n_records, n_loaded, n_rejected from raw.files") == [(301, 300, 1)]
+    assert rows(tmp_path, "select reason_code from raw.rejected_records") == [("open_quote",)]
+    assert rows(tmp_path, "select count(*) from raw.events") == [(300,)]
 
 
 def test_a_run_that_loads_some_files_and_refuses_others_builds_and_then_complains(tmp_path: Path) -> None:
@@ -192,3 +214,15 @@ def test_files_that_stay_where_they_are_are_ingested_once(tmp_path: Path) -> Non
     new.write_text("ts,action,uid,item,price\n2026-03-03T23:00:00Z,page_view,u1,i1,2\n", encoding="utf-8")
     assert len(sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance)).run_requests) == 1
     r.instance.dispose()
+
+
+def test_a_history_that_has_ended_trains_nothing_and_builds_profiles_all_the_same(tmp_path: Path) -> None:
+    model = "models:\n  churn: {task: outcome, is_absence: true}\n"
+    deliver(tmp_path)
+    r = runner(tmp_path, CONFIG.replace("end: 2026-03-03", "end: 2026-06-08") + model)
+    r.ingest()
+    r.build_all()
+    r.instance.dispose()
+    told = rows(tmp_path, "select reason from evaluation.gates where week = (select max(week) from evaluation.gates)")
+    assert told[0][0].startswith("not_trained: needs people who were active in the 28 days before 2026-05-")
+    assert rows(tmp_path, "select count(*) from profiles.user_profiles where as_of_date = date '2026-06-08'") == [(8,)]

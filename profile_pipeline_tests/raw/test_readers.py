@@ -2,10 +2,12 @@ import datetime as dt
 import gzip
 import hashlib
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from profile_pipeline.raw.mapping import check_source
 from profile_pipeline.raw.readers.bytes import FileRefused
@@ -237,6 +239,51 @@ def test_an_attribute_that_the_file_does_not_have_refuses_the_file(tmp_path: Pat
     settings = SourceSettings(table="users", path="*", format="csv", columns={"user_id": "id"}, attributes=("agee",))
     with pytest.raises(FileRefused, match="expected a column 'agee'; did you mean age"):
         read(written(tmp_path, "id,age\na,1\n"), settings)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress], ids=["gz", "zst"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_a_packed_file_is_read_as_it_is_unpacked(tmp_path: Path, pack: Callable[[bytes], bytes], encoding: str) -> None:
+    text = f"{HEADER}\ne1,é,cart,2026-01-02T10:00:00Z,p1,10.5,2\n".encode(encoding)
+    settings = source(encoding="latin-1" if encoding == "latin-1" else "utf-8")
+    _, rows, _ = read(written(tmp_path, pack(text), "f.csv.packed"), settings)
+    assert [(r["event_id"], r["user_id"]) for r in rows] == [("e1", "é")]
+    lines = b'{"event_id": "e1", "event_type": "cart", "event_time": "2026-01-02T10:00:00Z"}\n'
+    _, rows, _ = read(written(tmp_path, pack(lines), "f.jsonl.packed"), source(format="jsonl"))
+    assert [r["event_id"] for r in rows] == ["e1"]
+
+
+NAMELESS = {"event_type": "what", "event_time": "at"}
+
+
+def test_a_lone_value_is_the_same_record_beside_one_that_holds_several(tmp_path: Path) -> None:
+    one = '{"what": "buy", "at": "2026-01-02", "tags": "a"}\n'
+    several = '{"what": "buy", "at": "2026-01-03", "tags": ["a", "b"]}\n'
+    settings = source(format="jsonl", columns=NAMELESS | {"category": "tags"}, attributes="all")
+    _, (alone,), _ = read(written(tmp_path, one), settings)
+    _, (beside, other), _ = read(written(tmp_path, one + several), settings)
+    told = [(r["event_id"], r["category"]) for r in (alone, beside)]
+    assert told[0] == told[1] == (alone["event_id"], "a")
+    assert other["category"] == '["a", "b"]'
+
+
+def test_a_hyphenated_name_is_a_column_also_where_no_record_has_it(tmp_path: Path) -> None:
+    settings = source(format="jsonl", columns=NAMELESS | {"url": "page-url"})
+    _, rows, rejected = read(written(tmp_path, '{"what": "buy", "at": "2026-01-02"}\n'), settings)
+    assert [(r["url"], rejected) for r in rows] == [(None, [])]
+    _, (row,), _ = read(written(tmp_path, '{"what": "buy", "at": "2026-01-02", "page-url": "/a"}\n'), settings)
+    assert row["url"] == "/a"
+    difference = source(columns=NAMELESS | {"quantity": "sold-returned"})
+    _, (row,), _ = read(written(tmp_path, "what,at,sold,returned\nbuy,2026-01-02,5,2\n"), source(columns=difference.columns | {"quantity": "cast(sold as integer)-cast(returned as integer)"}))  # fmt: skip
+    assert row["quantity"] == 3
+
+
+def test_names_that_differ_by_case_only_keep_their_own_values(tmp_path: Path) -> None:
+    path = written(tmp_path, "what,at,Brand,brand\nbuy,2026-01-02,X,y\n")
+    _, (row,), _ = read(path, source(columns=NAMELESS | {"brand": "brand"}, attributes=("Brand", "brand")))
+    assert (row["brand"], json.loads(row["properties"])) == ("y", {"Brand": "X", "brand": "y"})
+    with pytest.raises(FileRefused, match="differ by case only"):
+        read(path, source(columns=NAMELESS | {"brand": "upper(brand)"}))
 
 
 FILMS = SourceSettings(

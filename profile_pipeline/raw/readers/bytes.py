@@ -43,7 +43,8 @@ def open_binary(path: Path) -> BinaryIO:
     if head[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
     if head == b"\x28\xb5\x2f\xfd":
-        return zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)  # type: ignore[return-value]
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return io.BufferedReader(reader, BLOCK_BYTES)  # type: ignore[arg-type]
     return raw
 
 
@@ -90,7 +91,9 @@ def open_utf8(path: Path, encoding: str) -> BinaryIO:
             raise FileRefused(
                 "wrong_encoding", f"found the byte order mark of UTF-16, expected {encoding}: set `encoding: utf-16`"
             )
-        stream.seek(0)
+        # Opened again and not rewound: a stream of zstd can't go back.
+        stream.close()
+        stream = open_binary(path)
         if is_utf8:
             if head[:3] == codecs.BOM_UTF8:
                 stream.read(3)

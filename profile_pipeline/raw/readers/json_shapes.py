@@ -75,9 +75,11 @@ def shape_of(record: dict[str, Any], *, wider: frozenset[str] = frozenset()) -> 
 
 def learn(text: str, shapes: list[Shape]) -> None:
     """Add the shape of a record that is known to be strict JSON and that no shape matches, or widen the one that has its names."""
+    if len(shapes) >= MOST_SHAPES:
+        return
     # The strict parser keeps numbers as text: here their kind matters.
     narrow = shape_of(json.loads(text))
-    if narrow is None or len(shapes) >= MOST_SHAPES:
+    if narrow is None:
         return
     for place, known in enumerate(shapes):
         if known.names == narrow.names:

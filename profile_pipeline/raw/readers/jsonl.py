@@ -17,6 +17,7 @@ from profile_pipeline.raw.readers.json_shapes import Shape, learn
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.settings import SourceSettings
 
+MISSES_A_SHAPE = 64
 LONGEST_LINE_BYTES = 32 << 20
 DEEPEST = 50
 
@@ -117,6 +118,7 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
     batch = _Batch()
     shapes: list[Shape] = []
     lists: set[str] = set()
+    n_missed = 0
     for number, line in enumerate(lines_of(path, source.encoding), start=1):
         if len(line) > LONGEST_LINE_BYTES:
             rejects.add(number, "too_long", f"{len(line)} bytes, at most {LONGEST_LINE_BYTES}", line[:20_000])
@@ -129,7 +131,11 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
                     batch.places.setdefault(shape, []).append(len(batch.numbers))
                     break
             else:
-                batch.parsed.append(_parsed(text, lists, shapes))
+                # A file whose records are all different is not worth learning: each shape is compiled.
+                n_missed += 1
+                batch.parsed.append(
+                    _parsed(text, lists, shapes if n_missed <= MISSES_A_SHAPE * (len(shapes) + 1) else None)
+                )
                 batch.parsed_places.append(len(batch.numbers))
         except _DuplicateNameError as error:
             rejects.add(number, "duplicate_key", str(error), line)
@@ -148,8 +154,8 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
         yield batch.turned(lists)
 
 
-def _parsed(text: str, lists: set[str], shapes: list[Shape]) -> dict[str, Any]:
-    """Parse a record strictly, and learn its shape."""
+def _parsed(text: str, lists: set[str], shapes: list[Shape] | None) -> dict[str, Any]:
+    """Parse a record strictly, and learn its shape where there is a list to add it to."""
     record = _DECODER.decode(text)
     if not isinstance(record, dict):
         raise ValueError("found no object")
@@ -157,7 +163,8 @@ def _parsed(text: str, lists: set[str], shapes: list[Shape]) -> dict[str, Any]:
     flatten(record, fields, lists)
     if "\\u" in text:
         json.dumps(record, ensure_ascii=False).encode("utf-8")
-    learn(text, shapes)
+    if shapes is not None:
+        learn(text, shapes)
     return fields
 
 

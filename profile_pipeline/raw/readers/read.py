@@ -33,7 +33,7 @@ from profile_pipeline.raw.readers.typing import (
 from profile_pipeline.raw.roles import KNOWN_EVENT_TYPES
 from profile_pipeline.raw.tables import RECORD_TABLES
 from profile_pipeline.settings import GIVEN_BY_LOADING, KEY_COLUMNS, ListSettings, SourceSettings
-from profile_pipeline.table import MONEY, PRICE, quote_identifier
+from profile_pipeline.table import MONEY, PRICE
 
 # A record's place in its file is a column too, where the file has none of that name: some files have no id.
 ROW_NUMBER = "row_number"
@@ -230,11 +230,7 @@ def _converted(text: pa.Array, name: str, kind: str, source: SourceSettings) -> 
             return Converted(text, [])
         values = blanks_to_null(text)
         return Converted(pa.array([None if v is None else [v] for v in values.to_pylist()], pa.list_(pa.string())), [])
-    if pa.types.is_list(text.type):
-        text = pa.array(
-            [None if v is None else json.dumps(v, ensure_ascii=False) for v in text.to_pylist()], pa.string()
-        )
-    text = blanks_to_null(text)
+    text = blanks_to_null(_as_text(text))
     if name in HASHED_COLUMNS:
         return Converted(pa.array([None if v is None else _hashed(v, name) for v in text.to_pylist()], pa.string()), [])
     if kind == "TIMESTAMP":
@@ -281,11 +277,11 @@ def _attributes(told: dict[str, pa.Array], n_rows: int, engine: duckdb.DuckDBPyC
     """What else a record says, as JSON text by name; fields without a value are left out."""
     if not told:
         return pa.nulls(n_rows, pa.string())
-    engine.register("record", pa.table(told))
+    # By number: names that differ by case only are one to the engine.
+    engine.register("record", pa.table({f"c{i}": _as_text(column) for i, column in enumerate(told.values())}))
     try:
         pairs = ", ".join(
-            f"'{n.replace(chr(39), chr(39) * 2)}', nullif(trim(cast({quote_identifier(n)} as varchar)), '')"
-            for n in told
+            f"'{n.replace(chr(39), chr(39) * 2)}', nullif(trim(cast(c{i} as varchar)), '')" for i, n in enumerate(told)
         )
         # A merge patch drops fields that are null; what is left of a record without any is null itself.
         merged = engine.sql(
@@ -334,9 +330,17 @@ def _content_ids(
 
 def _stripped(column: pa.Array) -> pa.Array:
     """Trim a column of text; a list is written as text first."""
-    if pa.types.is_list(column.type):
-        column = pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
-    return pc.utf8_trim_whitespace(column)
+    return pc.utf8_trim_whitespace(_as_text(column))
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    """Write lists as text; a list of one as its value, because a lone value becomes one beside records that hold several."""
+    if not pa.types.is_list(column.type):
+        return column
+    told = [v if v is None or len(v) != 1 else v[0] for v in column.to_pylist()]
+    return pa.array(
+        [v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in told], pa.string()
+    )
 
 
 def _asked(engine: duckdb.DuckDBPyConnection, expression: str, columns: dict[str, pa.Array]) -> pa.Array:
