@@ -43,6 +43,11 @@ class World:
         with duckdb.connect(str(self.paths.warehouse), read_only=True) as connection:
             return connection.execute(sql).fetchall()
 
+    def copied(self, data: Path) -> "World":
+        """Return a copy in an empty folder, to write to."""
+        shutil.copytree(self.paths.data, data, dirs_exist_ok=True)
+        return World(Paths(config=write_config(data / "profile.yaml"), data=data), self.settings)
+
 
 def write_config(path: Path, first: dt.date = FIRST_DAY, last: dt.date = LAST_DAY) -> Path:
     text = (ROOT / "profile.yaml").read_text(encoding="utf-8")

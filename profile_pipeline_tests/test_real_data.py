@@ -1,13 +1,12 @@
 """The recipes on real files, where those lie beside the project; the longer ones are left to `make results`."""
 
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.real_data.build import Built, build, contract
-from benchmarks.real_data.deliveries import COMPARED, TRAINED, config_for, deliver, differing, digests, joined, week_of
+from benchmarks.real_data.deliveries import differing, joined, outcome, week_of
 from benchmarks.real_data.page import section
 from benchmarks.real_data.sets import SETS, SHARED, DataSet, named
 
@@ -52,17 +51,15 @@ def test_its_section_of_the_results_holds_every_fact(built: Built) -> None:
 def test_a_history_by_days_through_the_sensors_by_weeks_and_at_once_gives_the_same_tables(tmp_path: Path) -> None:
     retail = named("online-retail")
     days = sorted((retail.source / "by-day").glob("*.csv"))[:N_DAYS]
-    first, last = dt.date.fromisoformat(days[0].stem), dt.date.fromisoformat(days[-1].stem)
     ways = {
         "at once": (days, False),
         "weeks": (joined(days, tmp_path / "parts", week_of), False),
         "days": (days, True),
     }
-    found = {}
-    for way, (files, by_sensors) in ways.items():
-        data = tmp_path / way
-        profile_days = deliver(config_for(retail.recipe, data, first, last), data, files, by_sensors=by_sensors)
-        found[way] = digests(data, COMPARED + TRAINED, profile_days)
+    found = {
+        way: outcome(retail.recipe, tmp_path / way, days, files, by_sensors=by_sensors)
+        for way, (files, by_sensors) in ways.items()
+    }
     filled = {table for table, (n_rows, _) in found["at once"].items() if n_rows}
     assert {"cleaned.events", "features.user_features", "models.segments", "profiles.tags"} <= filled
     assert differing(found["at once"], found["weeks"]) == []

@@ -89,6 +89,15 @@ def deliver(
         runner.instance.dispose()
 
 
+def outcome(
+    recipe: Path, data: Path, days: Sequence[Path], files: Sequence[Path], *, by_sensors: bool
+) -> dict[str, tuple[int, str]]:
+    """Deliver the days as these files, to a project of its own whose calendar is theirs; return the digests of what came of it."""
+    first, last = dt.date.fromisoformat(days[0].stem), dt.date.fromisoformat(days[-1].stem)
+    profile_days = deliver(config_for(recipe, data, first, last), data, files, by_sensors=by_sensors)
+    return digests(data, COMPARED + TRAINED, profile_days)
+
+
 def tick(runner: Runner, sensor: str, job: str) -> None:
     """Evaluate a sensor once, as the daemon would, and carry out what it asks for."""
     definition = runner.defs.get_repository_def().get_sensor_def(sensor)

@@ -4,7 +4,6 @@ Every number comes from the tables that were just built. Not here: what is asked
 """
 
 import argparse
-import datetime as dt
 import os
 import platform
 import shutil
@@ -17,17 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.real_data.build import Built, build, contract
-from benchmarks.real_data.deliveries import (
-    COMPARED,
-    TRAINED,
-    config_for,
-    deliver,
-    differing,
-    digests,
-    joined,
-    month_of,
-    week_of,
-)
+from benchmarks.real_data.deliveries import differing, joined, month_of, outcome, week_of
 from benchmarks.real_data.sets import ROOT, SETS, named
 
 TARGET = ROOT / "docs" / "results.md"
@@ -103,7 +92,6 @@ def deliveries(folder: Path, n_days: int | None, say: Console) -> str:
     """Return the section on one history delivered in several ways."""
     retail = named("online-retail")
     days = sorted((retail.source / "by-day").glob("*.csv"))[:n_days]
-    first, last = dt.date.fromisoformat(days[0].stem), dt.date.fromisoformat(days[-1].stem)
     ways = {
         "all at once, as a backfill": (days, False),
         "by weeks": (joined(days, folder / "weeks", week_of), False),
@@ -119,8 +107,7 @@ def deliveries(folder: Path, n_days: int | None, say: Console) -> str:
     for number, (way, (files, by_sensors)) in enumerate(ways.items()):
         say.print(f"{way} …")
         data = folder / f"way{number}"
-        profile_days = deliver(config_for(retail.recipe, data, first, last), data, files, by_sensors=by_sensors)
-        found = digests(data, COMPARED + TRAINED, profile_days)
+        found = outcome(retail.recipe, data, days, files, by_sensors=by_sensors)
         expected = expected or found
         told = ", ".join(differing(expected, found)) or "none"
         lines.append(f"| {way} | {len(files)} | {told} | {sum(n for n, _ in found.values()):,} |")

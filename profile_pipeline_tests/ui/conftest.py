@@ -1,7 +1,6 @@
 """A UI on a copy of the small world, started as `make ui` does, and a browser in front of it."""
 
 import datetime as dt
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.ui_process import BROWSER, DRIVER, Ui, browser
-from profile_pipeline.paths import Paths
-from profile_pipeline_tests.conftest import LAST_DAY, World, write_config
+from profile_pipeline_tests.conftest import LAST_DAY, World
 
 HISTORY = [str(LAST_DAY - dt.timedelta(days=n)) for n in range(1, 31)]
 SNAPSHOTS = [
@@ -42,9 +40,7 @@ def timed(tell: Any) -> Iterator[None]:
 @pytest.fixture(scope="package")
 def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A copy of the small world, to write to."""
-    data = tmp_path_factory.mktemp("ui")
-    shutil.copytree(world.paths.data, data, dirs_exist_ok=True)
-    return World(Paths(config=write_config(data / "profile.yaml"), data=data), world.settings)
+    return world.copied(tmp_path_factory.mktemp("ui"))
 
 
 @pytest.fixture(scope="package")

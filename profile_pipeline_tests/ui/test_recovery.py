@@ -1,6 +1,5 @@
 """Whatever is killed, a started refresh ends as it would have, without a hand."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,7 @@ import duckdb
 import pytest
 
 from benchmarks.ui_process import UNFINISHED, Ui, until
-from profile_pipeline.paths import Paths
-from profile_pipeline_tests.conftest import FIRST_DAY, LAST_DAY, World, write_config
+from profile_pipeline_tests.conftest import FIRST_DAY, LAST_DAY, World
 
 # The first test waits for the world and the servers.
 pytestmark = [pytest.mark.recovery, pytest.mark.timeout(1800)]
@@ -20,9 +18,7 @@ TABLES = ("cleaned.events", "cleaned.sessions", "features.user_days", "features.
 
 @pytest.fixture(scope="module")
 def built(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
-    data = tmp_path_factory.mktemp("recovery")
-    shutil.copytree(world.paths.data, data, dirs_exist_ok=True)
-    return World(Paths(config=write_config(data / "profile.yaml"), data=data), world.settings)
+    return world.copied(tmp_path_factory.mktemp("recovery"))
 
 
 @pytest.fixture(scope="module")

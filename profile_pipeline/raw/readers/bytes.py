@@ -111,3 +111,8 @@ def lines_of(path: Path, encoding: str) -> Iterator[bytes]:
             yield from (line for line in lines if line.strip())
     if held.strip():
         yield held
+
+
+def count_lines(path: Path, encoding: str) -> int:
+    """Count the lines that are not blank."""
+    return sum(1 for _ in lines_of(path, encoding))

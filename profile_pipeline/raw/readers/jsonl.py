@@ -40,11 +40,6 @@ def _constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=str, parse_int=str)
 
 
-def count_records(path: Path, source: SourceSettings) -> int:
-    """Count the lines that are not blank."""
-    return sum(1 for _ in lines_of(path, source.encoding))
-
-
 def flatten(record: dict[str, Any], into: dict[str, Any], lists: set[str], prefix: str = "", depth: int = 0) -> None:
     """Put each leaf under its dotted name; lists stay lists, of text, and their names are added to `lists`.
 

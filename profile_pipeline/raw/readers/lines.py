@@ -23,11 +23,6 @@ def names_of(source: SourceSettings) -> list[str]:
     return list(re.compile(source.pattern or "").groupindex)
 
 
-def count_records(path: Path, source: SourceSettings) -> int:
-    """Count the lines that are not blank."""
-    return sum(1 for _ in lines_of(path, source.encoding))
-
-
 def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextBatch]:
     """Read line by line: each ends in a batch or among the rejects."""
     pattern = re.compile(source.pattern or "")

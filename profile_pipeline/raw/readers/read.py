@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, columns_read
 from profile_pipeline.raw.readers import csv, jsonl, lines, parquet
-from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.bytes import FileRefused, count_lines
 from profile_pipeline.raw.readers.evaluate import evaluate
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
 from profile_pipeline.raw.readers.typing import (
@@ -90,10 +90,10 @@ def read_file(
         names, n_records = parquet.names_of(path), parquet.count_records(path)
         texts = parquet.read(path)
     elif source.format == "jsonl":
-        names, n_records = [], jsonl.count_records(path, source)
+        names, n_records = [], count_lines(path, source.encoding)
         texts = jsonl.read(path, source, rejects)
     elif source.format == "lines":
-        names, n_records = lines.names_of(source), lines.count_records(path, source)
+        names, n_records = lines.names_of(source), count_lines(path, source.encoding)
         texts = lines.read(path, source, rejects)
     else:
         names = csv.header_of(path, source)
