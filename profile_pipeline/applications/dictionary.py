@@ -1,6 +1,6 @@
 """The data dictionary: every table with grain, key and columns, and where each column comes from and goes to, drawn. One file, no network.
 
-Not here: the tables (`<stage>/tables.py`), their lineage (derived from the SQL in `orchestration.lineage`), or counting rows.
+Not here: the tables (`<stage>/tables.py`), their lineage (`orchestration.lineage` and `declared_lineage`), or counting rows.
 """
 
 import datetime as dt
@@ -36,7 +36,7 @@ class Entry:
     reads
         Tables that it is made from.
     sources
-        By column, the (table, column) pairs that it comes from; a column that no SQL makes is not in it.
+        By column, the (table, column) pairs that it comes from; none where files, settings or the calendar give it.
     n_rows
         Rows now, or None where nobody has counted.
     newest, n_newest

@@ -21,6 +21,7 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from profile_pipeline.models.frame import Features
+from profile_pipeline.models.inputs import ITEM_ALGORITHM
 
 
 class Scorer(Protocol):
@@ -103,7 +104,6 @@ def _pipeline(estimator: Any, *more: tuple[str, Any]) -> Pipeline:
     )
 
 
-ITEM_ALGORITHM = "item_logistic_regression"
 PARAMETERS: dict[str, dict[str, Any]] = {
     "logistic_regression": {"C": 0.1, "max_iter": 500, "class_weight": None},
     "naive_bayes": {"var_smoothing": 1e-3},

@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 
 from profile_pipeline.features.matrix import ITEM_PREFIX
 from profile_pipeline.models.algorithms import (
-    ITEM_ALGORITHM,
     PARAMETERS,
     ItemScorer,
     Scorer,
@@ -30,6 +29,7 @@ from profile_pipeline.models.artifact import to_bytes
 from profile_pipeline.models.baselines import majority, one_feature
 from profile_pipeline.models.calibrate import Calibration, fit_calibration, probabilities
 from profile_pipeline.models.frame import Features, Frame, folds, held_out
+from profile_pipeline.models.inputs import ITEM_ALGORITHM
 from profile_pipeline.models.selection import Selected, select_features
 from profile_pipeline.settings import Algorithm, TrainingSettings
 

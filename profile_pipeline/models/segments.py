@@ -24,13 +24,9 @@ from profile_pipeline.models.algorithms import SklearnScorer, compressed
 from profile_pipeline.models.artifact import ArtifactError, load_skops, to_bytes
 from profile_pipeline.models.contest import NotTrained
 from profile_pipeline.models.frame import Frame
+from profile_pipeline.models.inputs import SEGMENT_FEATURES
 from profile_pipeline.settings import SegmentModelSettings
 
-# One feature a question, because K-means hears each as often as it is asked: how often one comes, for reading or for shopping,
-# how near to buying, how much, and when. Ten ways to count visits would find nothing but people who visit much or little.
-SEGMENT_FEATURES = (
-    "active_share_all", "content_share_90d", "cart_share_90d", "purchase_amount_90d", "night_share_90d",
-)  # fmt: skip
 LEAST_SHARE = 0.02
 SILHOUETTE_ROWS = 2_000
 N_TRAITS = 6

@@ -22,6 +22,7 @@ from profile_pipeline.orchestration.assets.profiles import build_profiles
 from profile_pipeline.orchestration.assets.raw import build_raw
 from profile_pipeline.orchestration.checks import build_checks
 from profile_pipeline.orchestration.configuration import load_checked
+from profile_pipeline.orchestration.declared_lineage import declared_lineages
 from profile_pipeline.orchestration.freshness import with_freshness
 from profile_pipeline.orchestration.jobs import build_jobs
 from profile_pipeline.orchestration.lineage import LineageCache
@@ -62,14 +63,15 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 def build_assets(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
     """Return all assets, stage by stage."""
+    declared = declared_lineages(settings)
     assets = [
-        *build_raw(settings, paths),
-        *build_cleaned(settings, paths, lineages),
-        *build_features(settings, paths, lineages),
-        *build_models(settings, paths),
-        *build_evaluation(settings, paths),
-        *build_profiles(settings, paths, lineages),
-        *build_applications(settings, paths, lineages),
+        *build_raw(settings, paths, declared),
+        *build_cleaned(settings, paths, lineages, declared),
+        *build_features(settings, paths, lineages, declared),
+        *build_models(settings, paths, lineages, declared),
+        *build_evaluation(settings, paths, declared),
+        *build_profiles(settings, paths, lineages, declared),
+        *build_applications(settings, paths, lineages, declared),
     ]
     return with_freshness([*assets, build_dictionary(settings, paths, assets)], settings.calendar)
 

@@ -65,7 +65,7 @@ def spec_of(
     deps: Iterable[str | dg.AssetDep] = (),
     kinds: set[str],
     version: str,
-    lineage: Lineage | None = None,
+    lineage: Lineage,
     partitions_def: dg.PartitionsDefinition | None = None,
     skippable: bool = False,
 ) -> dg.AssetSpec:
@@ -86,15 +86,14 @@ def spec_of(
         "grain": table.grain,
         "key": ", ".join(table.key),
         "dictionary": dg.MetadataValue.url(f"{DICTIONARY_PAGE}#{table.name}"),
-    }
-    if lineage and lineage.columns:
-        metadata["dagster/column_lineage"] = dg.TableColumnLineage(
+        "dagster/column_lineage": dg.TableColumnLineage(
             {
                 column: [dg.TableColumnDep(asset_key=key_of(t), column_name=c) for t, c in sources]
                 for column, sources in lineage.columns.items()
                 if column in table.column_names
             }
-        )
+        ),
+    }
     return dg.AssetSpec(
         key=key_of(table.name),
         deps=[dep if isinstance(dep, dg.AssetDep) else dg.AssetDep(key_of(dep)) for dep in deps],

@@ -6,17 +6,16 @@ Not here: the models (`models/`), or Dagster's side (`assets/models.py`).
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from profile_pipeline.features.matrix import CATEGORY_PREFIX, attribute_column
-from profile_pipeline.models.algorithms import ITEM_ALGORITHM
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
 from profile_pipeline.models.frame import Frame
+from profile_pipeline.models.inputs import ITEM_ALGORITHM, forbidden_features
 from profile_pipeline.models.labels import (
     attribute_labels,
     cohorts_of,
@@ -178,14 +177,6 @@ def _train_attribute(
         labelled, told, classes=classes, training=settings.training, train_dates=(settings.calendar.start, end), hold_contest=hold_contest,
         min_labels=options.min_labels, future=future, **common,
     )  # fmt: skip
-
-
-def forbidden_features(names: Sequence[str], left_out: Sequence[str], label: str | None = None) -> list[str]:
-    """Return the features that a model must not read: what the settings leave out, and what its own label is made of."""
-    words = {*left_out, *((label.removeprefix("attributes."),) if label else ())}
-    columns = {*words, *map(attribute_column, words)}
-    prefixes = tuple(f"{CATEGORY_PREFIX}{word}=" for word in words)
-    return [name for name in names if name in columns or (prefixes and name.startswith(prefixes))]
 
 
 def _train_outcome(

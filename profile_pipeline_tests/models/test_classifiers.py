@@ -13,10 +13,11 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from profile_pipeline.models.algorithms import ITEM_ALGORITHM, PARAMETERS, LightgbmScorer, fit
+from profile_pipeline.models.algorithms import PARAMETERS, LightgbmScorer, fit
 from profile_pipeline.models.artifact import ArtifactError, from_bytes, to_bytes
 from profile_pipeline.models.contest import NotTrained, Trained, train_classifier
 from profile_pipeline.models.frame import Features, Frame, ItemMatrix, held_out, item_matrix
+from profile_pipeline.models.inputs import ITEM_ALGORITHM
 from profile_pipeline.models.labels import WEEK, cohorts_of
 from profile_pipeline.models.predict import predict
 from profile_pipeline.models.selection import select_features

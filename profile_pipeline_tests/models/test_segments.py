@@ -7,7 +7,8 @@ from threadpoolctl import threadpool_limits
 
 from profile_pipeline.models.contest import NotTrained
 from profile_pipeline.models.frame import Frame
-from profile_pipeline.models.segments import SEGMENT_FEATURES, Segmented, assign, kmeans, matched_names, train_segments
+from profile_pipeline.models.inputs import SEGMENT_FEATURES
+from profile_pipeline.models.segments import Segmented, assign, kmeans, matched_names, train_segments
 from profile_pipeline.settings import SegmentModelSettings
 
 WEEK = dt.date(2026, 1, 5)

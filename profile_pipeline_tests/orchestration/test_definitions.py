@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from profile_pipeline.orchestration.build import build_assets, build_defs, lineage_cache
+from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.days import DaysError, checked_range, day_keys, stretches, weekly_partitions
 from profile_pipeline.orchestration.flow_chart import READMES, draw, shipped_specs, with_chart
 from profile_pipeline.orchestration.freshness import AWAITED_DAILY
@@ -17,8 +17,6 @@ from profile_pipeline.orchestration.running import RunFailedError, Runner
 from profile_pipeline.orchestration.storage import IS_KNOWN, PARENT, KeptSqliteEventLogStorage
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
-from profile_pipeline.settings_file import load_settings
-from profile_pipeline.warehouse.sql import sql_file
 from profile_pipeline_tests.conftest import ROOT, small_settings
 
 STAGES = {"raw", "cleaned", "features", "models", "evaluation", "profiles", "applications"}
@@ -66,35 +64,10 @@ def test_jobs_schedules_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert {s.name for s in repository.sensor_defs} == {"landing_sensor", "refresh_sensor"}
 
 
-def test_the_lineage_in_the_package_is_that_of_the_sql() -> None:
-    shipped, anew = lineage_cache(), lineage_cache()
-    anew._kept.clear()
-    for cache in (shipped, anew):
-        build_assets(
-            load_settings(ROOT / "profile.yaml"), Paths(config=ROOT / "profile.yaml", data=ROOT / "data"), cache
-        )
-    assert shipped._kept == anew.used, "make lineage"
-
-
 @pytest.mark.parametrize("name", READMES)
 def test_the_chart_of_the_readme_is_that_of_the_definitions(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert with_chart(text, draw(shipped_specs(ROOT), language=READMES[name])) == text, "make chart"
-
-
-def test_an_amount_comes_from_the_events_amount() -> None:
-    found = lineage_cache().of(sql_file("features.user_item_days"))
-    assert found.columns["amount"] == (("cleaned.events", "amount"),)
-
-
-def test_stars_and_relations_made_on_the_way_do_not_end_the_lineage() -> None:
-    cache = lineage_cache()
-    assert cache.of(sql_file("features.behavior")).columns["n_orders_7d"] == (
-        ("features.user_days", "event_date"),
-        ("features.user_days", "n_orders"),
-    )
-    assert cache.of(sql_file("cleaned.events")).columns["order_id"] == (("raw.events", "order_id"),)
-    assert cache.of(sql_file("cleaned.sessions")).columns["started_at"] == (("cleaned.events", "event_time"),)
 
 
 def test_awaited_tables_have_a_deadline_where_the_calendar_is_open(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ daily metrics count events, and are restated with them. Not here: how they are c
 """
 
 import datetime as dt
+from collections.abc import Mapping
 
 import dagster as dg
 import pyarrow as pa
@@ -13,7 +14,7 @@ from profile_pipeline.applications.audiences import audiences_sql
 from profile_pipeline.applications.tables import AUDIENCES, DAILY_METRICS, INSIGHTS, RECOMMENDATIONS
 from profile_pipeline.orchestration.assets.profiles import segment_model
 from profile_pipeline.orchestration.days import RunDays, daily_partitions, day_keys, days_to_build, settle_days
-from profile_pipeline.orchestration.lineage import LineageCache
+from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
     code_version,
@@ -31,7 +32,9 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, sql_file
 
 
-def build_applications(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
+def build_applications(
+    settings: Settings, paths: Paths, lineages: LineageCache, declared: Mapping[str, Lineage]
+) -> list[dg.AssetsDefinition]:
     """Return the assets of applications."""
     del paths
     daily = daily_partitions(settings.calendar)
@@ -39,7 +42,7 @@ def build_applications(settings: Settings, paths: Paths, lineages: LineageCache)
     newest = day_keys(daily)[-1] if day_keys(daily) else settings.calendar.start
 
     recommendations_spec = spec_of(
-        RECOMMENDATIONS, deps=["features.user_item_days", "profiles.user_profiles", "cleaned.items", "cleaned.identities"], kinds={"duckdb", "python"},
+        RECOMMENDATIONS, deps=declared[RECOMMENDATIONS.name].tables, kinds={"duckdb", "python"}, lineage=declared[RECOMMENDATIONS.name],
         version=code_version(source_version("applications/recommend.py"), settings.fingerprint("recommendations", "features")), partitions_def=daily,
     )  # fmt: skip
 
@@ -60,9 +63,10 @@ def build_applications(settings: Settings, paths: Paths, lineages: LineageCache)
     audiences_text = audiences_sql(settings.audiences, settings.tags) if settings.audiences else ""
     audiences_spec = spec_of(
         AUDIENCES,
-        deps=["profiles.tags", "profiles.user_profiles"],
+        deps=declared[AUDIENCES.name].tables,
         kinds={"duckdb", "sql"},
         version=code_version(audiences_text),
+        lineage=declared[AUDIENCES.name],
         partitions_def=daily,
     )
 
@@ -83,9 +87,10 @@ def build_applications(settings: Settings, paths: Paths, lineages: LineageCache)
 
     insights_spec = spec_of(
         INSIGHTS,
-        deps=["applications.audiences", "profiles.tags"],
+        deps=declared[INSIGHTS.name].tables,
         kinds={"duckdb", "python"},
         version=source_version("applications/insights.py"),
+        lineage=declared[INSIGHTS.name],
         partitions_def=daily,
     )
 

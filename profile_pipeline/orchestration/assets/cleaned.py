@@ -6,7 +6,7 @@ Not here: what makes an event count or a session end (`cleaned/`), or the transa
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -25,7 +25,7 @@ from profile_pipeline.cleaned.tables import (
 )
 from profile_pipeline.orchestration.cleaning import STALE_CONSUMER, judge_events
 from profile_pipeline.orchestration.days import OPEN_END, RunDays, daily_partitions, day_keys, touch_days
-from profile_pipeline.orchestration.lineage import LineageCache
+from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.sessions import cut_sessions
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
@@ -63,7 +63,9 @@ def sql_parameters(settings: Settings) -> dict[str, Any]:
     }
 
 
-def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
+def build_cleaned(
+    settings: Settings, paths: Paths, lineages: LineageCache, declared: Mapping[str, Lineage]
+) -> list[dg.AssetsDefinition]:
     """Return the assets of cleaned."""
     del paths
     daily = daily_partitions(settings.calendar)
@@ -111,9 +113,13 @@ def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> l
                 metadata=told | {"touched_days": ", ".join(map(str, judged.touched_days)) or "none"},
             )
 
-    @dg.asset(**asset_arguments(spec_of(
-        LEDGER, deps=["cleaned.events", "cleaned.excluded_events"], kinds={"duckdb", "sql"}, version=code_version(sql_file("cleaned.ledger")), lineage=lineages.of(sql_file("cleaned.ledger")),
-    )))  # fmt: skip
+    ledger_text = sql_file("cleaned.ledger")
+    ledger_lineage = lineages.of(ledger_text)
+    ledger_spec = spec_of(
+        LEDGER, deps=ledger_lineage.tables, kinds={"duckdb", "sql"}, version=code_version(ledger_text), lineage=ledger_lineage,
+    )  # fmt: skip
+
+    @dg.asset(**asset_arguments(ledger_spec))
     def ledger(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """The rows are written with the events; here they are summed up."""
         w = warehouse
@@ -186,14 +192,14 @@ def build_cleaned(settings: Settings, paths: Paths, lineages: LineageCache) -> l
         sessions,
         identities,
         *(_versions(table, settings, lineages, parameters) for table in (USERS, ITEMS, RELATIONS)),
-        _touched(),
+        _touched(declared[TOUCHED.name]),
     ]
 
 
-def _touched() -> dg.AssetsDefinition:
-    @dg.asset(
-        **asset_arguments(spec_of(TOUCHED, deps=["cleaned.events", "cleaned.sessions"], kinds={"duckdb"}, version="1"))
-    )
+def _touched(lineage: Lineage) -> dg.AssetsDefinition:
+    spec = spec_of(TOUCHED, deps=lineage.tables, kinds={"duckdb"}, version="1", lineage=lineage)
+
+    @dg.asset(**asset_arguments(spec))
     def touched(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """What still has to follow; every table deletes its own rows as it does."""
         return dg.MaterializeResult(metadata=report_whole(warehouse, TOUCHED))

@@ -4,13 +4,15 @@ Not here: judging (`orchestration.judging`), metrics (`evaluation/`), or trainin
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
 from profile_pipeline.evaluation.tables import CALIBRATION, CONFUSION, CURVES, GATES, IMPORTANCE, METRICS, TABLES
+from profile_pipeline.models.tables import SEGMENT_TRAITS, SELECTED_FEATURES
 from profile_pipeline.orchestration.days import day_keys, weekly_partitions
+from profile_pipeline.orchestration.lineage import Lineage
 from profile_pipeline.orchestration.model_rows import weeks_of, write_rows
 from profile_pipeline.orchestration.table_assets import OWNERS, code_version, key_of, preview, source_version, spec_of
 from profile_pipeline.paths import Paths
@@ -18,20 +20,25 @@ from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 
-def build_evaluation(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
+def build_evaluation(settings: Settings, paths: Paths, declared: Mapping[str, Lineage]) -> list[dg.AssetsDefinition]:
     """Return the assets of evaluation."""
     weekly = weekly_partitions(settings.calendar)
     version = code_version(
         source_version("evaluation", "applications/recommend.py"),
         settings.fingerprint("training", "recommendations", "seed"),
     )
-    models = [dg.AssetDep(key_of(f"models.{name}")) for name in settings.models]
-    deps = [*models, dg.AssetDep(key_of("models.predictions")), dg.AssetDep(key_of("models.segment_traits"))]
 
     @dg.multi_asset(
         name="judged_models",
         specs=[
-            spec_of(table, deps=deps, kinds={"duckdb", "python"}, version=version, partitions_def=weekly)
+            spec_of(
+                table,
+                deps=declared[table.name].tables,
+                kinds={"duckdb", "python"},
+                version=version,
+                lineage=declared[table.name],
+                partitions_def=weekly,
+            )
             for table in TABLES
         ],
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -63,8 +70,10 @@ def build_evaluation(settings: Settings, paths: Paths) -> list[dg.AssetsDefiniti
                 told["verdicts"] = dg.MetadataValue.md(_verdicts(warehouse, weeks[-1]))
             yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=told)
 
+    reported = [t.name for t in (*TABLES, SEGMENT_TRAITS, SELECTED_FEATURES)] + [f"models.{m}" for m in settings.models]
+
     @dg.asset(
-        key=dg.AssetKey(["evaluation", "report"]), deps=[dg.AssetDep(key_of(t.name)) for t in TABLES], partitions_def=weekly, group_name="evaluation",
+        key=dg.AssetKey(["evaluation", "report"]), deps=[key_of(name) for name in reported], partitions_def=weekly, group_name="evaluation",
         kinds={"python", "html"}, owners=OWNERS, code_version=version, backfill_policy=dg.BackfillPolicy.single_run(),
         description="A page a week: how far each model may be trusted, and why; data/reports/<week>/index.html.",
     )  # fmt: skip

@@ -4,7 +4,7 @@ Not here: what a feature is (`features/`), or which days a run has (`days`).
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,7 @@ from profile_pipeline.orchestration.days import (
     touch_days,
     touched_rows_query,
 )
-from profile_pipeline.orchestration.lineage import LineageCache
+from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
     code_version,
@@ -52,7 +52,9 @@ SNAPSHOT_ROWS = 8_000_000
 REBUILT = "rebuilt:"
 
 
-def build_features(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
+def build_features(
+    settings: Settings, paths: Paths, lineages: LineageCache, declared: Mapping[str, Lineage]
+) -> list[dg.AssetsDefinition]:
     """Return the assets of features."""
     del paths
     matrix = user_features_table(settings.features.attributes, has_events=settings.has_events)
@@ -69,7 +71,7 @@ def build_features(settings: Settings, paths: Paths, lineages: LineageCache) -> 
     return [
         *(_tile(tile, settings, lineages) for tile in TILES),
         *(_snapshot(table, text, upstream, settings, lineages) for table, text, upstream in snapshots),
-        _stale_days(settings),
+        _stale_days(settings, declared[STALE_DAYS.name]),
     ]
 
 
@@ -190,15 +192,10 @@ def prepare_snapshots(w: Warehouse, settings: Settings) -> None:
         w.execute(f"create or replace temp view visible_{tile.table} as {VISIBLE[f'visible_{tile.table}']}")
 
 
-def _stale_days(settings: Settings) -> dg.AssetsDefinition:
+def _stale_days(settings: Settings, lineage: Lineage) -> dg.AssetsDefinition:
     """Which kept snapshots late events, identities or versions have outdated: marked here, rebuilt by a later run."""
     daily = daily_partitions(settings.calendar)
-    spec = spec_of(
-        STALE_DAYS,
-        deps=["features.user_features", "cleaned.identities", "cleaned.users", "cleaned.items"],
-        kinds={"duckdb"},
-        version="1",
-    )
+    spec = spec_of(STALE_DAYS, deps=lineage.tables, kinds={"duckdb"}, version="1", lineage=lineage)
 
     @dg.asset(**asset_arguments(spec))
     def stale_days(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:

@@ -4,11 +4,12 @@ Not here: training (`orchestration.training`, `models/`), or judging (`assets/ev
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
+from profile_pipeline.models.population import population_sql
 from profile_pipeline.models.tables import (
     POPULATION,
     PREDICTIONS,
@@ -18,6 +19,7 @@ from profile_pipeline.models.tables import (
     model_table,
 )
 from profile_pipeline.orchestration.days import day_keys, last_day_of, weekly_partitions
+from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.model_rows import weeks_of
 from profile_pipeline.orchestration.table_assets import (
     MissingUpstreamError,
@@ -35,28 +37,30 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 SHARED = (POPULATION, SELECTED_FEATURES, SEGMENT_TRAITS, SEGMENT_MEMBERS, PREDICTIONS)
 
 
-def _feature_days() -> dg.TimeWindowPartitionMapping:
-    """A week reads its days."""
-    return dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+def _dep(table: str) -> dg.AssetDep:
+    """A week reads its days of features; what is cleaned it reads as a whole."""
+    if not table.startswith("features."):
+        return dg.AssetDep(key_of(table))
+    week = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+    return dg.AssetDep(key_of(table), partition_mapping=week)
 
 
-def build_models(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
+def build_models(
+    settings: Settings, paths: Paths, lineages: LineageCache, declared: Mapping[str, Lineage]
+) -> list[dg.AssetsDefinition]:
     """Return the assets of models."""
     del paths
     weekly = weekly_partitions(settings.calendar)
     tables = {name: model_table(name) for name in settings.models}
     version = code_version(source_version("models"), settings.fingerprint("models", "training", "seed", "calendar"))
-    reads = [
-        dg.AssetDep(key_of(t), partition_mapping=_feature_days())
-        for t in ("features.user_features", "features.interests", "features.user_days")
-    ]
-    deps = [*reads, dg.AssetDep(key_of("cleaned.users")), dg.AssetDep(key_of("cleaned.identities"))]
+    found = {**declared, POPULATION.name: lineages.of(population_sql())}
     specs = [
         spec_of(
             table,
-            deps=deps,
+            deps=[_dep(name) for name in found[table.name].tables],
             kinds={"duckdb", "python", "scikitlearn"},
             version=version,
+            lineage=found[table.name],
             partitions_def=weekly,
             skippable=True,
         )

@@ -4,7 +4,7 @@ Not here: predicting (`models.predict`), or how tags are written (`profiles.tags
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import pyarrow as pa
@@ -19,7 +19,7 @@ from profile_pipeline.orchestration.days import (
     settle_days,
     stretches,
 )
-from profile_pipeline.orchestration.lineage import LineageCache
+from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
     code_version,
@@ -37,9 +37,15 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, sql_file
 
 
-def _last_week() -> dg.TimeWindowPartitionMapping:
-    """A day reads the week before it: offsets count in days, and -1 would draw the week that is not over yet."""
-    return dg.TimeWindowPartitionMapping(start_offset=-7, end_offset=-7, allow_nonexistent_upstream_partitions=True)
+def _dep(table: str) -> dg.AssetDep:
+    """A day reads what is daily of itself, and what is weekly of the week before it."""
+    if not table.startswith(("models.", "evaluation.")):
+        return dg.AssetDep(key_of(table))
+    # Offsets count in days: -1 would draw the week that is not over yet.
+    last_week = dg.TimeWindowPartitionMapping(
+        start_offset=-7, end_offset=-7, allow_nonexistent_upstream_partitions=True
+    )
+    return dg.AssetDep(key_of(table), partition_mapping=last_week)
 
 
 def segment_model(settings: Settings) -> str:
@@ -47,17 +53,16 @@ def segment_model(settings: Settings) -> str:
     return next((name for name, model in settings.models.items() if isinstance(model, SegmentModelSettings)), "")
 
 
-def build_profiles(settings: Settings, paths: Paths, lineages: LineageCache) -> list[dg.AssetsDefinition]:
+def build_profiles(
+    settings: Settings, paths: Paths, lineages: LineageCache, declared: Mapping[str, Lineage]
+) -> list[dg.AssetsDefinition]:
     """Return the assets of profiles."""
     del paths
     daily = daily_partitions(settings.calendar)
     single_run = dg.BackfillPolicy.single_run()
-    models = [dg.AssetDep(key_of(f"models.{name}"), partition_mapping=_last_week()) for name in settings.models]
-    gates = dg.AssetDep(key_of("evaluation.gates"), partition_mapping=_last_week())
-    population = dg.AssetDep(key_of("models.population"), partition_mapping=_last_week())
     scores_spec = spec_of(
-        SCORES, deps=["features.user_features", "features.interests", gates, *models], kinds={"duckdb", "python"}, version=code_version(source_version("models"), settings.fingerprint("models")),
-        partitions_def=daily,
+        SCORES, deps=map(_dep, declared[SCORES.name].tables), kinds={"duckdb", "python"}, version=code_version(source_version("models"), settings.fingerprint("models")),
+        lineage=declared[SCORES.name], partitions_def=daily,
     )  # fmt: skip
 
     @dg.asset(**asset_arguments(scores_spec), backfill_policy=single_run)
@@ -104,9 +109,10 @@ def build_profiles(settings: Settings, paths: Paths, lineages: LineageCache) -> 
     tags_text = tags_sql(settings.tags, settings.models) if settings.tags else ""
     tags_spec = spec_of(
         TAGS,
-        deps=["profiles.user_profiles", "profiles.scores", "features.behavior", population],
+        deps=map(_dep, declared[TAGS.name].tables),
         kinds={"duckdb", "sql"},
         version=code_version(tags_text),
+        lineage=declared[TAGS.name],
         partitions_def=daily,
     )
 

@@ -5,25 +5,34 @@ Not here: how files are read or rows written (`orchestration.ingesting`).
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
 from profile_pipeline.orchestration.ingesting import ingest_files
+from profile_pipeline.orchestration.lineage import Lineage
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files
 from profile_pipeline.raw.tables import TABLES
-from profile_pipeline.settings import Settings
+from profile_pipeline.settings import ListSettings, Settings
+from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 
-def build_raw(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
+def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage]) -> list[dg.AssetsDefinition]:
     """Return the assets of raw."""
     version = code_version(source_version("raw", "raw/readers"), settings.fingerprint("sources", "calendar"))
 
     @dg.multi_asset(
-        name="landed_files", specs=[spec_of(table, kinds={"duckdb", "python"}, version=version) for table in TABLES]
+        name="landed_files",
+        specs=[
+            spec_of(table, kinds={"duckdb", "python"}, version=version, lineage=declared[table.name]).merge_attributes(
+                metadata=_mapping(table, settings)
+            )
+            for table in TABLES
+        ],
     )
     def ingest(
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
@@ -55,3 +64,25 @@ def build_raw(settings: Settings, paths: Paths) -> list[dg.AssetsDefinition]:
             yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=report_whole(w, table, **told))
 
     return [ingest]
+
+
+def _mapping(table: Table, settings: Settings) -> dict[str, Any]:
+    """Say of which columns of the files a table's columns are made: its lineage begins outside of Dagster."""
+    rows = [
+        f"| {ours} | {name} | {_written(theirs)} |"
+        for name, source in settings.sources.items()
+        if source.table == table.table
+        for ours, theirs in source.mapped.items()
+    ]
+    header = ["| column | source | made of |", "| --- | --- | --- |"]
+    return {"mapping": dg.MetadataValue.md("\n".join([*header, *rows]))} if rows else {}
+
+
+def _written(theirs: str | ListSettings) -> str:
+    told = (
+        theirs
+        if isinstance(theirs, str)
+        else ", ".join(f"{k}: {v}" for k, v in theirs.model_dump(exclude_none=True).items())
+    )
+    # A bar would end the cell.
+    return "`" + told.replace("|", "\\|") + "`"
