@@ -112,7 +112,12 @@ def recommend(
         for person, row in zip(block, rows, strict=True):
             shown: list[Recommended] = []
             if row >= 0 and scores is not None:
-                shown = _ranked(model, row, scores[place], allowed, left_out.get(person, frozenset()), n_items, own)
+                # Of the arrays: a row as a matrix of its own costs more than what is asked of it.
+                begin, end = scores.indptr[place], scores.indptr[place + 1]
+                found_items, values = scores.indices[begin:end], scores.data[begin:end]
+                shown = _ranked(
+                    model, row, found_items, values, allowed, left_out.get(person, frozenset()), n_items, own
+                )
                 place += 1
             names = {r.item_id for r in shown} | left_out.get(person, frozenset())
             for item in popular:
@@ -127,27 +132,36 @@ def recommend(
 def _ranked(
     model: ItemKnn,
     row: int,
-    scores: sparse.csr_matrix,
+    items: np.ndarray,
+    scores: np.ndarray,
     allowed: np.ndarray,
     left_out: frozenset[str],
     n_items: int,
     own: np.ndarray,
 ) -> list[Recommended]:
     """The best items for a person; `own` is a buffer of zeros, one an item, and is given back as such."""
-    items, values = scores.indices, np.round(scores.data, 12)
-    mine = model.matrix[row]
-    own[mine.indices] = mine.data
+    values = np.round(scores, 12)
+    keep = allowed[items] & (values > 0)
+    items, values = items[keep], values[keep]
+    n_wanted = n_items + len(left_out)
+    if len(values) > n_wanted:
+        # All that tie with the last place stay: which of them it gets is settled by name.
+        near = values >= np.partition(values, -n_wanted)[-n_wanted]
+        items, values = items[near], values[near]
+    begin, end = model.matrix.indptr[row], model.matrix.indptr[row + 1]
+    mine = model.matrix.indices[begin:end]
+    own[mine] = model.matrix.data[begin:end]
     shown: list[Recommended] = []
     for i in np.lexsort((items, -values)):
         item = items[i]
-        if len(shown) == n_items or values[i] <= 0:
+        if len(shown) == n_items:
             break
-        if allowed[item] and model.items[item] not in left_out:
+        if model.items[item] not in left_out:
             begin, end = model.similarity.indptr[item], model.similarity.indptr[item + 1]
             neighbours = model.similarity.indices[begin:end]
             best = int((own[neighbours] * model.similarity.data[begin:end]).argmax())
             shown.append(Recommended(str(model.items[item]), float(values[i]), str(model.items[neighbours[best]])))
-    own[mine.indices] = 0.0
+    own[mine] = 0.0
     return shown
 
 

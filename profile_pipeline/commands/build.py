@@ -50,20 +50,21 @@ def run(
     runner = Runner(settings, paths, say)
     first_day, last_day = days or (runner.days[0], runner.days[-1])
     checked_range(first_day, last_day, runner.days)
-    n_files = runner.ingest()
-    if n_files == 0 and not paths.warehouse.exists():
-        raise CommandError(
-            f"no file in {paths.landing} and no warehouse yet. Put files there, where {paths.config.name} expects them: {', '.join(s.path for s in settings.sources.values())}"
-        )
-    if days:
-        runner.build_range(*days)
-    elif stale:
-        out.print(f"{runner.rebuild_stale()} stale snapshots rebuilt")
-    else:
-        runner.build_all()
-        if retrain:
-            runner.train(runner.weeks[-settings.training.backfill_weeks :])
-            runner.build_profiles(runner.profile_days())
+    with runner.publishing_once():
+        n_files = runner.ingest()
+        if n_files == 0 and not paths.warehouse.exists():
+            raise CommandError(
+                f"no file in {paths.landing} and no warehouse yet. Put files there, where {paths.config.name} expects them: {', '.join(s.path for s in settings.sources.values())}"
+            )
+        if days:
+            runner.build_range(*days)
+        elif stale:
+            out.print(f"{runner.rebuild_stale()} stale snapshots rebuilt")
+        else:
+            runner.build_all()
+            if retrain:
+                runner.train(runner.weeks[-settings.training.backfill_weeks :])
+                runner.build_profiles(runner.profile_days())
     _print_measured(runner.measured.stages, {})
     runner.complain()
 

@@ -62,8 +62,9 @@ def run_demo(settings: Settings, paths: Paths, *, say: Callable[[str], None]) ->
                 say=say,
             )
         done.touch()
-    runner.ingest()
-    runner.build_all(every_day=True)
+    with runner.publishing_once():
+        runner.ingest()
+        runner.build_all(every_day=True)
     return _told(runner)
 
 

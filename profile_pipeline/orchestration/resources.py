@@ -4,7 +4,7 @@ Here belongs the life of the connection within a run. Not here: SQL, or what is 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import dagster as dg
 
@@ -53,7 +53,7 @@ def warehouse_resource(
     settings: Settings,
     paths: Paths,
     *,
-    around_publishing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    at_the_end: Callable[[Warehouse, Paths], None] = publish_if_behind,
 ) -> dg.ResourceDefinition:
     """Return the resource: one warehouse a run, opened at first use; at the run's end what it changed is published."""
 
@@ -73,8 +73,7 @@ def warehouse_resource(
             finally:
                 try:
                     # Also after a failure: what is committed is whole, and readers see no more than the live file holds.
-                    with around_publishing():
-                        publish_if_behind(opened, paths)
+                    at_the_end(opened, paths)
                 finally:
                     opened.close()
 

@@ -39,6 +39,7 @@ from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import LandingFile, complete_files
 from profile_pipeline.settings import Settings
+from profile_pipeline.warehouse.duckdb import Warehouse
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
@@ -83,12 +84,11 @@ class Runner:
     say: Callable[[str], None]
     measured: Measured = field(default_factory=Measured)
     n_refused: int = 0
+    _is_within_command: bool = False
 
     @cached_property
     def defs(self) -> dg.Definitions:
-        resource = warehouse_resource(
-            self.settings, self.paths, around_publishing=lambda: self.measured.stage("publish")
-        )
+        resource = warehouse_resource(self.settings, self.paths, at_the_end=self._publish)
         return build_defs(settings=self.settings, paths=self.paths, resources={"warehouse": resource})
 
     @cached_property
@@ -331,9 +331,25 @@ class Runner:
         if self.paths.serving_is_behind.exists():
             warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
             try:
-                publish_if_behind(warehouse, self.paths)
+                self._publish(warehouse, self.paths)
             finally:
                 warehouse.close()
+
+    def _publish(self, warehouse: Warehouse, paths: Paths) -> None:
+        if not self._is_within_command:
+            with self.measured.stage("publish"):
+                publish_if_behind(warehouse, paths)
+
+    @contextmanager
+    def publishing_once(self) -> Iterator[None]:
+        """Publish once, after the last run: each would do so, and readers would see features without their profiles."""
+        self._is_within_command = True
+        try:
+            yield
+        finally:
+            # Also after a failure, as after a single run.
+            self._is_within_command = False
+            self.publish()
 
     def build_range(self, first: dt.date, last: dt.date) -> None:
         """A range by hand: its days, the weeks that end in it, the profiles of its days."""
