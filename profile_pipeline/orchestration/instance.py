@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from profile_pipeline.orchestration.storage import BATCH_SIZE, BATCH_VARIABLE
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.warehouse.lease import holder_of, lease
@@ -33,6 +34,8 @@ def prepare_home(paths: Paths) -> Path:
         shipped = resources.files("profile_pipeline.orchestration") / "dagster.yaml"
         settings.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
     os.environ[HOME_VARIABLE] = str(home)
+    # A run's days are recorded together: a quarter of what Dagster costs.
+    os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
     return home
 
 

@@ -1,8 +1,10 @@
 import datetime as dt
 import shutil
+import sqlite3
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +16,7 @@ from profile_pipeline.orchestration.flow_chart import READMES, draw, shipped_spe
 from profile_pipeline.orchestration.freshness import AWAITED_DAILY
 from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.running import RunFailedError, Runner
-from profile_pipeline.orchestration.storage import IS_KNOWN, PARENT, KeptSqliteEventLogStorage
+from profile_pipeline.orchestration.storage import BATCH_VARIABLE, IS_KNOWN, PARENT, KeptSqliteEventLogStorage
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline_tests.conftest import ROOT, small_settings
@@ -165,7 +167,62 @@ def test_stretches_have_no_hole() -> None:
 
 
 def test_the_event_storage_knows_this_dagster() -> None:
-    assert IS_KNOWN, f"Dagster changed SqliteEventLogStorage._connect to {PARENT}: try the storage again, then add it"
+    assert IS_KNOWN, (
+        f"Dagster changed SqliteEventLogStorage._connect or store_event to {PARENT}: try the storage again, then add it"
+    )
+
+
+def test_a_batch_of_events_leaves_what_single_events_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
+
+    @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run(), tags={"stage": "tried"})
+    def tried(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        context.add_asset_metadata({"n": 3}, partition_key="2026-01-02")
+        return dg.MaterializeResult(metadata={"rows": 7}, tags={"of": "test"})
+
+    @dg.asset_check(asset=tried)
+    def holds() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=True)
+
+    job = dg.Definitions(
+        assets=[tried], asset_checks=[holds], jobs=[dg.define_asset_job("trying", selection="*")]
+    ).resolve_job_def("trying")
+    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-05"}
+    run_id, left = "00000000-0000-4000-8000-000000000000", []
+    for size in ("0", "500"):
+        monkeypatch.setenv(BATCH_VARIABLE, size)
+        paths = Paths(config=tmp_path / "profile.yaml", data=tmp_path / size)
+        opened = open_instance(paths)
+        assert job.execute_in_process(instance=opened, tags=tags, run_id=run_id).success
+        key = dg.AssetKey("tried")
+        told = [record.asset_materialization for record in opened.fetch_materializations(key, limit=10).records]
+        newest = opened.get_latest_materialization_event(key)
+        assert newest is not None
+        assert newest.dagster_event is not None
+        left.append((
+            sorted(opened.get_materialized_partitions(key)),
+            [(m.partition, dict(m.metadata), m.tags["of"] if m.tags else None) for m in told if m],
+            newest.dagster_event.partition,
+            _logged(paths, "index", run_id),
+            _logged(paths, run_id, run_id),
+        ))  # fmt: skip
+        opened.dispose()
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    assert len(left[0][0]) == 5
+    assert left[0] == left[1]
+
+
+def _logged(paths: Paths, shard: str, run_id: str) -> list[tuple]:
+    """What a file of events holds of a run, and what it says of each asset, without times and ids."""
+    with closing(sqlite3.connect(paths.dagster_home / "history" / "runs" / f"{shard}.db")) as connection:
+        events = connection.execute(
+            "select dagster_event_type, step_key, asset_key, partition from event_logs where run_id = ? and dagster_event_type is not null", (run_id,)
+        ).fetchall()  # fmt: skip
+        tags = connection.execute("select asset_key, key, value, count(*) from asset_event_tags group by 1, 2, 3")
+        assets = connection.execute(
+            "select asset_key, last_run_id, last_materialization_timestamp is null from asset_keys"
+        )
+        return [*sorted(map(str, events)), *tags.fetchall(), *assets.fetchall()]
 
 
 def test_a_longer_range_opens_no_more_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
