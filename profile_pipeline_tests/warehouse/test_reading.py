@@ -1,6 +1,7 @@
 """A warehouse that is only read, and texts that read stand-ins of their tables."""
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -34,3 +35,15 @@ def test_a_warehouse_that_is_only_read_takes_temporary_tables_and_no_others(tmp_
     assert not warehouse.has_table("features.user_days")
     warehouse.close()
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "n_bytes"), [({"threads": 2}, 1_500_000_000), ({"threads": 1}, 750_000_000), ({"memory_limit": "300MB"}, 300_000_000)]
+)  # fmt: skip
+def test_the_engine_holds_so_much_a_thread_where_no_limit_is_set(
+    tmp_path: Path, given: dict[str, Any], n_bytes: int
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb", owner="test", say=print, **given)
+    held = warehouse.scalar("select parse_formatted_bytes(current_setting('memory_limit'))")
+    warehouse.close()
+    assert held == pytest.approx(n_bytes, rel=0.08)  # told with one decimal, cut
