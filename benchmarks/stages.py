@@ -19,7 +19,7 @@ from profile_pipeline.settings import Settings
 from profile_pipeline.settings_file import load_settings
 
 SEED = 7
-REFRESH = {REFRESH_TAG.replace("/", "__"): "true"}
+REFRESH = {REFRESH_TAG: "true"}
 JUDGED = ("cleaned.events", "cleaned.excluded_events")
 SESSIONS = ("cleaned.sessions", "cleaned.session_days")
 VERSIONS = ("cleaned.identities", "cleaned.users", "cleaned.items", "cleaned.relations")
@@ -56,7 +56,7 @@ def stages_of(runner: Runner) -> dict[str, Callable[[], object]]:
     first, newest = runner.days[0], runner.days[-1]
 
     def build(*assets: str) -> None:
-        runner.execute(DAILY, first=first, last=newest, assets=assets, **REFRESH)
+        runner.execute(DAILY, first=first, last=newest, assets=assets, tags=REFRESH)
 
     def snapshots(*days: dt.date) -> None:
         runner.execute(DAILY, first=min(days), last=max(days), assets=SNAPSHOTS)
@@ -71,7 +71,7 @@ def stages_of(runner: Runner) -> dict[str, Callable[[], object]]:
         snapshots(first, newest)
 
     def one_more_day() -> None:
-        runner.execute(DAILY, first=newest, last=newest, assets=ALL, **REFRESH)
+        runner.execute(DAILY, first=newest, last=newest, assets=ALL, tags=REFRESH)
         snapshots(newest)
 
     return {

@@ -5,7 +5,7 @@ Not here: the command line itself, or what the jobs compute.
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS, waiting_days
 from profile_pipeline.orchestration.days import (
+    FILES_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
     REFRESH_TAG,
@@ -37,7 +38,7 @@ from profile_pipeline.orchestration.load_report import load_report
 from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.landing import LandingFile, complete_files
+from profile_pipeline.raw.landing import LandingFile, complete_files, digest_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -123,7 +124,7 @@ class Runner:
         last: dt.date | None = None,
         groups: Sequence[str] = (),
         assets: Sequence[str] = (),
-        **tags: str,
+        tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Run a job, or some groups or assets of it, for a range of partitions.
 
@@ -132,7 +133,7 @@ class Runner:
         RunFailedError
             With what the failed step said.
         """
-        told = {name.replace("__", "/"): value for name, value in tags.items()}
+        told = dict(tags or {})
         if first is not None and last is not None:
             told |= {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}
         keys = [key_of(name) for name in assets] or [
@@ -161,16 +162,24 @@ class Runner:
             self.say(f"waiting {self.settings.stable_seconds:g} s for files that may still be being written")
             time.sleep(self.settings.stable_seconds)
         files = self._landed(stable_seconds=self.settings.stable_seconds)
-        if files:
+        digest = digest_of(files, self.settings.fingerprint("sources", "calendar"))
+        if files and not self._were_seen(files, digest):
             self.say(f"ingest: {len(files)} files")
             with self.measured.stage("ingest"):
-                result = self.execute(INGEST)
+                result = self.execute(INGEST, tags={FILES_TAG: digest})
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
             counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
             self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
             self._tell_of_load()
             self.n_refused = counts["files_refused"]
         return len(files)
+
+    def _were_seen(self, files: Sequence[LandingFile], digest: str) -> bool:
+        """Say whether the last ingest saw these very files: those of folders of others stay where they are."""
+        if any(file.path.is_relative_to(self.paths.landing) for file in files):
+            return False
+        newest = self.instance.get_runs(dg.RunsFilter(job_name=INGEST), limit=1)
+        return bool(newest) and newest[0].is_success and newest[0].tags.get(FILES_TAG) == digest
 
     def _landed(self, *, stable_seconds: float) -> list[LandingFile]:
         return complete_files(
@@ -223,9 +232,7 @@ class Runner:
         checked_range(first, last, self.days)
         self.say(f"cleaned to features: {first} to {last}")
         with self.measured.stage("cleaned to features"):
-            self.execute(
-                DAILY, first=first, last=last, groups=FEATURE_STAGES, **{REFRESH_TAG.replace("/", "__"): "true"}
-            )
+            self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, tags={REFRESH_TAG: "true"})
 
     def train(self, weeks: Sequence[dt.date]) -> None:
         """Train, evaluate and report weeks, oldest first."""
@@ -365,7 +372,7 @@ class Runner:
         """Rebuild the snapshots that are marked as stale; return how many."""
         _, _, stale = self.waiting()
         for first, last in stretches(stale):
-            self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, **{STALE_TAG.replace("/", "__"): "true"})
+            self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, tags={STALE_TAG: "true"})
             self.build_profiles([day for day in stale if first <= day <= last])
         return len(stale)
 

@@ -3,12 +3,12 @@
 Sensors never open the warehouse: they look at folders and at Dagster's own log. Not here: the clock (`schedules`).
 """
 
-import hashlib
 import time
 
 import dagster as dg
 
 from profile_pipeline.orchestration.days import (
+    FILES_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
     REFRESH_TAG,
@@ -19,7 +19,7 @@ from profile_pipeline.orchestration.days import (
 from profile_pipeline.orchestration.jobs import DAILY, DAILY_REFRESH, INGEST
 from profile_pipeline.orchestration.schedules import N_TRIES, UNFINISHED
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.landing import complete_files
+from profile_pipeline.raw.landing import complete_files, digest_of
 from profile_pipeline.settings import Settings
 
 INTERVAL_SECONDS = 5
@@ -49,25 +49,18 @@ def build_sensors(settings: Settings, paths: Paths) -> list[dg.SensorDefinition]
             return dg.SkipReason(f"an ingest is under way; {len(files)} files wait for the next")
         # A run_key is spent even if its run failed: with the newest run's id in it, files that failed are tried again.
         newest = context.instance.get_runs(dg.RunsFilter(job_name=INGEST), limit=N_TRIES)
-        told = "|".join(f"{f.name}:{f.size_bytes}:{f.modified_ns}" for f in files)
-        if (
-            newest
-            and newest[0].status == dg.DagsterRunStatus.SUCCESS
-            and newest[0].tags.get("profile_pipeline/files") == _digest(told)
-        ):
+        digest = digest_of(files, settings.fingerprint("sources", "calendar"))
+        is_same = bool(newest) and newest[0].tags.get(FILES_TAG) == digest
+        if is_same and newest[0].status == dg.DagsterRunStatus.SUCCESS:
             # Files outside of the landing folder stay where they are; without this they would be ingested at every tick.
             return dg.SkipReason(f"the {len(files)} files that lie there were seen by the last ingest")
-        if (
-            len(newest) == N_TRIES
-            and all(r.status == dg.DagsterRunStatus.FAILURE for r in newest)
-            and newest[0].tags.get("profile_pipeline/files") == _digest(told)
-        ):
+        if is_same and len(newest) == N_TRIES and all(r.status == dg.DagsterRunStatus.FAILURE for r in newest):
             return dg.SkipReason(
                 f"these files failed {N_TRIES} times, last as run {newest[0].run_id[:8]}: look there, then start ingest by hand"
             )
         return dg.RunRequest(
-            run_key=_digest(f"{told}|{newest[0].run_id if newest else ''}"),
-            tags={"profile_pipeline/files": _digest(told)},
+            run_key=f"{digest}|{newest[0].run_id if newest else ''}",
+            tags={FILES_TAG: digest},
         )
 
     @dg.sensor(
@@ -124,7 +117,3 @@ def build_sensors(settings: Settings, paths: Paths) -> list[dg.SensorDefinition]
         return dg.RunRequest(run_key=f"{cause}-{len(failed)}", tags=tags)
 
     return [landing_sensor, refresh_sensor]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -5,9 +5,10 @@ plain file: links, pipes, devices, folders.
 """
 
 import fnmatch
+import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def complete_files(
         (file for file in found if file.modified_ns <= settled),
         key=lambda file: (_order(file.source, sources), file.name),
     )
+
+
+def digest_of(files: Iterable[LandingFile], mapping_version: str) -> str:
+    """Return a short hash of files as they lie there and of how they would be read: of equal ones nothing new comes."""
+    told = [f"{file.name}:{file.size_bytes}:{file.modified_ns}" for file in files]
+    return hashlib.sha256("|".join([mapping_version, *told]).encode()).hexdigest()[:20]
 
 
 def _order(source: str | None, sources: Mapping[str, SourceSettings]) -> int:

@@ -116,8 +116,8 @@ def test_what_a_run_that_was_killed_before_its_snapshots_left_is_built_by_the_ne
         r = runner(data)
         r.ingest()
         if data == killed:
-            tag = {REFRESH_TAG.replace("/", "__"): "true"}
-            r.execute("daily", first=FIRST, last=LAST, assets=KILLED_BEFORE_SNAPSHOTS, **tag)
+            tags = {REFRESH_TAG: "true"}
+            r.execute("daily", first=FIRST, last=LAST, assets=KILLED_BEFORE_SNAPSHOTS, tags=tags)
         r.build_all()
         r.instance.dispose()
     for table in ("features.user_features", "profiles.user_profiles", "applications.daily_metrics"):
@@ -152,6 +152,28 @@ def test_a_newer_record_of_a_person_is_seen_although_no_event_came_with_it(tmp_p
     assert rows(tmp_path, "select city, count(*) from profiles.user_profiles where city is not null group by 1") == [
         ("Suzhou", 1)
     ]
+
+
+def test_files_of_a_folder_of_others_that_were_seen_are_nothing_to_do(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    deliver(theirs)
+    data = tmp_path / "data"
+    config = CONFIG.replace("path: shop/*.csv", f"path: {theirs}/landing/shop/*.csv")
+    r = runner(data, config)
+
+    def n_runs() -> int:
+        r.ingest()
+        r.build_all()
+        return r.instance.get_runs_count()
+
+    first = n_runs()
+    assert n_runs() == first
+    one = theirs / "landing" / "shop" / f"{LAST}.csv"
+    one.write_text(one.read_text(encoding="utf-8") + f"{LAST}T23:00:00Z,page_view,u1,i9,1.00\n", encoding="utf-8")
+    assert n_runs() > first
+    r.instance.dispose()
+    assert rows(data, "select count(*) from cleaned.events where item_id = 'i9'") == [(1,)]
+    assert rows(data, "select status, count(*) from raw.files group by all") == [("loaded", 10)]
 
 
 @pytest.mark.parametrize(
