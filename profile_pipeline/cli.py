@@ -11,6 +11,7 @@ import typer
 from profile_pipeline.commands.build import demo, run, ui, world
 from profile_pipeline.commands.care import doctor, reset
 from profile_pipeline.commands.look import audience, show, sql
+from profile_pipeline.commands.rejected import dismiss_rejected, list_rejected, recover_rejected, show_rejected
 from profile_pipeline.commands.sources import add
 from profile_pipeline.commands.terminal import err
 from profile_pipeline.commands.training import training_set
@@ -27,6 +28,14 @@ for command in (demo, run, ui, show, audience, training_set, sql, doctor, reset,
 sources = typer.Typer(no_args_is_help=True, help="Describe files of your own.")
 sources.command()(add)
 app.add_typer(sources, name="sources")
+rejected = typer.Typer(
+    no_args_is_help=True, help="Records that could not be loaded: see them, and load them once they are right."
+)
+rejected.command("list")(list_rejected)
+rejected.command("show")(show_rejected)
+rejected.command("recover")(recover_rejected)
+rejected.command("dismiss")(dismiss_rejected)
+app.add_typer(rejected, name="rejected")
 
 
 def main() -> None:

@@ -27,11 +27,11 @@ from profile_pipeline.settings import (
     OutcomeModelSettings,
     SegmentModelSettings,
     Settings,
-    SourceSettings,
     TagRule,
     TagSettings,
 )
 from profile_pipeline.settings_file import load_settings
+from profile_pipeline.source_settings import SourceSettings
 from profile_pipeline_tests.conftest import ROOT
 
 DOCUMENTS = sorted(

@@ -14,7 +14,8 @@ import duckdb
 
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.jobs import DAILY, INGEST
-from profile_pipeline.orchestration.running import QUIET, Runner
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.steps import QUIET
 from profile_pipeline.paths import Paths
 
 COMPARED = ("cleaned", "features", "profiles")

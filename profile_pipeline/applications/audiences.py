@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlglot import exp
 
+from profile_pipeline.applications.tables import AUDIENCES
 from profile_pipeline.profiles.conditions import ConditionError, parse_condition
 from profile_pipeline.settings import AudienceSettings
 from profile_pipeline.table import quote_identifier
@@ -15,6 +16,11 @@ from profile_pipeline.table import quote_identifier
 def check_audiences(audiences: Mapping[str, AudienceSettings], tags: Iterable[str]) -> list[str]:
     """Return the faults of all audiences: unknown tags, with the nearest names."""
     known, faults = list(tags), []
+    faults += [
+        f"tags.{name}: found a tag of this name, expected another: audiences have a column of it"
+        for name in known
+        if audiences and name in AUDIENCES.column_names
+    ]
     for name, audience in audiences.items():
         try:
             parse_condition(audience.where, known, has_quantiles=False)

@@ -70,7 +70,7 @@ def fit_item_knn(
             values[rows == start + j] = 0.0
             if len(values) > neighbours:
                 # The tie at the border goes to the item that comes first by name, on every machine.
-                worst = np.lexsort((rows, -values))[neighbours:]
+                worst = np.lexsort((rows, -np.round(values, 12)))[neighbours:]
                 values[worst] = 0.0
             dots.data[begin:end] = values
         dots.eliminate_zeros()

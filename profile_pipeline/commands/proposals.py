@@ -12,7 +12,7 @@ from rich.text import Text
 from profile_pipeline.commands.terminal import out
 from profile_pipeline.raw.proposing.propose import Proposal
 from profile_pipeline.raw.readers.trial import Trial
-from profile_pipeline.settings import GIVEN_BY_LOADING
+from profile_pipeline.source_settings import GIVEN_BY_LOADING
 
 WIDEST = 28
 ALWAYS_SHOWN = ("role",)

@@ -46,8 +46,8 @@ DEMAND_COLUMNS = (
 
 
 def attribute_column(name: str) -> str:
-    """Return the column of a CRM attribute: what is neither letter nor digit becomes an underscore."""
-    return f"attribute_{re.sub('[^a-z0-9]+', '_', name.lower())}"
+    """Return the column of a CRM attribute: what is neither letter nor digit, of any alphabet, becomes an underscore."""
+    return "attribute_" + re.sub(r"[\W_]+", "_", name.lower())
 
 
 def known_value(column: str, *, of: str) -> str:

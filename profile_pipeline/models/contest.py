@@ -115,6 +115,8 @@ def train_classifier(
     reason = _too_little(y, y_test, classes, min_labels)
     if reason:
         return NotTrained(reason)
+    if not frame.names:
+        return NotTrained("not_trained: needs a feature; name some in features.attributes or features.categories")
     if len(train) > training.max_train_rows:
         keep = np.sort(np.random.default_rng(seed).choice(len(train), training.max_train_rows, replace=False))
         train, y = train.rows(keep), y[keep]

@@ -19,6 +19,7 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 REFRESH_TAG = "profile_pipeline/refresh"
 STALE_TAG = "profile_pipeline/stale"
 FILES_TAG = "profile_pipeline/files"
+RECOVER_TAG = "profile_pipeline/recover"
 OPEN_END = dt.date(9999, 12, 31)
 ONE_DAY = dt.timedelta(days=1)
 WEEK_DAYS = 7

@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from profile_pipeline.applications.tables import AUDIENCES, INSIGHTS, RECOMMENDATIONS
 from profile_pipeline.cleaned.tables import TOUCHED
 from profile_pipeline.evaluation.tables import CALIBRATION, CONFUSION, CURVES, GATES, IMPORTANCE, METRICS
-from profile_pipeline.features.matrix import CRM_COLUMNS, NOT_FEATURES, user_features_table
+from profile_pipeline.features.matrix import (
+    CATEGORY_PREFIX,
+    CRM_COLUMNS,
+    INTEREST_PREFIX,
+    NOT_FEATURES,
+    user_features_table,
+)
 from profile_pipeline.features.tables import BEHAVIOR, STALE_DAYS
 from profile_pipeline.models.inputs import ITEM_ALGORITHM, SEGMENT_FEATURES, forbidden_features
 from profile_pipeline.models.tables import PREDICTIONS, SEGMENT_MEMBERS, SEGMENT_TRAITS, SELECTED_FEATURES, model_table
@@ -25,6 +31,7 @@ from profile_pipeline.table import Table
 
 Names = Sequence[str]
 ITEMS_DONE = tuple(f"features.user_item_days.{name}" for name in ("item_id", "n", "role"))
+INTERESTS_READ = tuple(f"features.interests.{name}" for name in ("kind", "interest", "score"))
 HELD = ("cleaned.identities.profile_id",)
 
 
@@ -80,13 +87,12 @@ def _features(settings: Settings, name: str) -> Names:
     model = settings.models[name]
     matrix = user_features_table(settings.features.attributes, has_events=settings.has_events).column_names
     if isinstance(model, SegmentModelSettings):
-        columns = [c for c in model.features or SEGMENT_FEATURES if c in matrix]
-        return [f"features.user_features.{c}" for c in columns]
+        return [s for name in model.features or SEGMENT_FEATURES for s in _sources_of(name, matrix)]
     label = model.label if isinstance(model, AttributeModelSettings) else None
     hidden = {*NOT_FEATURES, *forbidden_features(matrix, model.leave_out, label)}
     left_out = {*model.leave_out, *((label.removeprefix(ATTRIBUTE_PREFIX),) if label else ())}
     found = [f"features.user_features.{c}" for c in matrix if c not in hidden]
-    found += [f"features.interests.{c}" for c in ("kind", "interest", "score")]
+    found += INTERESTS_READ
     found += [_crm(c) for c in settings.features.categories if c not in left_out]
     if isinstance(model, AttributeModelSettings) and ITEM_ALGORITHM in (
         *settings.training.algorithms,
@@ -94,6 +100,15 @@ def _features(settings: Settings, name: str) -> Names:
     ):
         found += [*ITEMS_DONE, "features.user_item_days.value"]
     return found
+
+
+def _sources_of(feature: str, matrix: Names) -> Names:
+    """Where a feature that is named by itself comes from."""
+    if feature.startswith(INTEREST_PREFIX):
+        return INTERESTS_READ
+    if feature.startswith(CATEGORY_PREFIX):
+        return [_crm(feature.removeprefix(CATEGORY_PREFIX).partition("=")[0])]
+    return [f"features.user_features.{feature}"] if feature in matrix else []
 
 
 def _labels(settings: Settings, name: str) -> Names:

@@ -10,11 +10,11 @@ from typing import Any
 
 import duckdb
 
+from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
-from profile_pipeline.settings import ConfigurationError
 from profile_pipeline.warehouse.lease import holder_of
 
 LEAST_FREE_BYTES = 2_000_000_000

@@ -183,26 +183,8 @@ class _Load:
         return self._insert_batches(row["source"], [(row, batch) for batch in batches])
 
     def _insert_batches(self, name: str, batches: list[tuple[dict[str, Any], pa.Table]]) -> int:
-        """Insert the records of files of one source; return how many."""
-        table = RECORD_TABLES[self.settings.sources[name].table]
-        given = {"loaded_at": "$now"}
-        parameters: dict[str, Any] = {"now": self.now}
-        if table is EVENTS:
-            given |= {
-                "event_hash": "hash(event_id)",
-                "event_date": "cast(event_time at time zone 'UTC' at time zone $timezone as date)",
-            }
-            parameters["timezone"] = self.settings.calendar.timezone
-        full = [batch for batch in batches if batch[1].num_rows]
-        if not full:
-            return 0
-        names = full[0][1].column_names
-        incoming = pa.concat_tables(
-            batch.select(names).append_column("file_id", pa.repeat(pa.scalar(row["file_id"]), batch.num_rows))
-            for row, batch in full
-        )
-        columns = ", ".join(f"{given.get(column, column)} as {column}" for column in table.column_names)
-        return self.warehouse.insert_from(table, f"select {columns} from incoming_arrow", incoming, parameters)
+        of_files = [(row["file_id"], batch) for row, batch in batches]
+        return insert_batches(self.warehouse, self.settings, name, of_files, now=self.now)
 
     def _insert_rejected(self, rejected: list[tuple[dict[str, Any], pa.Table]]) -> int:
         parts = [
@@ -214,7 +196,8 @@ class _Load:
         ]
         if not parts:
             return 0
-        columns = ", ".join("$now as loaded_at" if c == "loaded_at" else c for c in REJECTED_RECORDS.column_names)
+        given = {"loaded_at": "$now as loaded_at", "dismissed_at": "null as dismissed_at"}
+        columns = ", ".join(given.get(c, c) for c in REJECTED_RECORDS.column_names)
         select = f"select {columns} from incoming_arrow"
         return self.warehouse.insert_from(REJECTED_RECORDS, select, pa.concat_tables(parts), {"now": self.now})
 
@@ -276,6 +259,31 @@ def ingest_files(
         load.write_held()
     say(f"{len(files)} of {len(files)} files, {load.done.n_loaded:,} records loaded")
     return load.done
+
+
+def insert_batches(
+    warehouse: Warehouse, settings: Settings, name: str, batches: list[tuple[str, pa.Table]], *, now: dt.datetime
+) -> int:
+    """Insert the records of files, by their ids, of one source; return how many."""
+    table = RECORD_TABLES[settings.sources[name].table]
+    given = {"loaded_at": "$now"}
+    parameters: dict[str, Any] = {"now": now}
+    if table is EVENTS:
+        given |= {
+            "event_hash": "hash(event_id)",
+            "event_date": "cast(event_time at time zone 'UTC' at time zone $timezone as date)",
+        }
+        parameters["timezone"] = settings.calendar.timezone
+    full = [batch for batch in batches if batch[1].num_rows]
+    if not full:
+        return 0
+    names = full[0][1].column_names
+    incoming = pa.concat_tables(
+        batch.select(names).append_column("file_id", pa.repeat(pa.scalar(file_id), batch.num_rows))
+        for file_id, batch in full
+    )
+    columns = ", ".join(f"{given.get(column, column)} as {column}" for column in table.column_names)
+    return warehouse.insert_from(table, f"select {columns} from incoming_arrow", incoming, parameters)
 
 
 def _check_counts(n_records: int, n_loaded: int, n_rejected: int, *, is_lossless: bool) -> None:

@@ -1,270 +1,29 @@
-"""Running the jobs from the command line, in one process, with their runs in the instance that the UI shows.
+"""What the commands build: which days and weeks, in which order, and what a killed run has left.
 
-Not here: the command line itself, or what the jobs compute.
+Not here: a single run (`steps`), the command line itself, or what the jobs compute.
 """
 
 import datetime as dt
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from collections.abc import Sequence
 
 import dagster as dg
 
-from profile_pipeline.errors import ExpectedError
-from profile_pipeline.orchestration.build import build_defs
-from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS, waiting_days
+from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS
 from profile_pipeline.orchestration.days import (
-    FILES_TAG,
-    RANGE_END_TAG,
-    RANGE_START_TAG,
-    REFRESH_TAG,
     STALE_TAG,
     WEEK_DAYS,
-    DaysError,
-    RunDays,
     checked_range,
-    daily_partitions,
-    day_keys,
     last_day_of,
     stretches,
-    weekly_partitions,
 )
-from profile_pipeline.orchestration.instance import open_instance
-from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
-from profile_pipeline.orchestration.load_report import load_report
-from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
+from profile_pipeline.orchestration.jobs import DAILY
+from profile_pipeline.orchestration.resources import open_warehouse
+from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
-from profile_pipeline.paths import Paths
-from profile_pipeline.raw.landing import LandingFile, complete_files, digest_of
-from profile_pipeline.settings import Settings
-from profile_pipeline.warehouse.duckdb import Warehouse
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-INGEST_TOLD = (
-    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "files_left_alone", "records_loaded", "records_rejected",
-)  # fmt: skip
-FEATURE_STAGES = ("cleaned", "features")
-PROFILE_STAGES = ("profiles", "applications")
 
 
-class RunFailedError(ExpectedError):
-    """A run failed; the text is what its failed step said."""
-
-
-@dataclass
-class Measured:
-    """What the stages of a run took: wall and CPU seconds, in order; a stage within another one counts for itself alone."""
-
-    stages: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _within: list[tuple[float, float]] = field(default_factory=list)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        wall, cpu = time.monotonic(), time.process_time()
-        self._within.append((0.0, 0.0))
-        try:
-            yield
-        finally:
-            wall, cpu = time.monotonic() - wall, time.process_time() - cpu
-            inner = self._within.pop()
-            before = self.stages.get(name, (0.0, 0.0))
-            self.stages[name] = (before[0] + wall - inner[0], before[1] + cpu - inner[1])
-            if self._within:
-                self._within[-1] = (self._within[-1][0] + wall, self._within[-1][1] + cpu)
-
-
-@dataclass
-class Runner:
-    """Runs jobs of one configuration."""
-
-    settings: Settings
-    paths: Paths
-    say: Callable[[str], None]
-    measured: Measured = field(default_factory=Measured)
-    n_refused: int = 0
-    _is_within_command: bool = False
-
-    @cached_property
-    def defs(self) -> dg.Definitions:
-        resource = warehouse_resource(self.settings, self.paths, at_the_end=self._publish)
-        return build_defs(settings=self.settings, paths=self.paths, resources={"warehouse": resource})
-
-    @cached_property
-    def instance(self) -> dg.DagsterInstance:
-        return open_instance(self.paths)
-
-    @cached_property
-    def days(self) -> list[dt.date]:
-        """All days of the calendar.
-
-        Raises
-        ------
-        DaysError
-            If it has none yet.
-        """
-        days = day_keys(daily_partitions(self.settings.calendar))
-        if not days:
-            raise DaysError(
-                f"{self.paths.config}: calendar.start: found {self.settings.calendar.start}, expected a day that has come: the calendar has no day yet"
-            )
-        return days
-
-    @cached_property
-    def weeks(self) -> list[dt.date]:
-        return day_keys(weekly_partitions(self.settings.calendar))
-
-    def execute(
-        self,
-        job: str,
-        *,
-        first: dt.date | None = None,
-        last: dt.date | None = None,
-        groups: Sequence[str] = (),
-        assets: Sequence[str] = (),
-        tags: Mapping[str, str] | None = None,
-    ) -> dg.ExecuteInProcessResult:
-        """Run a job, or some groups or assets of it, for a range of partitions.
-
-        Raises
-        ------
-        RunFailedError
-            With what the failed step said.
-        """
-        told = dict(tags or {})
-        if first is not None and last is not None:
-            told |= {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}
-        keys = [key_of(name) for name in assets] or [
-            key for key, spec in self._specs.items() if spec.group_name in groups
-        ]
-        result = self.defs.resolve_job_def(job).execute_in_process(
-            instance=self.instance, tags=told, run_config=QUIET, raise_on_error=False, asset_selection=keys or None
-        )
-        if not result.success:
-            raise RunFailedError(_reason(result))
-        return result
-
-    @cached_property
-    def _specs(self) -> dict[dg.AssetKey, Any]:
-        return {spec.key: spec for spec in self.defs.resolve_all_asset_specs()}
-
-    def has(self, table: str, partitions: Sequence[dt.date]) -> bool:
-        """Say whether all partitions of a table are materialized in the instance."""
-        return {str(p) for p in partitions} <= set(self.instance.get_materialized_partitions(key_of(table)))
-
-    # ---- the stages
-
-    def ingest(self) -> int:
-        """Load what has landed; return how many files there were."""
-        if len(self._landed(stable_seconds=0)) > len(self._landed(stable_seconds=self.settings.stable_seconds)):
-            self.say(f"waiting {self.settings.stable_seconds:g} s for files that may still be being written")
-            time.sleep(self.settings.stable_seconds)
-        files = self._landed(stable_seconds=self.settings.stable_seconds)
-        digest = digest_of(files, self.settings.fingerprint("sources", "calendar"))
-        if files and not self._were_seen(files, digest):
-            self.say(f"ingest: {len(files)} files")
-            with self.measured.stage("ingest"):
-                result = self.execute(INGEST, tags={FILES_TAG: digest})
-            told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
-            counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
-            self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
-            self._tell_of_load()
-            self.n_refused = counts["files_refused"]
-        return len(files)
-
-    def _were_seen(self, files: Sequence[LandingFile], digest: str) -> bool:
-        """Say whether the last ingest saw these very files: those of folders of others stay where they are."""
-        if any(file.path.is_relative_to(self.paths.landing) for file in files):
-            return False
-        newest = self.instance.get_runs(dg.RunsFilter(job_name=INGEST), limit=1)
-        return bool(newest) and newest[0].is_success and newest[0].tags.get(FILES_TAG) == digest
-
-    def _landed(self, *, stable_seconds: float) -> list[LandingFile]:
-        return complete_files(
-            self.paths.landing, self.settings.sources, now_seconds=time.time(), stable_seconds=stable_seconds
-        )
-
-    def _tell_of_load(self) -> None:
-        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
-        try:
-            for line in load_report(warehouse, self.settings, newest_day=self.days[-1]):
-                self.say(line)
-        finally:
-            warehouse.close()
-
-    def complain(self) -> None:
-        """Say that the last ingest refused files; called at the end of a run, so that it does not end as a good one.
-
-        Raises
-        ------
-        RunFailedError
-            If there were any; which and why has been told when they were.
-        """
-        if self.n_refused:
-            raise RunFailedError(
-                f"{self.n_refused} files were refused as a whole, why stands above; their bytes are kept in {self.paths.archive}. "
-                f"Mend the file, or its source in {self.paths.config}, and put the file into {self.paths.landing} again."
-            )
-
-    def waiting(self) -> tuple[list[dt.date], list[dt.date], list[dt.date]]:
-        """Return the days that wait to be judged whole, those that wait by rows or outside of the calendar, and stale snapshots."""
-        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
-        try:
-            nothing = RunDays(
-                first=self.days[-1] + dt.timedelta(days=9999),
-                last=self.days[-1] + dt.timedelta(days=9999),
-                is_refresh=True,
-                includes_stale=False,
-            )
-            found = waiting_days(warehouse, nothing, calendar_start=self.settings.calendar.start, newest=self.days[-1])
-            return (
-                found.whole,
-                [*found.rows, *found.outside],
-                warehouse.days("select as_of_date from features.stale_days"),
-            )
-        finally:
-            warehouse.close()
-
-    def build_features(self, first: dt.date, last: dt.date) -> None:
-        """From cleaned to features, for a range in one run, folding in what waits elsewhere."""
-        checked_range(first, last, self.days)
-        self.say(f"cleaned to features: {first} to {last}")
-        with self.measured.stage("cleaned to features"):
-            self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, tags={REFRESH_TAG: "true"})
-
-    def train(self, weeks: Sequence[dt.date]) -> None:
-        """Train, evaluate and report weeks, oldest first."""
-        for first, last in _week_stretches(weeks):
-            self.say(f"training: weeks {first} to {last}")
-            with self.measured.stage("training"):
-                self.execute(WEEKLY, first=first, last=last, groups=("models",))
-                self.execute(
-                    WEEKLY,
-                    first=first,
-                    last=last,
-                    assets=[
-                        f"evaluation.{n}"
-                        for n in ("metrics", "calibration", "importance", "gates", "curves", "confusion")
-                    ],
-                )
-            with self.measured.stage("report"):
-                self.execute(WEEKLY, first=first, last=last, assets=["evaluation.report"])
-
-    def build_profiles(self, days: Sequence[dt.date]) -> None:
-        """Profiles and applications of days."""
-        for first, last in stretches(days):
-            self.say(f"profiles and applications: {first}" + (f" to {last}" if last != first else ""))
-            with self.measured.stage("profiles and applications"):
-                self.execute(DAILY, first=first, last=last, groups=PROFILE_STAGES)
-
-    def build_metrics(self, first: dt.date, last: dt.date) -> None:
-        """Daily metrics of a range."""
-        with self.measured.stage("profiles and applications"):
-            self.execute(DAILY, first=first, last=last, assets=["applications.daily_metrics"])
-
-    # ---- what the commands do
+class Runner(Steps):
+    """Builds what a command asks for."""
 
     def profile_days(self) -> list[dt.date]:
         """The newest day, and the week ends before it that the weeks trained by a backfill serve."""
@@ -299,13 +58,45 @@ class Runner:
         weeks = [week for week in weeks if self.has("features.user_features", [last_day_of(week)])]
         if weeks:
             self.train(weeks)
-        days = [day for day in self.profile_days() if self.has("features.user_features", [day])]
-        days = [day for day in days if day == self.days[-1] or not self.has("applications.insights", [day])]
-        if days and (is_new or weeks or not self.has("applications.insights", days)):
-            self.build_profiles(days)
+        unjudged = self._unjudged_weeks()
+        if unjudged:
+            self.judge(unjudged)
+        known = [day for day in self.profile_days() if self.has("features.user_features", [day])]
+        days = [day for day in known if not self.has("applications.insights", [day]) or self._is_outscored(day)]
+        if is_new or weeks:
+            days = sorted({*days, *(day for day in known if day == self.days[-1])})
+        if is_new:
+            self.follow_profiles([day for day in self.days if day >= restate_from and day not in days])
+        self.build_profiles(days)
         for first, last in stretches(self._behind(DAY_CONSUMERS)):
             self.build_metrics(first, last)
         self.publish()
+
+    def _unjudged_weeks(self) -> list[dt.date]:
+        """Weeks whose chosen model is not the one that its gate judged: a run that was killed in between leaves them."""
+        queries = [
+            f"select m.week from models.{name} as m left join evaluation.gates as g on g.model = m.model and g.week = m.week"
+            " where m.is_chosen and g.version is distinct from m.version"
+            for name in self.settings.models
+        ]
+        if not queries:
+            return []
+        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+        try:
+            return warehouse.days(f"select distinct week from ({' union all '.join(queries)})")
+        finally:
+            warehouse.close()
+
+    def _is_outscored(self, day: dt.date) -> bool:
+        """Say whether the models that serve a day were judged after they scored it."""
+        week = day - dt.timedelta(days=day.weekday() + WEEK_DAYS)
+        judged, scored = self._built_at("evaluation.gates", week), self._built_at("profiles.scores", day)
+        return judged is not None and (scored is None or scored < judged)
+
+    def _built_at(self, table: str, partition: dt.date) -> float | None:
+        wanted = dg.AssetRecordsFilter(asset_key=key_of(table), asset_partitions=[str(partition)])
+        found = self.instance.fetch_materializations(wanted, limit=1).records
+        return found[0].timestamp if found else None
 
     def _behind(self, consumers: Sequence[str]) -> list[dt.date]:
         """Days whole of which some of these tables have not followed yet: a killed run, or a late event, leaves them."""
@@ -331,33 +122,6 @@ class Runner:
                 return True
         return False
 
-    def publish(self) -> None:
-        """Publish what a killed run has left unpublished, or what somebody has removed."""
-        if not self.paths.serving.exists() and self.paths.warehouse.exists():
-            self.paths.serving_is_behind.touch()
-        if self.paths.serving_is_behind.exists():
-            warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
-            try:
-                self._publish(warehouse, self.paths)
-            finally:
-                warehouse.close()
-
-    def _publish(self, warehouse: Warehouse, paths: Paths) -> None:
-        if not self._is_within_command:
-            with self.measured.stage("publish"):
-                publish_if_behind(warehouse, paths)
-
-    @contextmanager
-    def publishing_once(self) -> Iterator[None]:
-        """Publish once, after the last run: each would do so, and readers would see features without their profiles."""
-        self._is_within_command = True
-        try:
-            yield
-        finally:
-            # Also after a failure, as after a single run.
-            self._is_within_command = False
-            self.publish()
-
     def build_range(self, first: dt.date, last: dt.date) -> None:
         """A range by hand: its days, the weeks that end in it, the profiles of its days."""
         checked_range(first, last, self.days)
@@ -373,27 +137,5 @@ class Runner:
         _, _, stale = self.waiting()
         for first, last in stretches(stale):
             self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, tags={STALE_TAG: "true"})
-            self.build_profiles([day for day in stale if first <= day <= last])
+            self.follow_profiles([day for day in stale if first <= day <= last])
         return len(stale)
-
-
-def _week_stretches(weeks: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
-    found: list[tuple[dt.date, dt.date]] = []
-    for week in sorted(weeks):
-        if found and (week - found[-1][1]).days == WEEK_DAYS:
-            found[-1] = (found[-1][0], week)
-        else:
-            found.append((week, week))
-    return found
-
-
-def _reason(result: dg.ExecuteInProcessResult) -> str:
-    """What the failed step said, without the stack."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            error = data.error.cause if data.error and data.error.cause else data.error
-            words = error.message.strip() if error else "failed"
-            name, _, text = words.partition(": ")
-            return f"{event.step_key}: {text or name}"
-    return "the run failed before a step began; the run's page in the UI says why"

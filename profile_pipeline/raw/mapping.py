@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlglot
 from sqlglot import exp
 
-from profile_pipeline.settings import ListSettings, SourceSettings
+from profile_pipeline.source_settings import ListSettings, SourceSettings
 from profile_pipeline.table import quote_identifier
 
 # A bare word is a column's name even where SQL reserves it, but for the words that are values.

@@ -175,6 +175,7 @@ REJECTED_RECORDS = Table(
         Column("detail", "VARCHAR", "column, found, expected"),
         Column("record", "VARCHAR", "the record as text"),
         _LOADED_AT,
+        Column("dismissed_at", "TIMESTAMP", "when somebody had looked at it and let it stay out, UTC"),
     ),
 )
 

@@ -82,3 +82,34 @@ def test_no_cell_of_an_export_is_a_formula(text: str) -> None:
     cell = list(csv.reader(io.StringIO(out, newline="")))[1][0]
     assert cell in (text, f"'{text}")
     assert not cell.lstrip().startswith(("=", "+", "@"))
+
+
+def test_similarities_that_differ_in_the_last_bit_only_are_cut_by_name() -> None:
+    # The same three numbers summed in two orders: 0.6 and 0.6000000000000001.
+    pairs = [("p1", "b", 0.1), ("p2", "b", 0.2), ("p3", "b", 0.3), ("p1", "c", 0.3), ("p2", "c", 0.2), ("p3", "c", 0.1)]
+    same = [(person, "a", float(np.expm1(1.0))) for person in ("p1", "p2", "p3")]
+    rows = [*same, *((p, item, float(np.expm1(weight))) for p, item, weight in pairs)]
+    for order in (rows, rows[::-1]):
+        model = fit_item_knn(*map(list, zip(*order, strict=True)), shrinkage=0.0, neighbours=1)
+        kept = model.similarity[:, [0]].nonzero()[0].tolist()
+        assert [str(model.items[i]) for i in kept] == ["b"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 7), st.sampled_from([1.0, 2.0, 5.0])), min_size=1, max_size=30
+    ),
+    st.integers(1, 10),
+    st.sets(st.integers(0, 7)),
+)
+def test_lists_are_those_of_brute_force(rows: list[tuple[int, int, float]], n_items: int, bought: set[int]) -> None:
+    names = [f"i{item}" for _, item, _ in rows]
+    model = fit_item_knn([f"p{p}" for p, _, _ in rows], names, [w for _, _, w in rows], shrinkage=10, neighbours=3)
+    asked = sorted({f"p{p}" for p, _, _ in rows})
+    left_out = {person: frozenset(f"i{i}" for i in bought) for person in asked}
+    found = recommend(model, asked, left_out=left_out, available=None, n_items=n_items)
+    scores = model.matrix.toarray() @ model.similarity.toarray()
+    for row, person in enumerate(model.people):
+        place = sorted(range(len(model.items)), key=lambda i: (-round(scores[row, i], 12), i))  # used at once
+        expected = [str(model.items[i]) for i in place if scores[row, i] > 0 and model.items[i] not in left_out[person]]
+        assert [r.item_id for r in found[person] if r.because_of] == expected[:n_items]

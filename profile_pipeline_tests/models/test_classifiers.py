@@ -284,3 +284,14 @@ def test_the_first_churn_model_is_that_of_the_week_that_ends_on_day_56() -> None
     assert next(day for day, c in found.items() if c.train) == 56
     assert [(day - MONDAY).days + 1 for day in found[84].train] == [28, 35, 42, 49, 56]
     assert (found[84].future - MONDAY).days + 1 == 70
+
+
+def test_a_model_without_a_feature_says_what_it_needs() -> None:
+    ids = np.array([f"p{i}" for i in range(400)], dtype=object)
+    frame = Frame(ids, np.full(400, np.datetime64("2026-03-29")), (), np.empty((400, 0)))
+    result = train_classifier(
+        frame, ["a", "b"] * 200, model="gender", week=dt.date(2026, 3, 23), classes=["a", "b"], training=TrainingSettings(),
+        train_dates=(dt.date(2026, 1, 5), dt.date(2026, 3, 29)), hold_contest=True, seed=1, min_labels=60,
+    )  # fmt: skip
+    assert isinstance(result, NotTrained)
+    assert result.reason.startswith("not_trained: needs a feature")

@@ -136,6 +136,28 @@ def test_the_lineage_of_tags_and_audiences_is_that_of_their_sql() -> None:
     assert {c: set(s) for c, s in by_audiences.columns.items()} | filtered == _sets(told["applications.audiences"])
 
 
+def test_segments_of_interests_and_categories_read_those_tables(tmp_path: Path) -> None:
+    groups = SegmentModelSettings(
+        task="segments", features=("interest:category=Kitchen", "crm:city=Wuhan", "n_views_30d")
+    )
+    settings = small_settings()
+    changed = settings.model_copy(
+        update={
+            "models": {"groups": groups},
+            "tags": {},
+            "audiences": {},
+            "features": settings.features.model_copy(update={"categories": ("city",)}),
+        }
+    )
+    told = declared_lineages(changed)["models.groups"].columns["artifact"]
+    assert set(told) == {
+        ("features.interests", "kind"), ("features.interests", "interest"), ("features.interests", "score"), ("cleaned.users", "city"),
+        ("features.user_features", "n_views_30d"),
+    }  # fmt: skip
+    upstream = {".".join(dep.asset_key.path) for dep in table_specs(changed, tmp_path)["profiles.scores"].deps}
+    assert {"features.interests", "cleaned.users"} <= upstream
+
+
 def _sets(lineage: Lineage) -> dict[str, set[tuple[str, str]]]:
     return {column: set(sources) for column, sources in lineage.columns.items()}
 

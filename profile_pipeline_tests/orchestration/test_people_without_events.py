@@ -9,10 +9,10 @@ import duckdb
 import numpy as np
 import pytest
 
+from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
-from profile_pipeline.settings import ConfigurationError
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.test_end_to_end import CHECK
 

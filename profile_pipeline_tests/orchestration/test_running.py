@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import shutil
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -11,11 +12,14 @@ import pytest
 
 from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, DaysError
 from profile_pipeline.orchestration.load_report import NothingCountsError
-from profile_pipeline.orchestration.running import QUIET, RunFailedError, Runner
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.steps import QUIET, RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
 from profile_pipeline.warehouse.duckdb import WarehouseError
+from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.reading import Serving
+from profile_pipeline_tests.conftest import LAST_DAY, World
 
 CONFIG = """
 calendar: {start: 2026-02-23, end: 2026-03-03}
@@ -149,8 +153,12 @@ def test_a_newer_record_of_a_person_is_seen_although_no_event_came_with_it(tmp_p
     r.ingest()
     r.build_all()
     r.instance.dispose()
-    assert rows(tmp_path, "select city, count(*) from profiles.user_profiles where city is not null group by 1") == [
-        ("Suzhou", 1)
+    # The day before the newest two is one of a week's end: it has a profile, and its features were restated.
+    assert rows(
+        tmp_path, "select city, as_of_date from profiles.user_profiles where city is not null order by all"
+    ) == [
+        ("Suzhou", dt.date(2026, 3, 1)),
+        ("Suzhou", LAST),
     ]
 
 
@@ -248,3 +256,84 @@ def test_a_history_that_has_ended_trains_nothing_and_builds_profiles_all_the_sam
     told = rows(tmp_path, "select reason from evaluation.gates where week = (select max(week) from evaluation.gates)")
     assert told[0][0].startswith("not_trained: needs people who were active in the 28 days before 2026-05-")
     assert rows(tmp_path, "select count(*) from profiles.user_profiles where as_of_date = date '2026-06-08'") == [(8,)]
+
+
+def test_models_that_a_killed_run_left_unjudged_are_judged_and_serve(world: World, tmp_path: Path) -> None:
+    copied = world.copied(tmp_path / "copied")
+    fewer = copied.settings.training.model_copy(update={"algorithms": ("logistic_regression",), "backfill_weeks": 2})
+    changed = copied.settings.model_copy(update={"seed": 7, "training": fewer})
+    r = Runner(changed, copied.paths, lambda _: None)
+    week, newest = r.weeks[-1], r.days[-1]
+    versions = (
+        "select m.model, g.version = m.version from (select * from models.gender union all select * from models.segments) as m"
+        f" join evaluation.gates as g on g.model = m.model and g.week = m.week where m.is_chosen and m.week = '{week}' order by 1"
+    )
+    r.execute(
+        "weekly",
+        first=week,
+        last=week,
+        assets=["models.gender", "models.segments", "models.predictions", "models.segment_traits"],
+    )
+    assert copied.rows(versions) == [("gender", False), ("segments", False)]
+    r.build_all()
+    assert copied.rows(versions) == [("gender", True), ("segments", True)]
+    served = f"select distinct model from profiles.scores where as_of_date = '{newest}' and week = '{week}' order by 1"
+    assert ("segments",) in copied.rows(served)
+    n_runs = r.instance.get_runs_count()
+    r.build_all()
+    assert r.instance.get_runs_count() == n_runs
+    r.instance.dispose()
+
+
+def test_readers_see_the_newest_day_of_which_everything_was_built(world: World, tmp_path: Path) -> None:
+    copied = world.copied(tmp_path / "copied")
+    r = Runner(copied.settings, copied.paths, lambda _: None)
+    with duckdb.connect(str(copied.paths.warehouse)) as connection:
+        connection.execute(
+            "insert into profiles.user_profiles select * replace (as_of_date + 1 as as_of_date) from profiles.user_profiles"
+            " where as_of_date = (select max(as_of_date) from profiles.user_profiles)"
+        )
+    copied.paths.serving_is_behind.touch()
+    r.publish()
+    with Serving(copied.paths.serving) as serving:
+        days = {
+            table: serving.dicts(f"select max(as_of_date) as day, count(*) as n from {table}")[0]
+            for table in ("profiles.user_profiles", "profiles.tags", "applications.audiences")
+        }
+    r.instance.dispose()
+    assert {told["day"] for told in days.values()} == {r.days[-1]}
+    assert all(told["n"] > 0 for told in days.values())
+
+
+def test_a_command_that_is_interrupted_leaves_the_published_copy_and_waits_for_nobody(
+    world: World, tmp_path: Path
+) -> None:
+    copied = world.copied(tmp_path / "copied")
+    r = Runner(copied.settings.model_copy(update={"lease_timeout_seconds": 60}), copied.paths, lambda _: None)
+    before = copied.paths.serving.read_bytes()
+    copied.paths.serving_is_behind.touch()
+    file = copied.paths.warehouse.with_suffix(".duckdb.lease")
+    started = time.monotonic()
+    with (
+        lease(file, owner="another", timeout_seconds=0, say=print),
+        pytest.raises(KeyboardInterrupt),
+        r.publishing_once(),
+    ):
+        raise KeyboardInterrupt
+    assert time.monotonic() - started < 30
+    assert copied.paths.serving.read_bytes() == before
+    assert copied.paths.serving_is_behind.exists()
+
+
+def test_who_waits_for_the_warehouse_within_a_run_is_told_for_whom(world: World, tmp_path: Path) -> None:
+    copied = world.copied(tmp_path / "copied")
+    told: list[str] = []
+    r = Runner(copied.settings.model_copy(update={"lease_timeout_seconds": 0.3}), copied.paths, told.append)
+    file = copied.paths.warehouse.with_suffix(".duckdb.lease")
+    with (
+        lease(file, owner="another", timeout_seconds=0, say=print),
+        pytest.raises(RunFailedError, match="still in use"),
+    ):
+        r.execute("daily", first=LAST_DAY, last=LAST_DAY, assets=["applications.daily_metrics"])
+    r.instance.dispose()
+    assert any("waiting for the warehouse, in use by another" in text for text in told)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from profile_pipeline.raw.readers import jsonl
 from profile_pipeline.raw.readers.json_shapes import Shape, learn
 from profile_pipeline.raw.readers.records import Rejects
-from profile_pipeline.settings import SourceSettings
+from profile_pipeline.source_settings import SourceSettings
 
 SOURCE = SourceSettings(
     table="events", path="x/*.jsonl", format="jsonl", columns={"event_time": "at", "event_type": "what"}

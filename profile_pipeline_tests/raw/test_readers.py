@@ -14,7 +14,7 @@ from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
-from profile_pipeline.settings import ListSettings, SourceSettings
+from profile_pipeline.source_settings import ListSettings, SourceSettings
 
 CORPUS = Path(__file__).parents[3] / "shared" / "malformed"
 COLUMNS = {

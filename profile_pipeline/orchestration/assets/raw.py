@@ -10,13 +10,16 @@ from typing import Any
 
 import dagster as dg
 
+from profile_pipeline.orchestration.days import RECOVER_TAG
 from profile_pipeline.orchestration.ingesting import ingest_files
 from profile_pipeline.orchestration.lineage import Lineage
+from profile_pipeline.orchestration.recovering import Selection, recover
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files
 from profile_pipeline.raw.tables import TABLES
-from profile_pipeline.settings import ListSettings, Settings
+from profile_pipeline.settings import Settings
+from profile_pipeline.source_settings import ListSettings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -60,6 +63,9 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
             "files_left_alone": len(done.left_alone),
             "records": done.n_records, "records_loaded": done.n_loaded, "records_rejected": done.n_rejected,
         }  # fmt: skip
+        if asked := context.run.tags.get(RECOVER_TAG):
+            recovered = recover(w, settings, paths, Selection.parsed(asked), now=now, say=context.log.info)
+            told |= {"records_recovered": recovered.n_recovered, "records_still_rejected": recovered.n_still_rejected}
         for table in TABLES:
             yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=report_whole(w, table, **told))
 

@@ -14,7 +14,7 @@ from profile_pipeline.raw.proposing.layouts import roles_of_codes
 from profile_pipeline.raw.proposing.sample import Sample
 from profile_pipeline.raw.proposing.tables import IDENTIFYING, assign
 from profile_pipeline.raw.proposing.writing import OURS, Writer
-from profile_pipeline.settings import KEY_COLUMNS, SourceSettings
+from profile_pipeline.source_settings import KEY_COLUMNS, SourceSettings
 
 CHINESE = re.compile("[\u4e00-\u9fff]")
 TYPES_MADE_HERE = {"page_part": "other", "tag": "other"}

@@ -17,7 +17,7 @@ from profile_pipeline.raw.proposing.tables import Assigned
 from profile_pipeline.raw.proposing.times import TimeFormat
 from profile_pipeline.raw.proposing.vocabulary import DIRECT_IDENTIFIERS, folded
 from profile_pipeline.raw.tables import RECORD_TABLES
-from profile_pipeline.settings import KEY_COLUMNS
+from profile_pipeline.source_settings import KEY_COLUMNS
 
 FEW_FLAGS = 3
 UNKNOWN_WORDS = frozenset({"unknown", "u", "n/a", "na", "none", "null", "-1", "?", "未知", "保密"})

@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 
 from profile_pipeline.raw.readers.bytes import BLOCK_BYTES, FileRefused, open_utf8, refusing_damage
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
-from profile_pipeline.settings import SourceSettings
+from profile_pipeline.source_settings import SourceSettings
 
 JOINED_LINES = 50
 JOINED_BYTES = 1 << 20

@@ -15,7 +15,7 @@ import pyarrow as pa
 from profile_pipeline.raw.readers.bytes import lines_of
 from profile_pipeline.raw.readers.json_shapes import Shape, learn
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
-from profile_pipeline.settings import SourceSettings
+from profile_pipeline.source_settings import SourceSettings
 
 MISSES_A_SHAPE = 64
 LONGEST_LINE_BYTES = 32 << 20

@@ -17,7 +17,7 @@ from profile_pipeline.raw.readers import csv, jsonl, parquet
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
 from profile_pipeline.raw.readers.typing import blanks_to_null, to_date, to_timestamp
-from profile_pipeline.settings import SourceSettings
+from profile_pipeline.source_settings import SourceSettings
 
 REQUIRED = ("person", "time", "label")
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}

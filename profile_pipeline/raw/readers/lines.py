@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from profile_pipeline.raw.readers.bytes import lines_of
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
-from profile_pipeline.settings import SourceSettings
+from profile_pipeline.source_settings import SourceSettings
 
 # A pattern of a person can take time that grows fast with the line's length; longer lines are no log.
 LONGEST_LINE_BYTES = 64 << 10

@@ -32,7 +32,7 @@ from profile_pipeline.raw.readers.typing import (
 )
 from profile_pipeline.raw.roles import KNOWN_EVENT_TYPES
 from profile_pipeline.raw.tables import RECORD_TABLES
-from profile_pipeline.settings import GIVEN_BY_LOADING, KEY_COLUMNS, ListSettings, SourceSettings
+from profile_pipeline.source_settings import GIVEN_BY_LOADING, KEY_COLUMNS, ListSettings, SourceSettings
 from profile_pipeline.table import MONEY, PRICE
 
 # A record's place in its file is a column too, where the file has none of that name: some files have no id.

@@ -1,0 +1,156 @@
+"""Commands about records that could not be loaded. `show` is the one place where their text is told.
+
+Not here: what is done with them (`orchestration.recovering`), or why they are rejected (`raw.readers.reasons`).
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from profile_pipeline.commands.terminal import (
+    CommandError,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    opened,
+    out,
+    print_json,
+    say,
+)
+from profile_pipeline.raw.readers.reasons import remedy_of
+
+SourceOption = Annotated[str | None, typer.Option("--source", help="of this entry of `sources:`")]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="rejected for this reason, such as bad_time")]
+FileOption = Annotated[
+    str | None, typer.Option("--file", help="of this file: its path as delivered, or the beginning of its id")
+]
+DismissedOption = Annotated[
+    bool, typer.Option("--dismissed", help="those that were dismissed, instead of those that wait")
+]
+
+
+def list_rejected(
+    source: SourceOption = None,
+    reason: ReasonOption = None,
+    file: FileOption = None,
+    dismissed: DismissedOption = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Count the rejected records by source, reason and file, and say what can be done."""
+    from profile_pipeline.orchestration.recovering import Selection, rejected_groups
+
+    with _warehouse(config, data) as w:
+        groups = rejected_groups(w, Selection(source, reason, file, dismissed))
+    if as_json:
+        print_json([group | {"remedy": remedy_of(group["reason_code"])} for group in groups])
+        return
+    if not groups:
+        out.print("no such record")
+        return
+    table = Table("source", "reason", "records", "files", "the first of them", title_justify="left")
+    for g in groups:
+        first = f"{g['first_file']} at {g['first_row']:,}"
+        table.add_row(g["source"], g["reason_code"], f"{g['n_records']:,}", f"{g['n_files']:,}", first)
+    out.print(table)
+    for code in dict.fromkeys(g["reason_code"] for g in groups):
+        out.print(f"{code}: {remedy_of(code)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_rejected(
+    source: SourceOption = None,
+    reason: ReasonOption = None,
+    file: FileOption = None,
+    dismissed: DismissedOption = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="at most so many")] = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Print rejected records as they were delivered: they may hold personal data."""
+    from profile_pipeline.orchestration.recovering import Selection, rejected_records
+
+    with _warehouse(config, data) as w:
+        records = rejected_records(w, Selection(source, reason, file, dismissed), limit=limit)
+    if as_json:
+        print_json(records)
+        return
+    if not records:
+        out.print("no such record")
+    for r in records:
+        out.print(
+            f"{r['path']} at {r['row_number']:,}: {r['reason_code']}: {r['detail']}",
+            style="bold",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        # What was delivered is shown, not obeyed: control characters would reach the terminal.
+        out.print(
+            "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in r["record"] or ""),
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def recover_rejected(
+    source: SourceOption = None,
+    reason: ReasonOption = None,
+    file: FileOption = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Read rejected records again with the mapping as it is now; what is right is loaded, and `run` builds on."""
+    from profile_pipeline.orchestration.recovering import Selection
+    from profile_pipeline.orchestration.running import Runner
+
+    settings, paths = opened(config, data)
+    _require_warehouse(paths.warehouse)
+    n_recovered, n_still = Runner(settings, paths, say).recover(Selection(source, reason, file))
+    out.print(f"{n_recovered:,} records recovered, {n_still:,} stay rejected")
+    if n_recovered:
+        out.print("next: profile-pipeline run", style="bold")
+
+
+def dismiss_rejected(
+    source: SourceOption = None,
+    reason: ReasonOption = None,
+    file: FileOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="all of them; else give a source, a reason or a file")
+    ] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Note that rejected records were looked at and stay out; they go on counting as rejected."""
+    from profile_pipeline.orchestration.recovering import Selection, dismiss
+
+    if not everything and not (source or reason or file):
+        raise CommandError("which records? Give --source, --reason or --file, or --all")
+    with _warehouse(config, data) as w:
+        n = dismiss(w, Selection(source, reason, file), now=dt.datetime.now(dt.UTC).replace(tzinfo=None))
+    out.print(f"{n:,} records dismissed")
+
+
+@contextmanager
+def _warehouse(config: Any, data: Any) -> Iterator[Any]:
+    from profile_pipeline.orchestration.resources import open_warehouse
+
+    settings, paths = opened(config, data)
+    _require_warehouse(paths.warehouse)
+    warehouse = open_warehouse(settings, paths, owner="profile-pipeline rejected", say=say)
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+def _require_warehouse(path: Any) -> None:
+    if not path.exists():
+        raise CommandError(f"{path} is not there. Run `profile-pipeline run` first.")

@@ -1,0 +1,213 @@
+"""Records that were rejected: listed, shown, and read again from the archive once the mapping is mended.
+
+What is recovered enters as if it had been right the first time: the same row of the same file, judged like any other that waits.
+Not here: why a record is rejected (`raw.readers`), loading of files (`ingesting`), or the command line.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from profile_pipeline.errors import ExpectedError
+from profile_pipeline.orchestration.ingesting import insert_batches
+from profile_pipeline.paths import Paths
+from profile_pipeline.raw.archive import BLOCK_BYTES, archived_path
+from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.csv import UnsureError
+from profile_pipeline.raw.readers.evaluate import connect
+from profile_pipeline.raw.readers.read import read_file
+from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES
+from profile_pipeline.settings import Settings
+from profile_pipeline.warehouse.duckdb import Warehouse
+
+
+class DamagedArchiveError(ExpectedError):
+    """An archived file is not what was delivered; nothing of it is read."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rejected records: by source, reason, and file (its path, or the beginning of its id); None: all.
+
+    Records that were dismissed are left out, but for `dismissed`.
+    """
+
+    source: str | None = None
+    reason: str | None = None
+    file: str | None = None
+    dismissed: bool = False
+
+    @property
+    def condition(self) -> str:
+        """SQL over `r`, a rejected record."""
+        return (
+            "($source is null or r.source = $source) and ($reason is null or r.reason_code = $reason)"
+            " and ($file is null or starts_with(r.file_id, $file) or r.file_id in (select file_id from raw.files where path = $file))"
+            f" and r.dismissed_at is {'not ' if self.dismissed else ''}null"
+        )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {"source": self.source, "reason": self.reason, "file": self.file}
+
+    def written(self) -> str:
+        """Return it as text, for the tag of a run."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def parsed(text: str) -> "Selection":
+        """Read what `written` gave."""
+        return Selection(**json.loads(text))
+
+
+@dataclass
+class Recovered:
+    """What reading again has brought."""
+
+    n_recovered: int = 0
+    n_still_rejected: int = 0
+    n_files: int = 0
+
+
+def rejected_groups(w: Warehouse, selection: Selection) -> list[dict[str, Any]]:
+    """Return how many records were rejected, by source and reason, and where the first of them is: nothing of any record."""
+    return w.dicts(
+        "with rejected as (select r.source, r.reason_code, r.file_id, r.row_number, f.path from raw.rejected_records as r"
+        " left join (select file_id, min(path) as path from raw.files where status = 'loaded' group by file_id) as f on f.file_id = r.file_id"
+        f" where {selection.condition})"
+        " select source, reason_code, count(*) as n_records, count(distinct file_id) as n_files,"
+        " arg_min(path, (path, row_number)) as first_file, arg_min(row_number, (path, row_number)) as first_row"
+        " from rejected group by source, reason_code order by n_records desc, source, reason_code",
+        selection.parameters,
+    )
+
+
+def rejected_records(w: Warehouse, selection: Selection, *, limit: int) -> list[dict[str, Any]]:
+    """Return rejected records with their text, in the order of their files."""
+    return w.dicts(
+        "select r.source, f.path, r.row_number, r.reason_code, r.detail, r.record from raw.rejected_records as r"
+        " left join (select file_id, min(path) as path from raw.files where status = 'loaded' group by file_id) as f on f.file_id = r.file_id"
+        f" where {selection.condition} order by r.source, f.path, r.row_number limit $limit",
+        selection.parameters | {"limit": limit},
+    )
+
+
+def dismiss(w: Warehouse, selection: Selection, *, now: dt.datetime) -> int:
+    """Note that rejected records have been looked at and stay out; they go on counting as rejected. Return how many."""
+    return w.execute(
+        f"update raw.rejected_records as r set dismissed_at = $now where {selection.condition}",
+        selection.parameters | {"now": now},
+    )
+
+
+def recover(
+    w: Warehouse,
+    settings: Settings,
+    paths: Paths,
+    selection: Selection,
+    *,
+    now: dt.datetime,
+    say: Callable[[str], None],
+) -> Recovered:
+    """Read the selected records of the archive again and load those that are right now; a file is one transaction.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If the bytes of a file are not those that were delivered; files before it stay recovered.
+    """
+    done = Recovered()
+    files = w.rows(
+        f"select r.file_id, r.source, list(r.row_number order by r.row_number) from raw.rejected_records as r where {selection.condition} group by all order by all",
+        selection.parameters,
+    )
+    with contextlib.closing(connect()) as engine:
+        for file_id, source, numbers in files:
+            if source not in settings.sources:
+                say(f"{len(numbers):,} records of {source}, which is no source any more, stay rejected")
+                done.n_still_rejected += len(numbers)
+                continue
+            found = _read_again(_verified(paths, file_id), source, settings, numbers, engine)
+            n = _load(w, settings, file_id, source, found, now=now)
+            done.n_recovered += n
+            done.n_still_rejected += len(numbers) - n
+            done.n_files += 1
+    return done
+
+
+def _verified(paths: Paths, file_id: str) -> Path:
+    """Return where the bytes of a file lie, once they are seen to be those that were delivered."""
+    path = archived_path(paths.archive, file_id)
+    if not path.is_file():
+        raise DamagedArchiveError(f"{path} is not there. Put the delivered file into {paths.landing} again.")
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            digest.update(block)
+    if digest.hexdigest() != file_id:
+        raise DamagedArchiveError(
+            f"{path} is not what was delivered: found the sha256 {digest.hexdigest()}, expected its name. Restore it from a backup, or remove it and deliver the file again."
+        )
+    return path
+
+
+def _read_again(path: Path, name: str, settings: Settings, numbers: list[int], engine: Any) -> list[pa.Table]:
+    """Return the records of these row numbers that can be loaded now."""
+    wanted = pa.array(numbers, pa.int64())
+    for is_lossless in (False, True):
+        try:
+            read = read_file(path, name=name, source=settings.sources[name], engine=engine, is_lossless=is_lossless)
+            return [batch.filter(pc.is_in(batch.column("row_number"), value_set=wanted)) for batch in read.batches]
+        except UnsureError:
+            continue
+        except FileRefused:
+            return []
+    return []
+
+
+def _load(
+    w: Warehouse, settings: Settings, file_id: str, source: str, batches: list[pa.Table], *, now: dt.datetime
+) -> int:
+    """Move records from the rejected ones to the loaded ones, and let their days wait."""
+    table = RECORD_TABLES[settings.sources[source].table]
+    numbers = [n for batch in batches for n in batch.column("row_number").to_pylist()]
+    if not numbers:
+        return 0
+    of = {"file": file_id, "numbers": numbers}
+    with w.transaction():
+        w.execute("delete from raw.rejected_records where file_id = $file and list_contains($numbers, row_number)", of)
+        insert_batches(w, settings, source, [(file_id, batch) for batch in batches], now=now)
+        w.execute(
+            "update raw.files set n_loaded = n_loaded + $n, n_rejected = n_rejected - $n where file_id = $file and status = 'loaded'",
+            {"file": file_id, "n": len(numbers)},
+        )
+        if table is EVENTS:
+            w.temporary(
+                "recovered_days",
+                "select event_date, count(*) as n from raw.events where file_id = $file and list_contains($numbers, row_number) group by event_date",
+                of,
+            )
+            for target, columns, known in (
+                ("raw.pending", "file_id, event_date, n_events", "n_events = t.n_events + d.n"),
+                ("cleaned.ledger", "file_id, event_date, n_loaded, n_waiting, n_cleaned, n_excluded", "n_loaded = t.n_loaded + d.n, n_waiting = t.n_waiting + d.n"),
+            ):  # fmt: skip
+                w.execute(
+                    f"update {target} as t set {known} from recovered_days as d where t.file_id = $file and t.event_date = d.event_date",
+                    {"file": file_id},
+                )
+                values = "$file, d.event_date, d.n" + (", d.n, 0, 0" if target == "cleaned.ledger" else "")
+                w.execute(
+                    f"insert into {target} ({columns}) select {values} from recovered_days as d"
+                    f" anti join (select event_date from {target} where file_id = $file) as t using (event_date)",
+                    {"file": file_id},
+                )
+            w.drop("recovered_days")
+    return len(numbers)

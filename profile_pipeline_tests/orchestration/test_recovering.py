@@ -1,0 +1,199 @@
+"""Rejected records: what was refused for a wrong mapping enters, once it is mended, as if it had been right the first time."""
+
+import datetime as dt
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from profile_pipeline.orchestration.recovering import DamagedArchiveError, Selection
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.steps import RunFailedError
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings_file import load_settings
+from profile_pipeline_tests.conftest import ROOT
+
+RIGHT = """
+calendar: {start: 2026-02-23, end: 2026-03-03}
+stable_seconds: 0
+sources:
+  shop:
+    table: events
+    path: shop/*.csv
+    format: csv
+    identical_records: each
+    columns: {event_time: ts, event_type: action, user_id: uid, item_id: item, price: "regexp_replace(price, '[$]', '')"}
+  crm:
+    table: users
+    path: crm/*.csv
+    format: csv
+    columns: {user_id: uid, birth_date: "case when born <> '-' then born end", updated_at: changed}
+"""
+WRONG = RIGHT.replace("\"regexp_replace(price, '[$]', '')\"", "price").replace(
+    "\"case when born <> '-' then born end\"", "born"
+)
+TABLES = (
+    "cleaned.events",
+    "cleaned.excluded_events",
+    "cleaned.users",
+    "cleaned.sessions",
+    "features.user_features",
+    "profiles.user_profiles",
+)
+SECRET = "canary-item"
+
+
+def deliver(data: Path) -> None:
+    """Nine days of eight people; every third price has a sign, and two records can't be read by any mapping."""
+    for folder in ("shop", "crm"):
+        (data / "landing" / folder).mkdir(parents=True)
+    for n in range(9):
+        day = dt.date(2026, 2, 23) + dt.timedelta(days=n)
+        lines = [
+            f"{day}T{8 + u:02d}:00:00Z,purchase,u{u},i{(u * n) % 5},{'$' if (u + n) % 3 == 0 else ''}9.50"
+            for u in range(8)
+        ]
+        # The same line twice: the second is another record, by its number.
+        lines += [f"{day}T20:00:00Z,page_view,u1,i1,$1.00"] * 2
+        if n == 4:
+            lines += [f"no time,page_view,u1,{SECRET},1.00", "too,few"]
+        text = "\n".join(["ts,action,uid,item,price", *lines, ""])
+        (data / "landing" / "shop" / f"{day}.csv").write_text(text, encoding="utf-8")
+    people = [f"u{u},{'-' if u % 2 else '1990-01-0' + str(u + 1)},2026-02-20T00:00:00Z" for u in range(8)]
+    (data / "landing" / "crm" / "people.csv").write_text("\n".join(["uid,born,changed", *people, ""]), encoding="utf-8")
+
+
+def runner(data: Path, config: str) -> Runner:
+    path = data / "profile.yaml"
+    data.mkdir(parents=True, exist_ok=True)
+    path.write_text(config, encoding="utf-8")
+    return Runner(load_settings(path), Paths(config=path, data=data), lambda _: None)
+
+
+def build(data: Path, config: str) -> None:
+    r = runner(data, config)
+    r.ingest()
+    r.build_all()
+    r.instance.dispose()
+
+
+def recover(data: Path, config: str, selection: Selection) -> tuple[int, int]:
+    r = runner(data, config)
+    try:
+        return r.recover(selection)
+    finally:
+        r.instance.dispose()
+
+
+def rows(data: Path, query: str) -> list[tuple]:
+    with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def contents(data: Path) -> dict[str, list[tuple]]:
+    return {table: rows(data, f"select * from {table} order by all") for table in TABLES}
+
+
+def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "profile_pipeline.cli", "rejected", *arguments], capture_output=True, text=True, cwd=ROOT,
+        env=os.environ | {"PROFILE_PIPELINE_DATA": str(data), "PROFILE_PIPELINE_CONFIG": str(data / "profile.yaml"), "COLUMNS": "200"},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def once_refused(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose mapping was wrong when its files came."""
+    data = tmp_path_factory.mktemp("refused") / "data"
+    deliver(data)
+    build(data, WRONG)
+    return data
+
+
+@pytest.fixture
+def refused(once_refused: Path, tmp_path: Path) -> Path:
+    """A copy of it, to work on."""
+    shutil.copytree(once_refused, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same files under the mapping that is right."""
+    data = tmp_path_factory.mktemp("right") / "data"
+    deliver(data)
+    build(data, RIGHT)
+    return data
+
+
+@pytest.mark.parametrize("is_built_before", [True, False])
+def test_recovered_records_enter_as_if_they_had_been_right_the_first_time(
+    right: Path, once_refused: Path, tmp_path: Path, is_built_before: bool
+) -> None:
+    data = tmp_path / "data"
+    if is_built_before:
+        shutil.copytree(once_refused, data)
+    else:
+        deliver(data)
+        r = runner(data, WRONG)
+        r.ingest()
+        r.instance.dispose()
+    n_rejected = rows(data, "select count(*) from raw.rejected_records")[0][0]
+    assert recover(data, RIGHT, Selection()) == (n_rejected - 2, 2)
+    build(data, RIGHT)
+    assert contents(data) == contents(right)
+    told = "select n_records, n_loaded, n_rejected from raw.files order by path"
+    assert rows(data, told) == rows(right, told)
+    assert rows(data, "select reason_code from raw.rejected_records order by all") == [("bad_time",), ("field_count",)]
+    open_rows = "select count(*) from cleaned.ledger where n_loaded <> n_cleaned + n_excluded or n_waiting <> 0"
+    assert rows(data, open_rows) == [(0,)]
+
+
+def test_a_second_recovery_finds_nothing_more(refused: Path) -> None:
+    recover(refused, RIGHT, Selection())
+    before = rows(refused, "select count(*) from raw.events")
+    assert recover(refused, RIGHT, Selection()) == (0, 2)
+    assert rows(refused, "select count(*) from raw.events") == before
+
+
+def test_only_the_selected_records_are_recovered(refused: Path) -> None:
+    assert recover(refused, RIGHT, Selection(source="crm")) == (4, 0)
+    n, _ = recover(refused, RIGHT, Selection(file="shop/2026-02-23.csv"))
+    assert n == 5
+    assert rows(refused, "select count(distinct file_id) from raw.rejected_records where source = 'shop'") == [(8,)]
+
+
+def test_an_archived_file_that_was_damaged_is_found_before_it_is_read(refused: Path) -> None:
+    ((file_id,),) = rows(refused, "select file_id from raw.files where path = 'crm/people.csv'")
+    path = refused / "archive" / file_id[:2] / file_id
+    path.write_bytes(path.read_bytes().replace(b"u1,", b"u9,"))
+    with pytest.raises(RunFailedError, match="is not what was delivered"):
+        recover(refused, RIGHT, Selection(source="crm"))
+    assert rows(refused, "select count(*) from raw.rejected_records where source = 'crm'") == [(4,)]
+    assert issubclass(DamagedArchiveError, Exception)
+
+
+def test_what_was_dismissed_is_listed_apart_and_not_recovered(refused: Path) -> None:
+    assert command(refused, "dismiss").returncode == 1
+    done = command(refused, "dismiss", "--source", "shop", "--file", "shop/2026-02-27.csv")
+    n_dismissed = rows(refused, "select count(*) from raw.rejected_records where dismissed_at is not null")[0][0]
+    assert done.stdout.strip() == f"{n_dismissed} records dismissed"
+    assert n_dismissed > 0
+    dismissed = json.loads(command(refused, "list", "--dismissed", "--json").stdout)
+    assert sum(g["n_records"] for g in dismissed) == n_dismissed
+    recover(refused, RIGHT, Selection())
+    assert rows(refused, "select count(*) from raw.rejected_records where dismissed_at is not null") == [(n_dismissed,)]
+    assert rows(refused, "select count(*) from raw.files where n_records <> n_loaded + n_rejected") == [(0,)]
+
+
+def test_the_text_of_records_is_shown_by_one_command_only(refused: Path) -> None:
+    assert SECRET in command(refused, "show", "--reason", "bad_time").stdout
+    listed = command(refused, "list")
+    assert listed.returncode == 0
+    assert "bad_number" in listed.stdout
+    assert SECRET not in listed.stdout + listed.stderr
