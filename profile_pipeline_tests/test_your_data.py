@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from profile_pipeline import settings
+from profile_pipeline import settings, source_settings
 from profile_pipeline.features.tables import SUMMED_MEASURES, WINDOWS
 from profile_pipeline.profiles.tags import FACT_COLUMNS, RULE_COLUMNS
 from profile_pipeline.raw.readers.read import _REASON_OF_TYPE
@@ -19,8 +19,8 @@ PAGE = (ROOT / "docs" / "your-data.md").read_text(encoding="utf-8")
 SECTIONS: dict[str, type[BaseModel]] = {
     "The whole file": settings.Settings,
     "calendar": settings.CalendarSettings,
-    "sources.NAME": settings.SourceSettings,
-    "sources.NAME.columns.categories": settings.ListSettings,
+    "sources.NAME": source_settings.SourceSettings,
+    "sources.NAME.columns.categories": source_settings.ListSettings,
     "bots": settings.BotSettings,
     "features": settings.FeatureSettings,
     "models.NAME with task: attribute": settings.AttributeModelSettings,
@@ -70,8 +70,8 @@ def test_every_setting_is_told_with_its_default(title: str) -> None:
 
 
 def test_every_section_of_the_settings_is_on_the_page() -> None:
-    sections = {c for c in vars(settings).values() if isinstance(c, type) and issubclass(c, settings._Section)}
-    assert sections - {settings._Section} == set(SECTIONS.values())
+    sections = {c for c in vars(settings).values() if isinstance(c, type) and issubclass(c, source_settings.Section)}
+    assert sections - {source_settings.Section} == set(SECTIONS.values())
 
 
 def test_every_reason_is_told_as_the_code_tells_it() -> None:
@@ -93,7 +93,7 @@ def test_every_reason_that_a_reader_gives_is_known() -> None:
                     found.add(node.args[place].value)
     assert len(found) > 10
     assert found <= OF_RECORDS.keys() | OF_FILES.keys()
-    needed = {"event_id", *(column for columns in settings.KEY_COLUMNS.values() for column in columns)}
+    needed = {"event_id", *(column for columns in source_settings.KEY_COLUMNS.values() for column in columns)}
     assert {f"missing_{column}" for column in needed} | set(_REASON_OF_TYPE.values()) <= OF_RECORDS.keys()
 
 
@@ -107,7 +107,7 @@ def test_every_role_and_every_column_of_ours_is_told() -> None:
         ours = [
             c
             for c in table.column_names
-            if c not in settings.GIVEN_BY_LOADING and c not in ("attributes", "properties")
+            if c not in source_settings.GIVEN_BY_LOADING and c not in ("attributes", "properties")
         ]
         assert re.findall(r"`(\w+)`", columns[name][0]) == ours
 
