@@ -70,7 +70,8 @@ def test_every_setting_is_told_with_its_default(title: str) -> None:
 
 
 def test_every_section_of_the_settings_is_on_the_page() -> None:
-    sections = {c for c in vars(settings).values() if isinstance(c, type) and issubclass(c, source_settings.Section)}
+    found = {**vars(source_settings), **vars(settings)}.values()
+    sections = {c for c in found if isinstance(c, type) and issubclass(c, source_settings.Section)}
     assert sections - {source_settings.Section} == set(SECTIONS.values())
 
 
