@@ -18,7 +18,7 @@ import duckdb
 
 from benchmarks.measure import Measurement, cpu_seconds
 from benchmarks.stages import bench_settings, runner_of, stages_of
-from profile_pipeline.warehouse.duckdb import HARDENED, Warehouse
+from profile_pipeline.warehouse.duckdb import HARDENED, Warehouse, bytes_allowed
 
 REPORTING_FUNCTIONS = frozenset({"report_days", "report_whole", "publish"})
 REPORTING_MODULE = "checks"
@@ -133,6 +133,7 @@ def replay(data: Path, file: Path) -> Measurement:
             connection.execute("set enable_progress_bar = false")
             connection.execute("set timezone = 'UTC'")
             connection.execute(f"set temp_directory = '{data / 'profile.duckdb.tmp'}'")
+            connection.execute(f"set memory_limit = '{bytes_allowed(connection)}B'")
         for statement in noted:
             with (reports if statement.is_report else measured).work():
                 run(connection, statement)

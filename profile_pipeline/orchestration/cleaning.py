@@ -23,7 +23,7 @@ from profile_pipeline.orchestration.days import (
 )
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
-from profile_pipeline.warehouse.sql import bound, sql_file
+from profile_pipeline.warehouse.sql import bound, reading, sql_file
 
 MUCH_NEW_SHARE = 0.1
 STREAM_CONSUMERS = ("cleaned.sessions",)
@@ -148,7 +148,10 @@ def _find_touched_streams(warehouse: Warehouse, whole: list[dt.date], rows: list
         return
     warehouse.temporary(
         "touched_streams",
-        f"with identified as ({sql_file('cleaned.identified_events')}),"
+        # Few of all records share a hash with one that waits: what is written as text is written of these.
+        "with waiting as (select event_hash from raw.events semi join touched_pending using (file_id, event_date)),"
+        " suspects as (select * from raw.events semi join waiting using (event_hash)),"
+        f" identified as ({reading(sql_file('cleaned.identified_events'), {'raw.events': 'suspects'})}),"
         f" elsewhere as (select * from identified anti join ({values_of(whole)}) as w using (event_date)),"
         " incoming as (select * from identified semi join touched_pending using (file_id, event_date)),"
         " partners as (select i.* from elsewhere as i semi join incoming as n on n.event_hash = i.event_hash and n.event_id = i.event_id"

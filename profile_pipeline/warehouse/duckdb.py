@@ -21,7 +21,7 @@ from profile_pipeline.warehouse.lease import LeaseTimeoutError, lease
 # Tools of the 1.x line still open a file of this format; later connections keep it.
 STORAGE_FORMAT = "v1.5.0"
 # What the engine may hold for each of its threads where no limit is set: beyond it memory only keeps what is written already.
-BYTES_PER_THREAD = 750_000_000
+BYTES_PER_THREAD = 850_000_000
 HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -40,7 +40,7 @@ def without_progress_bar(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("set enable_progress_bar = false")
 
 
-def _bytes_allowed(connection: duckdb.DuckDBPyConnection) -> int:
+def bytes_allowed(connection: duckdb.DuckDBPyConnection) -> int:
     """Return the limit of who has set none: so much for each thread, and no more than the engine would take by itself."""
     own, threads = connection.execute(
         "select parse_formatted_bytes(current_setting('memory_limit')), current_setting('threads')"
@@ -149,7 +149,7 @@ class Warehouse:
         connection.execute("set timezone = 'UTC'")
         if self.threads:
             connection.execute(f"set threads = {int(self.threads)}")
-        limit = self.memory_limit or f"{_bytes_allowed(connection)}B"
+        limit = self.memory_limit or f"{bytes_allowed(connection)}B"
         connection.execute(f"set memory_limit = '{_literal(limit)}'")
         connection.execute(f"set allowed_directories = ['{_literal(self.path.parent)}/']")
         connection.execute("set enable_external_access = false")

@@ -38,7 +38,7 @@ def test_a_warehouse_that_is_only_read_takes_temporary_tables_and_no_others(tmp_
 
 
 @pytest.mark.parametrize(
-    ("given", "n_bytes"), [({"threads": 2}, 1_500_000_000), ({"threads": 1}, 750_000_000), ({"memory_limit": "300MB"}, 300_000_000)]
+    ("given", "n_bytes"), [({"threads": 2}, 1_700_000_000), ({"threads": 1}, 850_000_000), ({"memory_limit": "300MB"}, 300_000_000)]
 )  # fmt: skip
 def test_the_engine_holds_so_much_a_thread_where_no_limit_is_set(
     tmp_path: Path, given: dict[str, Any], n_bytes: int
