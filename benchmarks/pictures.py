@@ -45,7 +45,7 @@ class Picture:
 
 
 PICTURES = (
-    Picture("lineage", "/asset-groups", ("raw", "applications"), (2300, 640), first=HIDE_PANELS),
+    Picture("lineage", "/asset-groups", ("raw", "applications"), (2300, 1000), first=HIDE_PANELS),
     Picture("asset", "/assets/features/behavior", ("recency_days",), (1500, 950)),
     Picture("plots", "/assets/features/user_days", ("n_views",), (1500, 950), pressed=("Plots", "Events"), awaited="canvas"),
     Picture("partitions", "/locations/profile_pipeline/jobs/daily/partitions", ("2026-03-30",), (1500, 1150), pressed=("Show per-asset status",)),
