@@ -22,6 +22,8 @@ STAGE_WORDS = {
     "profiles": "画像 profile",
     "applications": "应用 recommend, market, protect",
 }
+# What a model has learnt comes from more than a hundred columns: the drawing of a column shows more of them.
+MOST_TOLD = 8
 BOX_WIDTH, BOX_HEIGHT, ROW_HEIGHT, GAP = 220, 22, 28, 90
 
 ColumnName = tuple[str, str]
@@ -82,6 +84,7 @@ def render_dictionary(entries: Sequence[Entry], *, weeks: Sequence[str] = ()) ->
         words=STAGE_WORDS,
         sources=sources,
         uses=uses,
+        most_told=MOST_TOLD,
         weeks=weeks,
         n_tables=len(entries),
         n_columns=sum(len(entry.table.columns) for entry in entries),

@@ -41,6 +41,26 @@ def test_a_column_leads_to_what_it_comes_from_and_no_further() -> None:
     assert "no_column" not in PAGE
 
 
+def test_of_many_sources_the_first_are_told_and_the_others_counted() -> None:
+    wide = Table(
+        "raw.wide",
+        grain="a record",
+        key=(),
+        columns=tuple(Column(f"c{i:02d}", "DOUBLE", "a number") for i in range(20)),
+    )
+    made = Table("models.made", grain="a model", key=(), columns=(Column("artifact", "BLOB", "the model"),))
+    page = render_dictionary(
+        [
+            Entry(wide),
+            Entry(made, reads=("raw.wide",), sources={"artifact": [("raw.wide", c) for c in wide.column_names]}),
+        ]
+    )
+    row = re.search(r'<tr id="models.made.artifact">.*?</tr>', page, re.S)
+    assert row
+    assert re.findall(r">raw\.wide\.(c\d+)<", row[0]) == [f"c{i:02d}" for i in range(8)]
+    assert "and 12 more</td>" in row[0]
+
+
 def test_a_table_stands_between_what_it_reads_and_what_reads_it() -> None:
     drawing = re.search(r'<section id="raw.events">.*?</svg>', PAGE, re.S)
     places = dict(re.findall(r'<text x="([\d.]+)"[^>]*>([\w.]+)</text>', drawing[0]) if drawing else [])
