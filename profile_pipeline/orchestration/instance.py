@@ -11,11 +11,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from profile_pipeline.orchestration.storage import BATCH_SIZE, BATCH_VARIABLE
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.warehouse.lease import holder_of, lease
 
+BATCH_VARIABLE, BATCH_SIZE = "DAGSTER_EVENT_BATCH_SIZE", "500"
 HOME_VARIABLE = "DAGSTER_HOME"
 WORKING = [
     dg.DagsterRunStatus.NOT_STARTED,

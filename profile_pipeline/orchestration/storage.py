@@ -25,7 +25,6 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
 KNOWN_PARENTS = frozenset({"4374ccb80f86"})
-BATCH_VARIABLE, BATCH_SIZE = "DAGSTER_EVENT_BATCH_SIZE", "500"
 STOCK_VARIABLE = "PROFILE_PIPELINE_STOCK_EVENT_STORAGE"
 PARENT = hashlib.sha256(
     "".join(inspect.getsource(m) for m in (SqliteEventLogStorage._connect, SqliteEventLogStorage.store_event)).encode()

@@ -14,10 +14,10 @@ from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.days import DaysError, checked_range, day_keys, stretches, weekly_partitions
 from profile_pipeline.orchestration.flow_chart import READMES, draw, shipped_specs, with_chart
 from profile_pipeline.orchestration.freshness import AWAITED_DAILY
-from profile_pipeline.orchestration.instance import open_instance
+from profile_pipeline.orchestration.instance import BATCH_VARIABLE, open_instance
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import RunFailedError
-from profile_pipeline.orchestration.storage import BATCH_VARIABLE, IS_KNOWN, PARENT, KeptSqliteEventLogStorage
+from profile_pipeline.orchestration.storage import IS_KNOWN, PARENT, KeptSqliteEventLogStorage
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline_tests.conftest import ROOT, small_settings
