@@ -4,9 +4,9 @@ Not here: what is done with them (`orchestration.recovering`), or why they are r
 """
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -22,6 +22,9 @@ from profile_pipeline.commands.terminal import (
     say,
 )
 from profile_pipeline.raw.readers.reasons import remedy_of
+
+if TYPE_CHECKING:
+    from profile_pipeline.warehouse.duckdb import Warehouse
 
 SourceOption = Annotated[str | None, typer.Option("--source", help="of this entry of `sources:`")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="rejected for this reason, such as bad_time")]
@@ -42,7 +45,7 @@ def list_rejected(
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Count the rejected records by source, reason and file, and say what can be done."""
+    """Count the rejected records by source and reason, and say what can be done."""
     from profile_pipeline.orchestration.recovering import Selection, rejected_groups
 
     with _warehouse(config, data) as w:
@@ -138,19 +141,14 @@ def dismiss_rejected(
     out.print(f"{n:,} records dismissed")
 
 
-@contextmanager
-def _warehouse(config: Any, data: Any) -> Iterator[Any]:
+def _warehouse(config: Path | None, data: Path | None) -> "closing[Warehouse]":
     from profile_pipeline.orchestration.resources import open_warehouse
 
     settings, paths = opened(config, data)
     _require_warehouse(paths.warehouse)
-    warehouse = open_warehouse(settings, paths, owner="profile-pipeline rejected", say=say)
-    try:
-        yield warehouse
-    finally:
-        warehouse.close()
+    return closing(open_warehouse(settings, paths, owner="profile-pipeline rejected", say=say))
 
 
-def _require_warehouse(path: Any) -> None:
+def _require_warehouse(path: Path) -> None:
     if not path.exists():
         raise CommandError(f"{path} is not there. Run `profile-pipeline run` first.")

@@ -200,7 +200,7 @@ def _judge_days(
         judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, _judged(sql_file("cleaned.excluded_events")), given)
         _release(warehouse)
         warehouse.execute(f"delete from raw.pending where {among}")
-        _write_ledger(warehouse, days)
+        write_ledger(warehouse, days)
         if is_partition:
             touch_days(warehouse, (*STREAM_CONSUMERS, *ALIAS_CONSUMERS, *DAY_CONSUMERS), days)
             after = _fingerprints(warehouse, among)
@@ -259,7 +259,7 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
         warehouse.execute(
             "delete from raw.pending as p using touched_pending as t where p.file_id = t.file_id and p.event_date = t.event_date"
         )
-        _write_ledger(warehouse, days)
+        write_ledger(warehouse, days)
         changed = "select * from gone_events union all select * from new_events"
         for consumer in STREAM_CONSUMERS:
             touch_rows(
@@ -279,7 +279,7 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
     return changed_days
 
 
-def _write_ledger(warehouse: Warehouse, days: list[dt.date]) -> None:
+def write_ledger(warehouse: Warehouse, days: list[dt.date]) -> None:
     """Write the ledger of these days and refuse to commit unless every loaded event is in exactly one place.
 
     Raises

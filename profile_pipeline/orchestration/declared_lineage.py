@@ -89,11 +89,11 @@ def _features(settings: Settings, name: str) -> Names:
     if isinstance(model, SegmentModelSettings):
         return [s for name in model.features or SEGMENT_FEATURES for s in _sources_of(name, matrix)]
     label = model.label if isinstance(model, AttributeModelSettings) else None
-    hidden = {*NOT_FEATURES, *forbidden_features(matrix, model.leave_out, label)}
-    left_out = {*model.leave_out, *((label.removeprefix(ATTRIBUTE_PREFIX),) if label else ())}
+    categories = {f"{CATEGORY_PREFIX}{c}=": c for c in settings.features.categories}
+    hidden = {*NOT_FEATURES, *forbidden_features([*matrix, *categories], model.leave_out, label)}
     found = [f"features.user_features.{c}" for c in matrix if c not in hidden]
     found += INTERESTS_READ
-    found += [_crm(c) for c in settings.features.categories if c not in left_out]
+    found += [_crm(c) for name, c in categories.items() if name not in hidden]
     if isinstance(model, AttributeModelSettings) and ITEM_ALGORITHM in (
         *settings.training.algorithms,
         settings.training.default_algorithm,

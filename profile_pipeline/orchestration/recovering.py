@@ -6,7 +6,6 @@ Not here: why a record is rejected (`raw.readers`), loading of files (`ingesting
 
 import contextlib
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from profile_pipeline.errors import ExpectedError
+from profile_pipeline.orchestration.cleaning import write_ledger
 from profile_pipeline.orchestration.ingesting import insert_batches
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import BLOCK_BYTES, archived_path
+from profile_pipeline.raw.archive import verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
@@ -28,9 +27,8 @@ from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
-
-class DamagedArchiveError(ExpectedError):
-    """An archived file is not what was delivered; nothing of it is read."""
+# Rejected records `r` with the path of their file.
+WITH_PATH = "left join (select file_id, min(path) as path from raw.files where status = 'loaded' group by file_id) as f on f.file_id = r.file_id"
 
 
 @dataclass(frozen=True)
@@ -74,14 +72,13 @@ class Recovered:
 
     n_recovered: int = 0
     n_still_rejected: int = 0
-    n_files: int = 0
 
 
 def rejected_groups(w: Warehouse, selection: Selection) -> list[dict[str, Any]]:
     """Return how many records were rejected, by source and reason, and where the first of them is: nothing of any record."""
     return w.dicts(
         "with rejected as (select r.source, r.reason_code, r.file_id, r.row_number, f.path from raw.rejected_records as r"
-        " left join (select file_id, min(path) as path from raw.files where status = 'loaded' group by file_id) as f on f.file_id = r.file_id"
+        f" {WITH_PATH}"
         f" where {selection.condition})"
         " select source, reason_code, count(*) as n_records, count(distinct file_id) as n_files,"
         " arg_min(path, (path, row_number)) as first_file, arg_min(row_number, (path, row_number)) as first_row"
@@ -94,7 +91,7 @@ def rejected_records(w: Warehouse, selection: Selection, *, limit: int) -> list[
     """Return rejected records with their text, in the order of their files."""
     return w.dicts(
         "select r.source, f.path, r.row_number, r.reason_code, r.detail, r.record from raw.rejected_records as r"
-        " left join (select file_id, min(path) as path from raw.files where status = 'loaded' group by file_id) as f on f.file_id = r.file_id"
+        f" {WITH_PATH}"
         f" where {selection.condition} order by r.source, f.path, r.row_number limit $limit",
         selection.parameters | {"limit": limit},
     )
@@ -135,28 +132,11 @@ def recover(
                 say(f"{len(numbers):,} records of {source}, which is no source any more, stay rejected")
                 done.n_still_rejected += len(numbers)
                 continue
-            found = _read_again(_verified(paths, file_id), source, settings, numbers, engine)
+            found = _read_again(verified_path(paths.archive, file_id), source, settings, numbers, engine)
             n = _load(w, settings, file_id, source, found, now=now)
             done.n_recovered += n
             done.n_still_rejected += len(numbers) - n
-            done.n_files += 1
     return done
-
-
-def _verified(paths: Paths, file_id: str) -> Path:
-    """Return where the bytes of a file lie, once they are seen to be those that were delivered."""
-    path = archived_path(paths.archive, file_id)
-    if not path.is_file():
-        raise DamagedArchiveError(f"{path} is not there. Put the delivered file into {paths.landing} again.")
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
-    if digest.hexdigest() != file_id:
-        raise DamagedArchiveError(
-            f"{path} is not what was delivered: found the sha256 {digest.hexdigest()}, expected its name. Restore it from a backup, or remove it and deliver the file again."
-        )
-    return path
 
 
 def _read_again(path: Path, name: str, settings: Settings, numbers: list[int], engine: Any) -> list[pa.Table]:
@@ -195,19 +175,15 @@ def _load(
                 "select event_date, count(*) as n from raw.events where file_id = $file and list_contains($numbers, row_number) group by event_date",
                 of,
             )
-            for target, columns, known in (
-                ("raw.pending", "file_id, event_date, n_events", "n_events = t.n_events + d.n"),
-                ("cleaned.ledger", "file_id, event_date, n_loaded, n_waiting, n_cleaned, n_excluded", "n_loaded = t.n_loaded + d.n, n_waiting = t.n_waiting + d.n"),
-            ):  # fmt: skip
-                w.execute(
-                    f"update {target} as t set {known} from recovered_days as d where t.file_id = $file and t.event_date = d.event_date",
-                    {"file": file_id},
-                )
-                values = "$file, d.event_date, d.n" + (", d.n, 0, 0" if target == "cleaned.ledger" else "")
-                w.execute(
-                    f"insert into {target} ({columns}) select {values} from recovered_days as d"
-                    f" anti join (select event_date from {target} where file_id = $file) as t using (event_date)",
-                    {"file": file_id},
-                )
+            w.execute(
+                "update raw.pending as p set n_events = p.n_events + d.n from recovered_days as d where p.file_id = $file and p.event_date = d.event_date",
+                {"file": file_id},
+            )
+            w.execute(
+                "insert into raw.pending (file_id, event_date, n_events) select $file, d.event_date, d.n from recovered_days as d"
+                " anti join (select event_date from raw.pending where file_id = $file) as p using (event_date)",
+                {"file": file_id},
+            )
+            write_ledger(w, w.days("select event_date from recovered_days"))
             w.drop("recovered_days")
     return len(numbers)

@@ -5,6 +5,7 @@ Not here: a single run (`steps`), the command line itself, or what the jobs comp
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import closing
 
 import dagster as dg
 
@@ -17,7 +18,6 @@ from profile_pipeline.orchestration.days import (
     stretches,
 )
 from profile_pipeline.orchestration.jobs import DAILY
-from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
 
@@ -81,11 +81,8 @@ class Runner(Steps):
         ]
         if not queries:
             return []
-        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
-        try:
+        with closing(self.warehouse()) as warehouse:
             return warehouse.days(f"select distinct week from ({' union all '.join(queries)})")
-        finally:
-            warehouse.close()
 
     def _is_outscored(self, day: dt.date) -> bool:
         """Say whether the models that serve a day were judged after they scored it."""
@@ -100,15 +97,12 @@ class Runner(Steps):
 
     def _behind(self, consumers: Sequence[str]) -> list[dt.date]:
         """Days whole of which some of these tables have not followed yet: a killed run, or a late event, leaves them."""
-        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
-        try:
+        with closing(self.warehouse()) as warehouse:
             noted = warehouse.days(
                 "select distinct event_date from cleaned.touched where list_contains($consumers, consumer)"
                 " and stream_id is null and alias_id is null",
                 {"consumers": list(consumers)},
             )
-        finally:
-            warehouse.close()
         return [day for day in noted if self.days[0] <= day <= self.days[-1]]
 
     def _has_new_versions(self) -> bool:

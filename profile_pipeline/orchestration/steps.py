@@ -6,7 +6,7 @@ Not here: in which order a command takes them (`running`), or what the jobs comp
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -133,6 +133,10 @@ class Steps:
         """Say whether all partitions of a table are materialized in the instance."""
         return {str(p) for p in partitions} <= set(self.instance.get_materialized_partitions(key_of(table)))
 
+    def warehouse(self) -> Warehouse:
+        """Return the warehouse for a look between runs: close it, or no run gets its lease."""
+        return open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+
     # ---- the stages
 
     def ingest(self) -> int:
@@ -173,12 +177,9 @@ class Steps:
         )
 
     def _tell_of_load(self) -> None:
-        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
-        try:
+        with closing(self.warehouse()) as warehouse:
             for line in load_report(warehouse, self.settings, newest_day=self.days[-1]):
                 self.say(line)
-        finally:
-            warehouse.close()
 
     def complain(self) -> None:
         """Say that the last ingest refused files; called at the end of a run, so that it does not end as a good one.
@@ -196,8 +197,7 @@ class Steps:
 
     def waiting(self) -> tuple[list[dt.date], list[dt.date], list[dt.date]]:
         """Return the days that wait to be judged whole, those that wait by rows or outside of the calendar, and stale snapshots."""
-        warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
-        try:
+        with closing(self.warehouse()) as warehouse:
             nothing = RunDays(
                 first=self.days[-1] + dt.timedelta(days=9999),
                 last=self.days[-1] + dt.timedelta(days=9999),
@@ -210,8 +210,6 @@ class Steps:
                 [*found.rows, *found.outside],
                 warehouse.days("select as_of_date from features.stale_days"),
             )
-        finally:
-            warehouse.close()
 
     def build_features(self, first: dt.date, last: dt.date) -> None:
         """From cleaned to features, for a range in one run, folding in what waits elsewhere."""
@@ -270,11 +268,8 @@ class Steps:
         if not self.paths.serving.exists() and self.paths.warehouse.exists():
             self.paths.serving_is_behind.touch()
         if self.paths.serving_is_behind.exists():
-            warehouse = open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
-            try:
+            with closing(self.warehouse()) as warehouse:
                 self._publish(warehouse, self.paths, self.instance)
-            finally:
-                warehouse.close()
 
     def _publish(self, warehouse: Warehouse, paths: Paths, instance: dg.DagsterInstance) -> None:
         if not self._is_within_command:

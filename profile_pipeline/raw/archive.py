@@ -11,7 +11,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from profile_pipeline.errors import ExpectedError
+
 BLOCK_BYTES = 1 << 20
+
+
+class DamagedArchiveError(ExpectedError):
+    """An archived file is not what was delivered; nothing of it is read."""
 
 
 class ChangedWhileReadError(Exception):
@@ -30,6 +36,26 @@ class Archived:
 def archived_path(archive: Path, file_id: str) -> Path:
     """Return where the bytes of a file lie."""
     return archive / file_id[:2] / file_id
+
+
+def verified_path(archive: Path, file_id: str) -> Path:
+    """Return where the bytes of a file lie, once they are seen to be those that were delivered.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If they are not there, or others.
+    """
+    path = archived_path(archive, file_id)
+    if not path.is_file():
+        raise DamagedArchiveError(f"{path} is not there. Deliver the file again.")
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != file_id:
+        raise DamagedArchiveError(
+            f"{path} is not what was delivered: found the sha256 {found}, expected its name. Restore it from a backup, or remove it and deliver the file again."
+        )
+    return path
 
 
 def store(path: Path, *, archive: Path) -> Archived:
