@@ -110,9 +110,12 @@ def _ratios(sizes: Sizes) -> str:
             late = f"; {f['n_new']:,} events wait, {f['n_late']:,} of older days" if "n_new" in f else ""
             rows.append([f"{at}: one more day, {name}", f"{f['cpu_s']:.1f} CPU-s{late}", f"{f['peak_mb']:.0f} MB"])
         days = parts.get("days", {})
-        if len(days) == 2:
-            one, each = days["as one"], days["one by one"]
-            rows.append(["60 days of 0.1 M events, a run a day / one run", f"{each['cpu_s']:.1f} / {one['cpu_s']:.1f} CPU-s", f"{each['cpu_s'] / one['cpu_s']:.1f}"])  # fmt: skip
+        for name, one in days.items():
+            each = days.get(name.replace("as one", "one by one"), one)
+            if each is not one:
+                told = f"{each['cpu_s']:.1f} / {one['cpu_s']:.1f} CPU-s"
+                what = f"{name.removesuffix(' as one')} of few events, a run a day / one run"
+                rows.append([what, told, f"{each['cpu_s'] / one['cpu_s']:.1f}"])
     return table(["what", "found", "ratio or peak"], rows)
 
 

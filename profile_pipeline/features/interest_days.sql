@@ -1,6 +1,6 @@
--- What the events of an alias and day say of its interests: events by the weight of their role. An event that names no category
+-- What each tile says of the interests of its alias on its day: events by the weight of their role. An event that names no category
 -- (or brand) itself counts for each category (or the brand) of its item, as the catalogue had it on the event's day. It does not depend on the day as of
--- which one looks, so it is made once for all snapshots of a run.
+-- which one looks.
 with item_tiles as (
     select * from features.user_item_days
 ),
@@ -44,7 +44,6 @@ signals as (
 )
 select
     signals.alias_id, signals.event_date, signals.kind, signals.interest,
-    cast(sum(cast(signals.n as decimal(9, 0)) * role_weights.weight) as decimal(11, 3)) as weight
+    cast(cast(signals.n as decimal(9, 0)) * role_weights.weight as decimal(11, 3)) as weight
 from signals join role_weights on role_weights.role = signals.role
 where signals.interest is not null
-group by signals.alias_id, signals.event_date, signals.kind, signals.interest

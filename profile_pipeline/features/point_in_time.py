@@ -6,7 +6,7 @@ Here are the queries, in their order, over temporary relations. Not here: runnin
 from collections.abc import Sequence
 
 from profile_pipeline.features.matrix import user_features_sql
-from profile_pipeline.features.windows import INTEREST_DAYS, TILES, visible_views
+from profile_pipeline.features.windows import INTEREST_DAYS, TILES, summed_interest_days, visible_views
 from profile_pipeline.warehouse.sql import confined, reading, sql_file
 
 ASKED_PROFILES = "asked_profiles"
@@ -89,7 +89,7 @@ def asked_interest_days() -> str:
     """
     names = tuple(tile.name for tile in TILES)
     of_asked = confined(sql_file(f"features.{INTEREST_DAYS}"), tables=names, scope=ASKED_ALIASES, keys=("alias_id",))
-    return f"select * from ({of_asked}) as d where kind = 'category'"
+    return summed_interest_days(f"(select * from ({of_asked}) as t where kind = 'category')")
 
 
 def asked_queries(attributes: tuple[str, ...], *, has_events: bool) -> dict[str, str]:

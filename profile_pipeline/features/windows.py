@@ -12,6 +12,7 @@ import pyarrow as pa
 from profile_pipeline.features.tables import TILES
 
 INTEREST_DAYS = "interest_days"
+INTEREST_DAY_COLUMNS = ("alias_id", "event_date", "kind", "interest", "weight")
 SIX_PLACES, THREE_PLACES = Decimal("0.000001"), Decimal("0.001")
 
 
@@ -42,11 +43,20 @@ def visible_views(asked: str | None = None) -> dict[str, str]:
     `interest_days` is itself made of tiles, by the SQL file of that name.
     """
     seen = {tile.table: (tile.name, tile.column_names) for tile in TILES}
-    seen[INTEREST_DAYS] = (INTEREST_DAYS, ("alias_id", "event_date", "kind", "interest", "weight"))
+    seen[INTEREST_DAYS] = (INTEREST_DAYS, INTEREST_DAY_COLUMNS)
     return {f"visible_{name}": visible_sql(*of, asked=asked) for name, of in seen.items()}
 
 
 VISIBLE = visible_views()
+
+
+def summed_interest_days(relation: str) -> str:
+    """Return the query of what whole days of an alias say of its interests: one row where tiles have several.
+
+    For many snapshots, which read it once each. The sums are exact, so what is made of them is the same.
+    """
+    keys = ", ".join(INTEREST_DAY_COLUMNS[:-1])
+    return f"select {keys}, cast(sum(weight) as decimal(11, 3)) as weight from {relation} as d group by {keys}"
 
 
 def decay_weights(half_life_days: int) -> pa.Table:

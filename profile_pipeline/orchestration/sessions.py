@@ -1,4 +1,4 @@
-"""Cutting sessions of a run: whole days in chunks, then touched streams day by day until nothing spills over midnight.
+"""Cutting sessions of a run: whole days in chunks, then touched streams until nothing spills over midnight.
 
 Not here: what a session is (the SQL files of cleaned and `cleaned.sessions`).
 """
@@ -46,33 +46,52 @@ def cut_sessions(
             touch_days(warehouse, (TILES,), days_between(first, last))
             settle_days(warehouse, CONSUMER, days_between(first, last))
         say(f"cut sessions of {first} to {last}")
-    while True:
+    while stretch := _touched_stretch(warehouse, events_per_chunk=events_per_chunk):
         with warehouse.transaction():
-            rows = warehouse.rows(f"select min(event_date) from ({touched_rows_query()})", {"consumer": CONSUMER})
-            day = rows[0][0]
-            if day is None:
-                return days
-            warehouse.temporary(
-                "touched_streams",
-                f"select distinct stream_id from ({touched_rows_query()}) where event_date = $day",
-                {"consumer": CONSUMER, "day": day},
-            )
-            _note_tiles(warehouse, day)
-            _cut(warehouse, day, day, streams="touched_streams")
-            _note_tiles(warehouse, day)
-            _touch_next_day(warehouse, day, streams="touched_streams")
-            settle_days(warehouse, CONSUMER, [day])
-            warehouse.drop("touched_streams")
+            _follow_streams(warehouse, *stretch)
+    return days
 
 
-def _note_tiles(warehouse: Warehouse, day: dt.date) -> None:
-    """Note for the tiles the aliases whose part of a session stands there now: called before and after it is cut anew."""
+def _touched_stretch(warehouse: Warehouse, *, events_per_chunk: int) -> tuple[dt.date, dt.date] | None:
+    """Return the first touched day and the last one that is cut with it, None where no stream is touched.
+
+    A day that is noted whole has no sessions yet: what comes before it ends there.
+    """
+    touched = warehouse.days(f"select distinct event_date from ({touched_rows_query()})", {"consumer": CONSUMER})
+    if not touched:
+        return None
+    whole = warehouse.days(
+        "select distinct event_date from cleaned.touched where consumer = $consumer and stream_id is null",
+        {"consumer": CONSUMER},
+    )
+    end = min((day for day in whole if day > touched[0]), default=touched[-1] + ONE_DAY)
+    between = [day for day in days_between(touched[0], touched[-1]) if day < end]
+    first, last = chunks_of(warehouse, between, events_per_chunk=events_per_chunk)[0]
+    return first, max(day for day in touched if day <= last)
+
+
+def _follow_streams(warehouse: Warehouse, first: dt.date, last: dt.date) -> None:
+    """Cut the streams that are touched in a stretch of days anew, all of it, and note for the tiles where that changed something."""
+    warehouse.temporary(
+        "touched_streams",
+        f"select distinct stream_id from ({touched_rows_query()}) where event_date between $first_day and $last_day",
+        {"consumer": CONSUMER, "first_day": first, "last_day": last},
+    )
+    standing = (
+        "select event_date, stream_id, session_id, alias_id, n_sessions, session_seconds from cleaned.session_days"
+        f" semi join touched_streams using (stream_id) where event_date between date '{first}' and date '{last}'"
+    )
+    warehouse.temporary("old_session_days", standing)
+    _cut(warehouse, first, last, streams="touched_streams")
     touch_rows(
         warehouse,
         TILES,
-        "select event_date, null as stream_id, alias_id from cleaned.session_days semi join touched_streams using (stream_id)"
-        f" where event_date = date '{day.isoformat()}'",
+        "select event_date, null as stream_id, alias_id from"
+        f" ((from old_session_days except {standing}) union all ({standing} except from old_session_days))",
     )
+    _touch_next_day(warehouse, last, streams="touched_streams")
+    settle_days(warehouse, CONSUMER, days_between(first, last))
+    warehouse.drop("touched_streams", "old_session_days")
 
 
 def _cut(warehouse: Warehouse, first: dt.date, last: dt.date, *, streams: str | None) -> None:

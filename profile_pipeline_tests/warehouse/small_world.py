@@ -12,7 +12,7 @@ from profile_pipeline.applications.audiences import audiences_sql
 from profile_pipeline.cleaned.sessions import cut_long_chains
 from profile_pipeline.features.matrix import user_features_sql
 from profile_pipeline.features.tables import TILES
-from profile_pipeline.features.windows import INTEREST_DAYS, VISIBLE, decay_weights, role_weights
+from profile_pipeline.features.windows import INTEREST_DAYS, VISIBLE, decay_weights, role_weights, summed_interest_days
 from profile_pipeline.models.labels import attribute_labels, cohorts_of, outcome_labels
 from profile_pipeline.models.population import population_sql
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
@@ -108,6 +108,7 @@ class SmallWorld:
         self.engine.hold("decay_weights", decay_weights(self.settings.features.interest_half_life_days))
         self.engine.hold("role_weights", role_weights(self.settings.features.role_weights))
         self._make(INTEREST_DAYS, f"features.{INTEREST_DAYS}")
+        self._compare_text(summed_interest_days(INTEREST_DAYS))
         for view, query in VISIBLE.items():
             self.engine.make(view, query)
         for table in ("features.behavior", "features.interests", "features.demand"):

@@ -13,7 +13,15 @@ import pyarrow as pa
 
 from profile_pipeline.features.matrix import attribute_column, user_features_sql, user_features_table
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, STALE_DAYS, TILES, USER_FEATURES
-from profile_pipeline.features.windows import INTEREST_DAYS, VISIBLE, decay_weights, role_weights
+from profile_pipeline.features.windows import (
+    INTEREST_DAY_COLUMNS,
+    INTEREST_DAYS,
+    VISIBLE,
+    decay_weights,
+    role_weights,
+    summed_interest_days,
+    visible_sql,
+)
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
 from profile_pipeline.orchestration.cleaning import STALE_CONSUMER
 from profile_pipeline.orchestration.days import (
@@ -48,6 +56,8 @@ from profile_pipeline.warehouse.sql import bound, confined, sql_file
 
 # Rows that a snapshot query joins at once: tiles by days. It bounds memory, as chunks of events do.
 SNAPSHOT_ROWS = 8_000_000
+# For more snapshot days than these, what tiles say of interests is summed up once, for all of them.
+FEW_DAYS = 2
 # A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.
 REBUILT = "rebuilt:"
 
@@ -152,8 +162,7 @@ def _snapshot(
             require_rows(w, table.name, BEHAVIOR, days)
         prepare_snapshots(w, settings)
         if table is INTERESTS:
-            w.temporary(INTEREST_DAYS, sql_file(f"features.{INTEREST_DAYS}"))
-            w.execute(f"create or replace temp view visible_{INTEREST_DAYS} as {VISIBLE[f'visible_{INTEREST_DAYS}']}")
+            _prepare_interests(w, n_days=len(days))
         for first, last in snapshot_chunks(w, days):
             with w.transaction():
                 w.temporary("snapshot_days", snapshot_days(days_between(first, last)))
@@ -165,6 +174,16 @@ def _snapshot(
         return dg.MaterializeResult(metadata=report_days(context, w, table, run=run, days=days))
 
     return snapshot
+
+
+def _prepare_interests(w: Warehouse, *, n_days: int) -> None:
+    """Make what the query of interests reads."""
+    read = INTEREST_DAYS
+    w.execute(f"create or replace temp view {INTEREST_DAYS} as {sql_file(f'features.{INTEREST_DAYS}')}")
+    if n_days > FEW_DAYS:
+        read = f"summed_{INTEREST_DAYS}"
+        w.temporary(read, summed_interest_days(INTEREST_DAYS))
+    w.execute(f"create or replace temp view visible_{INTEREST_DAYS} as {visible_sql(read, INTEREST_DAY_COLUMNS)}")
 
 
 def snapshot_days(days: Sequence[dt.date]) -> pa.Table:
