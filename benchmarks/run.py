@@ -25,7 +25,6 @@ from profile_pipeline.raw.world.write import LAST_DAY
 
 N_DAYS, EVENTS_PER_PERSON = 90, 138
 FEW_EVENTS, FEW_DAYS = 100_000, (60, 365)
-READ_RECORDS = 500_000
 STAGES = ("judge", "sessions", "identities and versions", "tiles", "newest snapshots")
 PEERS = ("duckdb_sql", "through_dagster", "polars_frames", "pandas_frames", "pyspark_frames")
 RESULTS_FOLDER = Path(__file__).parent / "results"
@@ -182,9 +181,9 @@ class Bench:
             shutil.rmtree(small.folder)
 
     def reading(self) -> None:
-        """A file of each format, by us and by DuckDB's bare reader."""
+        """A file of each format with half as many records as there are events, by us and by DuckDB's bare reader."""
         folder = self.folder / "reading"
-        readers.prepare(self.world / "landing", folder, READ_RECORDS)
+        readers.prepare(self.world / "landing", folder, self.n_events // 2)
         for kind in readers.FORMATS:
             for who in ("bare", "ours"):
                 self.note("reading", f"{kind} {who}", run_child("benchmarks.readers", who, kind, folder))
