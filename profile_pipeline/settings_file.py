@@ -36,6 +36,10 @@ def load_settings(path: Path) -> settings.Settings:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigurationError(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    except RecursionError:
+        raise ConfigurationError(
+            f"{path}: found lists or mappings within each other by the hundred, expected a few"
+        ) from None
     twice = [
         f"{path}:{line}: {key!r} stands here and in line {first}: one of them would be lost"
         for key, first, line in _twice(root)

@@ -111,6 +111,8 @@ audiences: {women: {where: "sex = 'female'"}}
         ("sex = 'female'", "sex > 5", "audiences.women.where: found 'sex > 5': "),
         ("sex: {fact: gender}", "sex: {fact: gender}, user_ids: {fact: city}", "tags.user_ids: found a tag of this name, expected another"),
         ("sex: {fact: gender}", "sex: {predicted: gender, values: {high: .nan}}", "tags.sex.values.high"),
+        ("sex: {fact: gender}", "sex: {fact: gender, values: {high: 0.5}}", "tags.sex.values: found thresholds of a probability"),
+        ("sex: {fact: gender}", "sex: {predicted: groups, values: {high: 0.5}}", "tags.sex.values: found thresholds of a probability"),
         ("audiences:", "seed: -1\naudiences:", "seed: found -1, expected"),
         ("audiences:", "memory_limit: banana\naudiences:", "memory_limit: found 'banana', expected"),
         ("audiences:", "features: {role_weights: {}}\naudiences:", "found no weight"),
@@ -141,6 +143,10 @@ def test_anchors_and_merges_are_no_second_names(tmp_path: Path) -> None:
     more = "tags:\n  a: &a {fact: gender, description: one}\n  b: {<<: *a, description: other}\n"
     path.write_text(GOOD + more, encoding="utf-8")
     assert load_settings(path).tags["b"].fact == "gender"
+
+
+def test_thousands_of_nested_lists_are_one_message(tmp_path: Path) -> None:
+    assert "within each other" in message_of(tmp_path, GOOD + f"seed: {'[' * 5000}{']' * 5000}\n")
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "utf-16"])

@@ -48,6 +48,10 @@ def check_tags(tags: Mapping[str, TagSettings], models: Mapping[str, object]) ->
             faults.append(
                 f"tags.{name}.predicted: found {tag.predicted!r}, expected a name of `models:`{_near(tag.predicted, tuple(models))}"
             )
+        if tag.values and isinstance(models.get(tag.predicted or ""), SegmentModelSettings | None):
+            faults.append(
+                f"tags.{name}.values: found thresholds of a probability, expected them beside `predicted:` with a model that gives one"
+            )
         for number, rule in enumerate(tag.rules):
             try:
                 parse_condition(rule.when, RULE_COLUMNS)
