@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from profile_pipeline.cleaned.tables import EVENTS, EXCLUDED_EVENTS, LEDGER
+from profile_pipeline.orchestration.balance import require_days_add_up
 from profile_pipeline.orchestration.days import (
     ONE_DAY,
     RunDays,
@@ -32,10 +33,6 @@ DAY_CONSUMERS = ("applications.daily_metrics",)
 FEATURE_CONSUMERS = ("features.behavior", "features.interests", "features.demand", "features.user_features")
 SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, "profiles.scores", "profiles.tags", "profiles.user_profiles")
 STALE_CONSUMER = "features.stale_days"
-
-
-class CountingError(Exception):
-    """Events would be lost or doubled; nothing was written."""
 
 
 @dataclass
@@ -293,14 +290,5 @@ def write_ledger(warehouse: Warehouse, days: list[dt.date]) -> None:
     warehouse.temporary("ledger_days", values_of(days))
     warehouse.execute("delete from cleaned.ledger as t using ledger_days as d where t.event_date = d.event_date")
     warehouse.insert(LEDGER, sql_file("cleaned.ledger"))
-    faults = warehouse.rows(
-        "select event_date, file_id, n_loaded, n_cleaned, n_excluded, n_waiting from cleaned.ledger semi join ledger_days using (event_date)"
-        " where n_loaded <> n_cleaned + n_excluded + n_waiting order by event_date, file_id"
-    )
+    require_days_add_up(warehouse.rows)
     warehouse.drop("ledger_days")
-    if faults:
-        told = "; ".join(
-            f"{day} of file {file_id[:12]}: loaded {n}, cleaned {c}, excluded {x}, waiting {w}"
-            for day, file_id, n, c, x, w in faults[:5]
-        )
-        raise CountingError(f"{len(faults)} days of files do not add up, nothing was written: {told}")

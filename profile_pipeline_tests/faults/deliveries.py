@@ -138,7 +138,9 @@ def shop(seed: int, n_events: int = 90) -> list[Record]:
 
 
 def _moment(rng: random.Random, days: Sequence[dt.date], minutes: int) -> str:
-    at = dt.datetime.combine(rng.choice(days), dt.time()) + dt.timedelta(minutes=minutes * rng.randrange(1440 // minutes))
+    at = dt.datetime.combine(rng.choice(days), dt.time()) + dt.timedelta(
+        minutes=minutes * rng.randrange(1440 // minutes)
+    )
     return f"{at.isoformat()}Z"
 
 
@@ -160,7 +162,9 @@ def _web(rng: random.Random, days: Sequence[dt.date], n: int) -> Iterator[Record
 def _copied(rng: random.Random, days: Sequence[dt.date], fields: dict[str, str]) -> dict[str, str]:
     """What a second record of one id says otherwise: nothing, when, where, or only where a field ends."""
     other = _moment(rng, days, 30)
-    outside = rng.choice(["2025-12-01T10:00:00Z", "2026-03-16T10:00:00Z", "2026-03-20T10:00:00Z", "2026-06-01T10:00:00Z"])
+    outside = rng.choice(
+        ["2025-12-01T10:00:00Z", "2026-03-16T10:00:00Z", "2026-03-20T10:00:00Z", "2026-06-01T10:00:00Z"]
+    )
     return rng.choice([
         {}, {"ts": other}, {"ts": other, "received": other}, {"received": other}, {"ts": outside, "received": outside}, {"cookie": "c4"},
         {"category": "a", "sku": f"|{fields['sku']}"}, {"price": "5"}, {"uid": "u4"},
@@ -179,7 +183,14 @@ def _app(rng: random.Random, days: Sequence[dt.date]) -> Iterator[Record]:
 
 def _crm(rng: random.Random, days: Sequence[dt.date]) -> Iterator[Record]:
     changed = rng.choice([_moment(rng, days, 720), f"{FIRST}T00:00:00Z", ""])
-    fields = [f"u{rng.randrange(4)}", rng.choice(["", "f", "m"]), rng.choice(["", "Xi'an", "上海"]), rng.choice(["", "1990", "2001"]), rng.choice(["", "1", "2"]), changed]
+    fields = [
+        f"u{rng.randrange(4)}",
+        rng.choice(["", "f", "m"]),
+        rng.choice(["", "Xi'an", "上海"]),
+        rng.choice(["", "1990", "2001"]),
+        rng.choice(["", "1", "2"]),
+        changed,
+    ]
     source = rng.choice(["crm", "crm", "crm_whole"])
     yield Record(source, ",".join(fields))
     if rng.random() < 0.2:
@@ -187,8 +198,17 @@ def _crm(rng: random.Random, days: Sequence[dt.date]) -> Iterator[Record]:
 
 
 def _item(rng: random.Random, days: Sequence[dt.date]) -> Record:
-    told = {"sku": f"i{rng.randrange(6)}", "kind": rng.choice(["book", None]), "title": rng.choice(["A", "B", None]), "brand": rng.choice(["x", "x|", None])}
-    told |= {"author": rng.choice(["y", "|y", None]), "price": rng.choice([1.5, 20, None]), "changed": rng.choice([_moment(rng, days, 720), None])}
+    told = {
+        "sku": f"i{rng.randrange(6)}",
+        "kind": rng.choice(["book", None]),
+        "title": rng.choice(["A", "B", None]),
+        "brand": rng.choice(["x", "x|", None]),
+    }
+    told |= {
+        "author": rng.choice(["y", "|y", None]),
+        "price": rng.choice([1.5, 20, None]),
+        "changed": rng.choice([_moment(rng, days, 720), None]),
+    }
     return Record("catalogue", json.dumps(told))
 
 
@@ -209,18 +229,29 @@ class Line:
         self.paths = Paths(config=data / "profile.yaml", data=data)
         self.settings = Settings.model_validate(yaml.safe_load(config))
         self.warehouse = open_warehouse(self.settings, self.paths, owner="a test", say=lambda _: None)
+        # There is no model, and what scoring brings along takes longer to load than everything else.
         self._steps = [
-            asset for asset in build_assets(self.settings, self.paths, _lineages()) if next(iter(asset.keys)).path[0] in _STAGES
-        ]  # fmt: skip
+            asset
+            for asset in build_assets(self.settings, self.paths, _lineages())
+            if next(iter(asset.keys)).path[0] in _STAGES and asset.node_def.name != "profiles__scores"
+        ]
 
     def ingest(self) -> None:
         """Load what has landed."""
         self._take(self._steps[:1], RESTATED, LAST, {})
 
-    def refresh(self, *, first: dt.date = RESTATED, includes_stale: bool = False) -> None:
-        """Judge and follow: the range to the last day, and what waits elsewhere."""
+    def refresh(
+        self,
+        *,
+        first: dt.date = RESTATED,
+        last: dt.date = LAST,
+        includes_stale: bool = False,
+        steps: Sequence[str] | None = None,
+    ) -> None:
+        """Judge and follow: the days of the range, and what waits elsewhere; all steps, or those that are named."""
         tags = {REFRESH_TAG: "true"} | ({STALE_TAG: "true"} if includes_stale else {})
-        self._take(self._steps[1:], first, LAST, tags)
+        taken = [step for step in self._steps[1:] if steps is None or step.node_def.name in steps]
+        self._take(taken, first, last, tags)
 
     def _take(self, steps: Sequence, first: dt.date, last: dt.date, tags: dict[str, str]) -> None:
         run = SimpleNamespace(tags=tags | {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)})
@@ -246,7 +277,7 @@ class Line:
 
 
 @cache
-def _lineages():  # noqa: ANN202
+def _lineages():
     return lineage_cache()
 
 

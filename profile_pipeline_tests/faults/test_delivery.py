@@ -1,13 +1,12 @@
 """The law of delivery: late, duplicated, shuffled and re-cut delivery gives what orderly delivery gives."""
 
 import random
-from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from profile_pipeline_tests.faults.deliveries import Part, Record, delivered, line, orderly, shop
+from profile_pipeline_tests.faults.deliveries import Part, delivered, line, orderly, shop
 
 pytestmark = pytest.mark.faults
 SEEDS = 3
