@@ -112,6 +112,7 @@ def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
         ]
     try:
         connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
         names = {
             f"{s}.{t}" for s, t in connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         }
