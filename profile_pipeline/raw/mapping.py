@@ -19,7 +19,7 @@ _WORD, _VALUES = re.compile(r"[^\W\d]\w*"), frozenset({"null", "true", "false"})
 _HYPHENATED = re.compile(r"[^\W\d][\w.]*(-[^\W\d][\w.]*)+")
 _REFUSED = (
     exp.Subquery, exp.Select, exp.AggFunc, exp.Window, exp.Table, exp.Star, exp.Parameter, exp.Placeholder, exp.Command,
-    exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet,
+    exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet, exp.Columns,
 )  # fmt: skip
 # Functions that sqlglot does not know by name are refused but for these, which neither read files nor settings.
 _ALLOWED_ANONYMOUS = frozenset(
