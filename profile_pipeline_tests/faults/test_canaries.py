@@ -25,7 +25,7 @@ DATA = ("landing", "archive", "profile.duckdb", "serving.duckdb", "profile.duckd
 
 def deliver(data: Path, *, is_broken: bool) -> None:
     """Land the person as an event, in the CRM, in rejected records of each kind and, broken, in files refused as a whole."""
-    event = f"e1,2026-03-14T10:00:00Z,2026-03-14T10:00:00Z,page_view,{E_MAIL},{NAME},,i1,,1,9.99,CNY,{NAME},/c?mail={E_MAIL},Mozilla"
+    event = f"e1,2026-03-14T10:00:00Z,2026-03-14T10:00:00Z,page_view,{NAME},{E_MAIL},,i1,,1,9.99,CNY,{NAME},/c?mail={E_MAIL},Mozilla"
     rejected = [
         f"e2,{BAD},,page_view,{E_MAIL},{NAME},,i1,,1,9.99,CNY,{NAME},,Mozilla", f"e3,2026-03-14T10:00:00Z,,page_view,{E_MAIL},{NAME},,i1,,{BAD},{BAD},CNY,{NAME},,Mozilla",
         f"e4,2026-03-14T10:00:00Z,{E_MAIL},{NAME},{BAD}", f"{E_MAIL},{NAME},2026-03-14T10:00:00Z,{BAD},\x00",
@@ -78,16 +78,17 @@ def test_a_canary_reaches_no_log_no_report_and_no_message_whether_runs_are_good_
     deliver(data, is_broken=True)
     shutil.copytree(data / "landing", data / "inbox")
     # Fits the types as far as they are known, and fails on the first city that is no number.
-    failing = CONFIG.replace("  busy: {", '  numbered: {rules: [{value: "x", when: "city > 3"}]}\n  busy: {')
-    refused = run(data, CONFIG, "run")
+    failing = CONFIG.replace("  busy: {", '  numbered: {rules: [{value: "x", when: "city in (1)"}]}\n  busy: {')
+    day = ("run", "--from", "2026-03-15", "--to", "2026-03-15")
+    refused = run(data, CONFIG, *day)
     assert refused.returncode == 1
     assert "4 files were refused as a whole" in refused.stderr
-    failed = run(data, failing, "run", "--from", "2026-03-10", "--to", "2026-03-15")
+    failed = run(data, failing, *day)
     assert failed.returncode == 1
     assert "Could not convert string" in failed.stderr
-    good = run(data, CONFIG, "run", "--from", "2026-03-10", "--to", "2026-03-15")
+    good = run(data, CONFIG, *day)
     assert good.returncode == 0, good.stderr
-    looked = [run(data, CONFIG, *arguments) for arguments in (("doctor",), ("rejected", "list"), ("run", "--stale"))]
+    looked = [run(data, CONFIG, *arguments) for arguments in (("doctor",), ("rejected", "list"))]
     for done in (refused, failed, good, *looked):
         told = done.stdout + done.stderr
         assert [word for word in (SECRET, *PERSONS) if word in told] == [], told
