@@ -8,7 +8,7 @@ PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 .PHONY: help setup demo ui test spark test-ui test-recovery test-data test-faults torture check lint format types lock lineage chart notebook pictures score results bench clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
 
 .venv/.done: requirements.lock pyproject.toml
 	@found=; for name in $(PYTHONS); do \

@@ -292,13 +292,14 @@ def line(config: str = CONFIG) -> Iterator[Line]:
             opened.warehouse.close()
 
 
-def delivered(line: Line, deliveries: Sequence[Sequence[Part]]) -> None:
-    """Deliver in order, refreshing after each delivery, the last time with the snapshots that late records have outdated."""
-    for number, parts in enumerate(deliveries, start=1):
+def delivered(line: Line, deliveries: Sequence[Sequence[Part]], refreshed: Sequence[bool]) -> None:
+    """Deliver in order, refreshing after some deliveries and after the last, then with the snapshots that late records have outdated."""
+    for number, (parts, is_refreshed) in enumerate(zip(deliveries, refreshed, strict=True), start=1):
         for part in parts:
             write_part(line.paths.landing, number, part)
         line.ingest()
-        line.refresh()
+        if is_refreshed or number == len(deliveries):
+            line.refresh()
     if line.warehouse.days("select as_of_date from features.stale_days"):
         # What a refresh has marked is rebuilt by the next.
         line.refresh(includes_stale=True)
