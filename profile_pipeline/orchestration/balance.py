@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import duckdb
-
 from profile_pipeline.raw.tables import RECORD_TABLES
 
 LISTED = 5
@@ -147,11 +145,17 @@ _BALANCE = (
 _PLACES = ("kept", "cleaned", "excluded", "waiting", "rejected", "suppressed")
 
 
-def balance_of(connection: duckdb.DuckDBPyConnection) -> Balance:
-    """Count the records of all sources where they are now, and compare with what was read and with the books."""
+def balance_of(rows: Callable[..., list[tuple]]) -> Balance:
+    """Count the records of all sources where they are now, and compare with what was read and with the books.
+
+    Parameters
+    ----------
+    rows
+        Asks the database, which may be open for reading only: query in, rows out.
+    """
     sources: dict[str, dict[str, Any]] = {}
     faults: list[str] = []
-    for file_id, path, source, read, loaded, rejected, suppressed, *places in connection.execute(_BALANCE).fetchall():
+    for file_id, path, source, read, loaded, rejected, suppressed, *places in rows(_BALANCE):
         if path is None:
             faults.append(f"{sum(places):,} records of a file {file_id!s:.12} that was never loaded")
             continue
@@ -169,20 +173,14 @@ def balance_of(connection: duckdb.DuckDBPyConnection) -> Balance:
     told = [*sources.values()]
     if len(told) > 1:
         told.append({"source": IN_WHOLE} | {name: sum(row[name] for row in told) for name in ("read", *_PLACES)})
-    excluded = dict(
-        connection.execute(
-            "select reason_code, count(*) from cleaned.excluded_events group by 1 order by 2 desc, 1"
-        ).fetchall()
-    )
-    return Balance(told, excluded, [*faults, *_days_off_the_ledger(connection)])
+    excluded = dict(rows("select reason_code, count(*) from cleaned.excluded_events group by 1 order by 2 desc, 1"))
+    return Balance(told, excluded, [*faults, *_days_off_the_ledger(rows)])
 
 
-def _days_off_the_ledger(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    connection.execute(
-        "create or replace temp table ledger_days as select distinct event_date from raw.events union select event_date from cleaned.ledger"
-    )
-    rows = connection.execute(_DAYS_THAT_DO_NOT_ADD_UP).fetchall()
+def _days_off_the_ledger(rows: Callable[..., list[tuple]]) -> list[str]:
+    days = "select distinct event_date from raw.events union select event_date from cleaned.ledger"
+    rows(f"create or replace temp table ledger_days as {days}")
     return [
         f"{day} of file {file_id[:12]}: loaded {n or 0:,}, cleaned {c or 0:,}, excluded {x or 0:,}, waiting {w or 0:,}, and the ledger says otherwise"
-        for day, file_id, n, c, x, w in rows
+        for day, file_id, n, c, x, w in rows(_DAYS_THAT_DO_NOT_ADD_UP)
     ]

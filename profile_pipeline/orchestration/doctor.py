@@ -118,7 +118,7 @@ def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
         }
         findings = [Finding(f"warehouse {paths.warehouse}", True)]
         if "cleaned.ledger" in names:
-            examined.balance = balance = balance_of(connection)
+            examined.balance = balance = balance_of(lambda query: connection.execute(query).fetchall())
             findings.append(_told_of(balance))
             waiting = sum(row["waiting"] for row in balance.sources if row["source"] != IN_WHOLE)
             if waiting:

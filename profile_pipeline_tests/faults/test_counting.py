@@ -205,7 +205,7 @@ def test_the_balance_is_told_by_source_and_in_whole_and_names_what_does_not_add_
         write_part(told.paths.landing, 0, Part(0, tuple(RECORDS)))
         told.ingest()
         told.refresh(steps=("judged_events",))
-        balance = balance_of(told.warehouse.connection)
+        balance = balance_of(told.warehouse.rows)
         assert balance.faults == []
         by_source = {row["source"]: row for row in balance.sources}
         assert all(
@@ -226,9 +226,9 @@ def test_the_balance_is_told_by_source_and_in_whole_and_names_what_does_not_add_
         ):  # fmt: skip
             with pytest.raises(_UndoError), told.warehouse.transaction():
                 told.warehouse.connection.execute(fault).fetchall()
-                assert named in " ".join(balance_of(told.warehouse.connection).faults), table
+                assert named in " ".join(balance_of(told.warehouse.rows).faults), table
                 raise _UndoError
-        assert balance_of(told.warehouse.connection).faults == []
+        assert balance_of(told.warehouse.rows).faults == []
 
 
 class _UndoError(Exception):
