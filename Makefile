@@ -5,10 +5,10 @@ PORT ?= 3000
 BIN := .venv/bin
 PYTHONS := python3.13 python3.12 python3.14 python3.11 python3
 
-.PHONY: help setup demo ui test spark test-ui test-recovery test-data check lint format types lock lineage chart notebook pictures score results bench clean
+.PHONY: help setup demo ui test spark test-ui test-recovery test-data test-faults torture check lint format types lock lineage chart notebook pictures score results bench clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
 
 .venv/.done: requirements.lock pyproject.toml
 	@found=; for name in $(PYTHONS); do \
@@ -48,6 +48,12 @@ test-recovery: setup ## kill the UI's processes in every way and see it recover 
 
 test-data: setup ## run the tests on real data sets beside the project (budget 6 minutes)
 	@"$(BIN)/python" -m pytest -m data --durations=10
+
+test-faults: setup ## try to break the laws (budget 6 minutes)
+	@"$(BIN)/python" -m pytest -m faults --durations=10
+
+torture: setup ## try to break the laws with long numbers, and write docs/reliability.md
+	@"$(BIN)/python" -m benchmarks.reliability --torture
 
 check: setup lint types ## lint, format and types
 

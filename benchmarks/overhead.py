@@ -6,7 +6,7 @@ replayed: they are part of what going through Dagster costs. Not here: what the 
 """
 
 import argparse
-import pickle
+import pickle  # noqa: TID251  # between two processes of this program
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -18,12 +18,15 @@ ROW_GROUP_ROWS = 65_536
 
 # OWASP's list of what a spreadsheet takes for a formula, and its full-width twins.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
+# What a spreadsheet may drop before it looks: blanks, and marks without a width.
+UNSEEN = " \t\r\n\v\f\u00a0\u200b\u200c\u200d\u200e\u200f\u2060\u3000\ufeff"
 
 
 def safe_cell(value: Any) -> str:
     """Return a cell that no spreadsheet runs: text that looks like a formula gets a quote before it, plain numbers stay."""
     text = "" if value is None else str(value)
-    if text.lstrip().startswith(FORMULA_STARTS) and not text.replace(".", "", 1).removeprefix("-").isdigit():
+    is_number = text.replace(".", "", 1).removeprefix("-").isdigit()
+    if not is_number and any(seen.startswith(FORMULA_STARTS) for seen in (text, text.lstrip(UNSEEN), text.lstrip())):
         return f"'{text}"
     return text
 

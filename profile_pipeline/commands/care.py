@@ -4,7 +4,8 @@ Not here: what `doctor` looks at (`orchestration.doctor`).
 """
 
 import shutil
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -13,17 +14,20 @@ from rich.table import Table
 from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataOption, JsonOption, out, print_json
 from profile_pipeline.paths import Paths
 
+if TYPE_CHECKING:
+    from profile_pipeline.orchestration.balance import Balance
+
 
 def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataOption = None) -> None:
     """Say what is wrong with this installation and which command mends it, and what came of the last ten files."""
     from profile_pipeline.orchestration.doctor import examine
 
     paths = Paths.from_environment(config=config, data=data)
-    findings, files = examine(paths)
+    examined = examine(paths)
     if as_json:
-        print_json({"findings": [f.__dict__ for f in findings], "files": files})
+        print_json(asdict(examined))
     else:
-        for finding in findings:
+        for finding in examined.findings:
             out.print(
                 f"[{'green' if finding.is_ok else 'red'}]{'ok  ' if finding.is_ok else 'bad '}[/] {escape(finding.what)}",
                 highlight=False,
@@ -31,12 +35,29 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataO
             )
             if finding.remedy:
                 out.print(f"     {finding.remedy}", style="dim", highlight=False, markup=False, soft_wrap=True)
-        if files:
+        if examined.balance is not None:
+            _print_balance(examined.balance)
+        if examined.files:
             table = Table("file", "status", "loaded", "waiting", title="the last ten files", title_justify="left")
-            for f in files:
+            for f in examined.files:
                 table.add_row(f["path"], f["status"], f"{f['n_loaded']:,}", f"{f['n_waiting']:,}")
             out.print(table)
-    raise typer.Exit(0 if all(f.is_ok for f in findings) else 1)
+    raise typer.Exit(0 if all(f.is_ok for f in examined.findings) else 1)
+
+
+def _print_balance(balance: "Balance") -> None:
+    """Records read = kept + cleaned + excluded + waiting + rejected + suppressed, by source and in whole."""
+    if not balance.sources:
+        return
+    places = [name for name in balance.sources[0] if name != "source"]
+    title = "where the records are: read = " + " + ".join(places[1:])
+    table = Table("source", *places, title=title, title_justify="left")
+    for row in balance.sources:
+        table.add_row(row["source"], *(f"{row[name]:,}" for name in places))
+    out.print(table)
+    if balance.excluded:
+        told = ", ".join(f"{n:,} {reason}" for reason, n in balance.excluded.items())
+        out.print(f"excluded: {told}", highlight=False, markup=False, soft_wrap=True)
 
 
 def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False, data: DataOption = None) -> None:

@@ -130,7 +130,7 @@ def sql(
     settings, paths = opened(config, data)
     if not paths.warehouse.exists():
         raise CommandError(f"{paths.warehouse} is not there. Run `profile-pipeline run` first.")
-    warehouse = open_warehouse(settings, paths, owner="profile-pipeline sql", say=say)
+    warehouse = open_warehouse(settings, paths, owner="profile-pipeline sql", say=say, is_read_only=True)
     try:
         rows = warehouse.read_only(query)
     finally:

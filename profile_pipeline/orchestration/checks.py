@@ -33,7 +33,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "raw.files", "claimed", "Every file belongs to a source, and none was refused as a whole.",
-        "select path || ': ' || coalesce(reason, 'unknown'), 1 from raw.files where status = 'rejected' order by loaded_at desc, path", False,
+        "select path || ': ' || coalesce(split_part(reason, ':', 1), 'unknown'), 1 from raw.files where status = 'rejected' order by loaded_at desc, path", False,
     ),
     Law(
         "raw.rejected_records", "reject_rate", "At most one record in twenty of a source is rejected.",

@@ -5,16 +5,18 @@ Not here: mending it.
 
 import shutil
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 
 from profile_pipeline.errors import ConfigurationError
+from profile_pipeline.orchestration.balance import IN_WHOLE, LISTED, Balance, balance_of
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
+from profile_pipeline.warehouse.duckdb import HARDENED
 from profile_pipeline.warehouse.lease import holder_of
 
 LEAST_FREE_BYTES = 2_000_000_000
@@ -29,10 +31,19 @@ class Finding:
     remedy: str = ""
 
 
-def examine(paths: Paths) -> tuple[list[Finding], list[dict[str, Any]]]:
-    """Look at everything; return what was found and the last ten files."""
-    findings: list[Finding] = []
-    files: list[dict[str, Any]] = []
+@dataclass
+class Examined:
+    """What was found, the last ten files, and where the records of each source are (None: there is no warehouse to ask)."""
+
+    findings: list[Finding] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    balance: Balance | None = None
+
+
+def examine(paths: Paths) -> Examined:
+    """Look at everything."""
+    examined = Examined()
+    findings = examined.findings
     try:
         load_checked(paths)
         findings.append(Finding(f"configuration {paths.config}", True))
@@ -50,7 +61,7 @@ def examine(paths: Paths) -> tuple[list[Finding], list[dict[str, Any]]]:
     holder = holder_of(paths.warehouse.with_suffix(".duckdb.lease"))
     findings.append(Finding(f"the warehouse is {'in use by ' + holder if holder else 'free'}", True))
     if holder is None:
-        findings += _warehouse(paths, files)
+        findings += _warehouse(paths, examined)
     findings += _instance(paths)
     findings.append(
         Finding(
@@ -58,14 +69,14 @@ def examine(paths: Paths) -> tuple[list[Finding], list[dict[str, Any]]]:
             True,
         )
     )
-    return findings, files
+    return examined
 
 
-def _warehouse(paths: Paths, files: list[dict[str, Any]]) -> list[Finding]:
+def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
     if not paths.warehouse.exists():
         return [Finding(f"no warehouse at {paths.warehouse} yet", True, "profile-pipeline run (or: make demo)")]
     try:
-        connection = duckdb.connect(str(paths.warehouse), read_only=True)
+        connection = duckdb.connect(str(paths.warehouse), read_only=True, config=HARDENED)
     except duckdb.Error as error:
         text = str(error).splitlines()[0]
         if "lock" in text:
@@ -100,24 +111,16 @@ def _warehouse(paths: Paths, files: list[dict[str, Any]]) -> list[Finding]:
             )
         ]
     try:
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
         names = {
             f"{s}.{t}" for s, t in connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         }
         findings = [Finding(f"warehouse {paths.warehouse}", True)]
         if "cleaned.ledger" in names:
-            loaded, cleaned, excluded, waiting = connection.execute(
-                "select coalesce(sum(n_loaded), 0), coalesce(sum(n_cleaned), 0), coalesce(sum(n_excluded), 0), coalesce(sum(n_waiting), 0) from cleaned.ledger"
-            ).fetchall()[0]
-            adds_up = loaded == cleaned + excluded + waiting
-            findings.append(
-                Finding(
-                    f"events loaded {loaded:,} = cleaned {cleaned:,} + excluded {excluded:,} + waiting {waiting:,}",
-                    adds_up,
-                    ""
-                    if adds_up
-                    else "profile-pipeline run --from … --to … for the days of cleaned.ledger that do not add up",
-                )
-            )
+            examined.balance = balance = balance_of(lambda query: connection.execute(query).fetchall())
+            findings.append(_told_of(balance))
+            waiting = sum(row["waiting"] for row in balance.sources if row["source"] != IN_WHOLE)
             if waiting:
                 findings.append(
                     Finding(
@@ -139,10 +142,21 @@ def _warehouse(paths: Paths, files: list[dict[str, Any]]) -> list[Finding]:
                 "select f.path, f.status || coalesce(' (' || f.reason || ')', ''), coalesce(f.n_loaded, 0), coalesce((select cast(sum(n_events) as bigint) from raw.pending as p"
                 " where p.file_id = f.file_id), 0) from raw.files as f order by f.loaded_at desc, f.path desc limit 10"
             ).fetchall()
-            files += [dict(zip(("path", "status", "n_loaded", "n_waiting"), row, strict=True)) for row in rows]
+            examined.files += [dict(zip(("path", "status", "n_loaded", "n_waiting"), row, strict=True)) for row in rows]
         return findings
     finally:
         connection.close()
+
+
+def _told_of(balance: Balance) -> Finding:
+    if balance.faults:
+        listed = "; ".join(balance.faults[:LISTED])
+        return Finding(
+            f"{len(balance.faults)} files or days do not add up: {listed}",
+            False,
+            "profile-pipeline run --from … --to … for the days named; if a file is named, restore the database from a backup",
+        )
+    return Finding("every record that was read is in exactly one place", True)
 
 
 def _instance(paths: Paths) -> list[Finding]:

@@ -52,12 +52,14 @@ def _files(warehouse: Warehouse, settings: Settings) -> list[str]:
 
 def _records(warehouse: Warehouse) -> list[str]:
     rows = warehouse.rows(
-        "select source, reason_code, min(detail), count(*) as n from raw.rejected_records"
+        "select source, reason_code, count(*) as n from raw.rejected_records"
         f" where loaded_at = (select max(loaded_at) from raw.files) group by source, reason_code order by n desc limit {MOST_LINES}"
     )
     return [
-        f"rejected: {n:,} records of {source}: {reason}, such as {detail}. {_sentence(remedy_of(reason))}"
-        for source, reason, detail, n in rows
+        # What stands in a record may be of a person: it is shown to who asks, and not in the output of every run.
+        f"rejected: {n:,} records of {source}: {reason}, shown by `profile-pipeline rejected show --source {source} --reason {reason}`."
+        f" {_sentence(remedy_of(reason))}"
+        for source, reason, n in rows
     ]
 
 

@@ -19,7 +19,7 @@ _WORD, _VALUES = re.compile(r"[^\W\d]\w*"), frozenset({"null", "true", "false"})
 _HYPHENATED = re.compile(r"[^\W\d][\w.]*(-[^\W\d][\w.]*)+")
 _REFUSED = (
     exp.Subquery, exp.Select, exp.AggFunc, exp.Window, exp.Table, exp.Star, exp.Parameter, exp.Placeholder, exp.Command,
-    exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet,
+    exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet, exp.Columns,
 )  # fmt: skip
 # Functions that sqlglot does not know by name are refused but for these, which neither read files nor settings.
 _ALLOWED_ANONYMOUS = frozenset(
@@ -81,24 +81,34 @@ def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str
         With every column that the file does not have, and the nearest names.
     """
     names = list(available)
+    # Where no column of the source is in the header it may be a record, of a person, and is not told.
+    told = names if set(names) & _columns_named(source) else []
     faults: list[str] = []
     resolved: dict[str, str | Expression | ListSettings] = {}
     for ours, theirs in source.mapped.items():
         if isinstance(theirs, ListSettings):
             wanted = theirs.flags or (theirs.split,)
-            faults += [_missing(ours, column, names) for column in wanted if column not in names]
+            faults += [_missing(ours, column, told) for column in wanted if column not in names]
             resolved[ours] = theirs
         elif theirs in names:
             resolved[ours] = theirs
         elif _is_name(ours, theirs, names):
-            faults.append(_missing(ours, theirs, names))
+            faults.append(_missing(ours, theirs, told))
         else:
             expression = _bind(theirs)
-            faults += [_missing(ours, column, names) for column in expression.reads if column not in names]
+            faults += [_missing(ours, column, told) for column in expression.reads if column not in names]
             resolved[ours] = expression
     if faults:
+        if not told:
+            faults.append("the file's first line names no column of this source: it may be a record and no header")
         raise MappingError("; ".join(faults))
     return resolved
+
+
+def _columns_named(source: SourceSettings) -> set[str]:
+    """Every column that the mapping names, whether it is a name or part of an expression."""
+    named = {theirs for theirs in source.mapped.values() if isinstance(theirs, str)}
+    return named | columns_read(source, ())
 
 
 def columns_read(source: SourceSettings, available: Iterable[str]) -> set[str]:
@@ -121,7 +131,7 @@ def _is_name(ours: str, theirs: str, names: list[str]) -> bool:
 
 def _missing(ours: str, theirs: str | None, names: list[str]) -> str:
     near = difflib.get_close_matches(str(theirs), names, n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else f" (found: {', '.join(names[:20])})"
+    hint = f"; did you mean {' or '.join(near)}?" if near else f" (found: {', '.join(names[:20])})" if names else ""
     return f"{ours}: expected a column {theirs!r}{hint}"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import duckdb
 
 from profile_pipeline.table import quote_identifier
+from profile_pipeline.warehouse.duckdb import HARDENED
 
 
 def binding_faults(expressions: Mapping[str, str], types: Mapping[str, str]) -> dict[str, str]:
@@ -24,7 +25,10 @@ def binding_faults(expressions: Mapping[str, str], types: Mapping[str, str]) -> 
     faults: dict[str, str] = {}
     if not expressions:
         return faults
-    with contextlib.closing(duckdb.connect(":memory:")) as connection:
+    with contextlib.closing(duckdb.connect(":memory:", config=HARDENED)) as connection:
+        # What is asked was written by a person: it may look at no file.
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
         columns = ", ".join(f"{quote_identifier(name)} {kind}" for name, kind in types.items())
         connection.execute(f"create table known ({columns or 'nothing boolean'})")
         # A row of nulls: over none a text that is no date would not be looked at.

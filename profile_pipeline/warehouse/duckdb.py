@@ -6,6 +6,7 @@ table means, or SQL of a stage.
 
 import contextlib
 import datetime as dt
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,24 @@ HARDENED: dict[str, str | bool | int | float | list[str]] = {
 
 class WarehouseError(ExpectedError):
     """The warehouse can't do what was asked; the text says what to do."""
+
+
+# What these say holds values of the data: Dagster's log would keep them for ever.
+_TELLING = (
+    duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.TypeMismatchException, duckdb.InvalidInputException, duckdb.ConstraintException,
+)  # fmt: skip
+_QUOTED = re.compile(r"(['\"]).*(['\"])", re.DOTALL)
+_INPUT = re.compile(r"(Input: ).*", re.DOTALL)
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[None]:
+    """Let errors through with what they quote left out: it may be of a person."""
+    try:
+        yield
+    except _TELLING as error:
+        told = _INPUT.sub(r"\1…", _QUOTED.sub(r"\1…\2", str(error)))
+        raise type(error)(told) from None
 
 
 def without_progress_bar(connection: duckdb.DuckDBPyConnection) -> None:
@@ -64,7 +83,8 @@ class Warehouse:
     on_first_write
         Called before the first statement that changes something, each time the file is opened.
     is_read_only
-        The engine itself refuses to change the file, which must be there; temporary tables are still possible.
+        The engine itself refuses to change the file, which must be there, and to read any other; temporary tables are still
+        possible.
     """
 
     def __init__(
@@ -151,7 +171,8 @@ class Warehouse:
             connection.execute(f"set threads = {int(self.threads)}")
         limit = self.memory_limit or f"{bytes_allowed(connection)}B"
         connection.execute(f"set memory_limit = '{_literal(limit)}'")
-        connection.execute(f"set allowed_directories = ['{_literal(self.path.parent)}/']")
+        if not self.is_read_only:
+            connection.execute(f"set allowed_directories = ['{_literal(self.path.parent)}/']")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         return connection
@@ -160,7 +181,8 @@ class Warehouse:
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return all rows of a query."""
-        return self.connection.execute(sql, dict(parameters or {})).fetchall()
+        with without_values():
+            return self.connection.execute(sql, dict(parameters or {})).fetchall()
 
     def scalar(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Any:
         """Return the one value of a query of one row and one column."""
@@ -171,7 +193,8 @@ class Warehouse:
 
     def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Return the rows of a query as an Arrow table; decimals stay decimals."""
-        return self.connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
+        with without_values():
+            return self.connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
 
     def dicts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of a query by column name."""
@@ -237,7 +260,8 @@ class Warehouse:
         return self._run(sql, parameters)
 
     def _run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
-        rows = self.connection.execute(sql, dict(parameters or {})).fetchall()
+        with without_values():
+            rows = self.connection.execute(sql, dict(parameters or {})).fetchall()
         return rows[0][0] if rows and len(rows[0]) == 1 and isinstance(rows[0][0], int) else 0
 
     @contextlib.contextmanager
@@ -281,9 +305,10 @@ class Warehouse:
     def temporary(self, name: str, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> None:
         """Make a temporary table from Arrow or from a query, replacing one of that name."""
         if isinstance(source, str):
-            self.connection.execute(
-                f"create or replace temp table {quote_identifier(name)} as {source}", dict(parameters or {})
-            ).fetchall()
+            with without_values():
+                self.connection.execute(
+                    f"create or replace temp table {quote_identifier(name)} as {source}", dict(parameters or {})
+                ).fetchall()
             return
         self.connection.register("incoming_arrow", source)
         try:

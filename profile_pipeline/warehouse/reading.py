@@ -28,6 +28,7 @@ class Serving:
             ) from None
         without_progress_bar(self._connection)
         self._connection.execute("set enable_external_access = false")
+        self._connection.execute("set lock_configuration = true")
 
     def dicts(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return rows by column name."""

@@ -58,7 +58,7 @@ def status(instance: dg.DagsterInstance, run_id: str) -> str:
 def test_a_run_without_a_process_is_ended_and_said_how_it_goes_on(instance: dg.DagsterInstance, paths: Paths) -> None:
     run_id = started_run(instance)
     assert [run.run_id for run in orphaned_runs(instance, paths)] == [run_id]
-    assert any(not finding.is_ok and run_id[:8] in finding.what for finding in examine(paths)[0])
+    assert any(not finding.is_ok and run_id[:8] in finding.what for finding in examine(paths).findings)
     assert end_orphaned_runs(instance, paths) == [run_id]
     assert status(instance, run_id) == "FAILURE"
     said = [str(entry.dagster_event and entry.dagster_event.message) for entry in instance.all_logs(run_id)]

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from profile_pipeline.raw.mapping import columns_read
 from profile_pipeline.raw.readers.bytes import BLOCK_BYTES, FileRefused, open_utf8, refusing_damage
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.source_settings import SourceSettings
@@ -104,12 +105,16 @@ def header_of(path: Path, source: SourceSettings) -> list[str]:
         raise FileRefused("empty_file", "found no header, expected a line of column names")
     names = _split([text], source)
     if names is None:
-        raise FileRefused("bad_header", f"found {text[:200]!r}, expected column names")
+        raise FileRefused(
+            "bad_header", "found a first line that is no list of fields, expected column names: is a quote open?"
+        )
     if source.header is False:
         return [f"column{i}" for i in range(1, len(names) + 1)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise FileRefused("duplicate_column", f"the header names {', '.join(twice)} twice")
+        # A first line that names no column of the source may be a record, of a person, and is not told.
+        told = ", ".join(twice) if set(names) & columns_read(source, ()) else f"{len(twice)} of its columns"
+        raise FileRefused("duplicate_column", f"the header names {told} twice")
     return names
 
 

@@ -1,0 +1,193 @@
+"""The law of delivery: late, duplicated, shuffled and re-cut delivery gives what orderly delivery gives."""
+
+import datetime as dt
+import gzip
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.paths import Paths
+from profile_pipeline.raw.world.write import write_world
+from profile_pipeline.settings import (
+    AttributeModelSettings,
+    OutcomeModelSettings,
+    SegmentModelSettings,
+    TrainingSettings,
+)
+from profile_pipeline_tests.conftest import LAST_DAY, small_settings
+from profile_pipeline_tests.faults.conftest import IS_TORTURE, examples
+from profile_pipeline_tests.faults.deliveries import (
+    COMPARED,
+    FIRST,
+    LAST,
+    Part,
+    delivered,
+    line,
+    orderly,
+    shop,
+)
+
+pytestmark = pytest.mark.faults
+SEEDS = examples(3, torture=40)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[int, list[list[Part]], list[bool]]:
+    """A shop, the deliveries of its records, and after which of them the tables are refreshed."""
+    seed = draw(st.integers(0, SEEDS - 1))
+    records = shop(seed)
+    rng = random.Random(draw(st.integers(0, 10_000)))
+    n_deliveries = draw(st.sampled_from([2, 1, 3, 2, 4]))
+    n_parts = draw(st.sampled_from([1, 2, 7, 40]))
+    late_share = draw(st.sampled_from([0.03, 0.3, 1.0]))
+    n_copies = draw(st.sampled_from([0, 0, 1, 30]))
+    where = [rng.randrange(n_deliveries) if rng.random() < late_share else 0 for _ in records]
+    placed = [*zip(where, records, strict=True)]
+    placed += [(rng.randrange(n_deliveries), rng.choice(records)) for _ in range(n_copies)]
+    is_shuffled = draw(st.booleans())
+    deliveries = []
+    for number in range(n_deliveries):
+        mine = [record for delivery, record in placed if delivery == number]
+        if is_shuffled:
+            rng.shuffle(mine)
+        cut = -(-len(mine) // n_parts) or 1
+        deliveries.append([Part(i // cut, tuple(mine[i : i + cut])) for i in range(0, len(mine), cut)])
+    if draw(st.booleans()):
+        # A whole file once more, under another name.
+        deliveries[-1].append(Part(99_999, rng.choice([part for parts in deliveries for part in parts]).records))
+    return seed, deliveries, [rng.random() < 0.6 for _ in deliveries]
+
+
+def differences(found: dict[str, list[tuple]], expected: dict[str, list[tuple]]) -> dict[str, tuple[list, list]]:
+    """The first rows that one has and the other lacks, by table."""
+    return {
+        name: ([r for r in found[name] if r not in rows][:3], [r for r in rows if r not in found[name]][:3])
+        for name, rows in expected.items()
+        if found[name] != rows
+    }
+
+
+# An example takes a second: what fails is told as it is, and not made small for minutes.
+@settings(
+    max_examples=examples(50, torture=1_000),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=not IS_TORTURE,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    database=None,
+)
+@given(plans())
+def test_any_delivery_of_the_same_records_gives_the_same_tables(
+    tried: Callable[..., None], plan: tuple[int, list[list[Part]], list[bool]]
+) -> None:
+    seed, deliveries, refreshed = plan
+    tried()
+    with line() as told:
+        delivered(told, deliveries, refreshed)
+        assert differences(told.contents(), orderly(seed)) == {}
+        loaded, cleaned, excluded, waiting, _ = told.counts()
+        assert (loaded, waiting) == (cleaned + excluded, 0)
+
+
+def test_one_file_and_a_file_for_each_record_give_the_same_tables(tried: Callable[..., None]) -> None:
+    records = shop(1, n_events=examples(300, torture=8_000))
+    random.Random(1).shuffle(records)
+    tried(len(records))
+    found = []
+    for parts in ([Part(0, tuple(records))], [Part(n, (record,)) for n, record in enumerate(records)]):
+        with line() as told:
+            delivered(told, [parts], [True])
+            found.append(told.contents())
+    assert differences(found[1], found[0]) == {}
+
+
+def test_every_table_that_is_compared_holds_rows_and_events_come_up_to_sixty_days_late() -> None:
+    for seed in range(SEEDS):
+        assert {name for name, rows in orderly(seed).items() if not rows} == set()
+    assert (LAST - FIRST).days > 60
+
+
+# ---- by the jobs, with models
+
+N_DAYS = 42
+START = LAST_DAY - dt.timedelta(days=N_DAYS - 1)
+MODELS = {
+    "gender": AttributeModelSettings(task="attribute", label="gender", min_labels=10),
+    "age_band": AttributeModelSettings(task="attribute", label="birth_year", bands=(30, 45), min_labels=10),
+    "churn": OutcomeModelSettings(task="outcome", active_days=14, horizon_days=7, is_absence=True, min_labels=10),
+    "segments": SegmentModelSettings(task="segments", k_min=3, k_max=4, n_init=2),
+}
+BUILT = (
+    *(name for name in COMPARED if name.startswith(("cleaned.", "features.", "profiles.")) and name != "cleaned.events"),
+    "models.gender", "models.age_band", "models.churn", "models.segments", "models.population", "models.predictions", "models.selected_features", "evaluation.metrics",
+    "evaluation.gates", "profiles.scores", "applications.audiences", "applications.daily_metrics",
+)  # fmt: skip
+
+
+def runner(data: Path) -> Runner:
+    training = TrainingSettings(algorithms=("logistic_regression",), folds=2, n_bootstrap=50, backfill_weeks=2)
+    # All days keep their snapshots: which do is else a matter of when one came.
+    settings = small_settings(START, LAST_DAY, models=MODELS, training=training, daily_snapshots=N_DAYS)
+    return Runner(settings, Paths(config=data / "profile.yaml", data=data), lambda _: None)
+
+
+def recut(landing: Path, data: Path, *, n_deliveries: int, seed: int) -> list[Path]:
+    """Shuffle the lines of all files of events, deal them out to deliveries, some of them twice, and cut them anew."""
+    rng = random.Random(seed)
+    folders = [data / f"delivery_{n}" for n in range(n_deliveries)]
+    for source, suffix in (("web", "csv.gz"), ("app", "jsonl.gz")):
+        lines, header = [], b""
+        for path in sorted((landing / source).iterdir()):
+            told = gzip.decompress(path.read_bytes()).split(b"\n")[:-1]
+            header, told = (told[0], told[1:]) if source == "web" else (b"", told)
+            lines += told
+        placed = [(rng.randrange(n_deliveries), line) for line in lines]
+        placed += [(rng.randrange(n_deliveries), line) for line in rng.sample(lines, len(lines) // 50)]
+        rng.shuffle(placed)
+        for n, folder in enumerate(folders):
+            mine = [line for delivery, line in placed if delivery == n]
+            for number, start in enumerate(range(0, len(mine), 700)):
+                target = folder / source / f"{n}_{number}.{suffix}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content = [*([header] if header else []), *mine[start : start + 700], b""]
+                target.write_bytes(gzip.compress(b"\n".join(content), mtime=0))
+    for other in sorted(p for p in landing.iterdir() if p.name not in ("web", "app")):
+        shutil.copytree(other, rng.choice(folders) / other.name)
+    return folders
+
+
+def built(data: Path, deliveries: Sequence[Path]) -> dict[str, list[tuple]]:
+    """Deliver and run as the command does, then once more with `--stale` and with `--retrain`."""
+    r = runner(data)
+    for folder in deliveries:
+        shutil.copytree(folder, data / "landing", dirs_exist_ok=True)
+        r.ingest()
+        r.build_features(r.days[-4], r.days[-1])
+    r.rebuild_stale()
+    r.train(r.weeks[-r.settings.training.backfill_weeks :])
+    r.build_profiles(r.profile_days())
+    r.instance.dispose()
+    with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
+        return {table: connection.execute(f"select * from {table} order by all").fetchall() for table in BUILT}
+
+
+def test_the_jobs_give_the_same_tables_and_the_same_models_to_the_byte(
+    tmp_path: Path, tried: Callable[..., None]
+) -> None:
+    write_world(tmp_path / "world", n_users=60, n_days=N_DAYS, seed=5, say=lambda _: None)
+    landing = tmp_path / "world" / "landing"
+    expected = built(tmp_path / "orderly", [landing])
+    assert {table for table, rows in expected.items() if not rows} == set()
+    for seed in range(examples(1, torture=10)):
+        tried()
+        data = tmp_path / f"late_{seed}"
+        found = built(data, recut(landing, tmp_path / f"cut_{seed}", n_deliveries=3, seed=seed))
+        assert differences(found, expected) == {}
+        shutil.rmtree(data)
