@@ -48,6 +48,15 @@ Row = dict[str, Any]
 # People whose records are held at once: it bounds memory, whatever the sample.
 PEOPLE_AT_ONCE = 250
 RANDOM_DAYS = 3
+SNAPSHOTS = (
+    BEHAVIOR.name,
+    INTERESTS.name,
+    DEMAND.name,
+    "features.user_features",
+    "profiles.user_profiles",
+    TAGS.name,
+    "profiles.scores",
+)
 LOADED = replace(
     RAW_EVENTS, columns=tuple(RAW_EVENTS.column(n) for n in ("file_id", "row_number", "event_date", "role"))
 )
@@ -246,3 +255,16 @@ class _Batch:
         """Leave out what is known to be behind."""
         day = table.partition_column
         return (row for row in rows if not self.behind.covers(table.name, row[day] if day else None))
+
+
+def remedy(difference: Difference, settings: Settings) -> str:
+    """Return the command that mends what a difference is about."""
+    table, newest = difference.table, day_keys(daily_partitions(settings.calendar))[-1]
+    if table.startswith("raw."):
+        return "what was loaded was changed in the database itself: build anew, in another data folder, from the files in data/archive"
+    if not difference.day:
+        first = settings.calendar.start if table == SESSIONS.name else newest
+        return f"profile-pipeline run --from {first} --to {newest}"
+    # What is wrong of a day's events is wrong in every later snapshot.
+    last = difference.day if table in SNAPSHOTS else newest
+    return f"profile-pipeline run --from {difference.day} --to {last}"

@@ -77,7 +77,7 @@ class People:
 
     @cached_property
     def histories(self) -> Histories:
-        known = {}
+        known: dict[str, dt.date] = {}
         if not self.settings.has_events:
             for row in self.users:
                 alias = f"user:{row['user_id']}"
