@@ -43,11 +43,12 @@ class Runner(Steps):
         every_day
             Build the snapshots of all days that wait, not only of those that are kept: the range of the run reaches back to them.
         """
-        whole, rest, _ = self.waiting()
+        whole, rest, stale = self.waiting()
         restate_from = self.days[max(0, len(self.days) - 1 - self.settings.restate_days)]
         behind = self._behind(FEATURE_CONSUMERS)
         is_built = self.has("features.user_features", [self.days[-1]])
-        is_new = bool(whole or rest or behind or not is_built or has_new_versions(self.instance))
+        is_outdated = any(day >= restate_from for day in stale)
+        is_new = bool(whole or rest or behind or is_outdated or not is_built or has_new_versions(self.instance))
         if is_new:
             first = min([*whole, restate_from]) if every_day else restate_from
             self.build_features(first, self.days[-1])
