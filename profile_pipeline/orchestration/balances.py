@@ -167,7 +167,7 @@ def _sums() -> list[Balance]:
         "brands": ("sum(n) filter (where kind = 'brand')", "count(*) filter (where brand is not null)"),
         "searches": (
             "count(distinct alias_id) filter (where kind = 'keyword')",
-            r"count(distinct alias_id) filter (where regexp_matches(query, '[^ \t\n\f\r]'))",
+            r"count(distinct alias_id) filter (where trim(regexp_replace(query, '[ \t\n\f\r]+', ' ', 'g')) <> '')",
         ),
     }
     time = {

@@ -21,7 +21,7 @@ from profile_pipeline.orchestration.days import (
     touch_rows,
     values_of,
 )
-from profile_pipeline.settings import Settings
+from profile_pipeline.settings import CalendarSettings, Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, reading, sql_file
 
@@ -59,11 +59,11 @@ class Waiting:
     outside: list[dt.date]
 
 
-def waiting_days(warehouse: Warehouse, run: RunDays, *, calendar_start: dt.date, newest: dt.date) -> Waiting:
+def waiting_days(warehouse: Warehouse, run: RunDays, *, calendar: CalendarSettings, newest: dt.date) -> Waiting:
     """Sort the days that wait: to be judged whole, by touched rows, or outside of every partition.
 
     A day that was never judged, or of which more than a tenth is new, is judged whole. Days outside of the calendar hold
-    nothing that could count, and tomorrow's events wait for tomorrow.
+    nothing that could count; tomorrow's events wait for tomorrow, where there is one.
     """
     counts = warehouse.rows(
         "with waiting as (select event_date, cast(sum(n_events) as bigint) as n_new from raw.pending group by event_date),"
@@ -71,8 +71,9 @@ def waiting_days(warehouse: Warehouse, run: RunDays, *, calendar_start: dt.date,
         " select waiting.event_date, n_new, coalesce(n_judged, 0) from waiting left join judged using (event_date)"
     )
     whole, rows, outside = [], [], []
+    last = newest if calendar.end is not None and newest >= calendar.end else newest + ONE_DAY
     for day, n_new, n_judged in sorted(counts):
-        if day < calendar_start or day > newest + ONE_DAY:
+        if day < calendar.start or day > last:
             outside.append(day)
         elif day > newest or day in run.days:
             continue
@@ -93,7 +94,7 @@ def judge_events(
     say: Callable[[str], None],
 ) -> Judged:
     """Judge the events of a run's days and, in a refresh, all that waits; note what derived tables have to follow."""
-    waiting = waiting_days(warehouse, run, calendar_start=settings.calendar.start, newest=newest)
+    waiting = waiting_days(warehouse, run, calendar=settings.calendar, newest=newest)
     extra = waiting.whole if run.is_refresh else []
     judged = Judged(days=sorted({*run.days, *extra}))
     _find_touched_streams(warehouse, judged.days, waiting.rows if run.is_refresh else [])

@@ -204,7 +204,7 @@ class Steps:
                 is_refresh=True,
                 includes_stale=False,
             )
-            found = waiting_days(warehouse, nothing, calendar_start=self.settings.calendar.start, newest=self.days[-1])
+            found = waiting_days(warehouse, nothing, calendar=self.settings.calendar, newest=self.days[-1])
             return (
                 found.whole,
                 [*found.rows, *found.outside],

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
+# Spaces of all alphabets: what a search is freed of at both ends, and what separates no words in it.
+SPACES = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 KINDS = ("user", "email", "phone", "anonymous", "device")
 
 
@@ -44,14 +46,15 @@ def folded(text: str) -> str:
     Examples
     --------
     >>> folded("ΑΣ İ")
-    'ας i'.replace("ς", "σ")
+    'ασ i'
     """
     return "".join(character.lower()[:1] for character in text)
 
 
 def words_of(query: str) -> list[str]:
     """Return the words of a search, each of at most 64 characters."""
-    return [word[:64] for word in re.split(r"[ \t\n\f\r]+", folded(query)) if word]
+    line = re.sub(r"[ \t\n\f\r]+", " ", query).strip(SPACES)
+    return [word[:64] for word in folded(line).split(" ") if word]
 
 
 def page_of(url: str | None, item_id: str | None) -> str | None:
@@ -121,9 +124,9 @@ class Number(str):
 
 
 def merged(older: Any, newer: Any) -> Any:
-    """Lay a JSON object over another, field by field; a null takes a field away (RFC 7396)."""
+    """Lay a JSON object over another, field by field; a null takes a field away (RFC 7396). Numbers are written anew by it."""
     if not isinstance(newer, dict):
-        return newer
+        return _anew(newer)
     result = dict(older) if isinstance(older, dict) else {}
     for name, value in newer.items():
         if value is None:
@@ -131,6 +134,31 @@ def merged(older: Any, newer: Any) -> Any:
         else:
             result[name] = merged(result.get(name), value)
     return result
+
+
+def _anew(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_anew(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: _anew(inner) for name, inner in value.items()}
+    return _shortest(value) if isinstance(value, Number) else value
+
+
+def _shortest(number: Number) -> Number:
+    """Return a number in the fewest digits that say the same double; whole numbers without a point stay as they are.
+
+    Examples
+    --------
+    >>> [str(_shortest(Number(text))) for text in ("2.50", "1e2", "1e-7", "12345678901234567890", "1E+300")]
+    ['2.5', '100.0', '1e-7', '12345678901234567890', '1e300']
+    """
+    if number.lstrip("-").isdigit():
+        return number
+    value = float(number)
+    if value == 0 or 1e-6 <= abs(value) < 1e21:
+        digits = format(Decimal(repr(value)), "f")
+        return Number(digits if "." in digits else digits + ".0")
+    return Number(re.sub(r"e\+?(-?)0*", r"e\1", repr(value)))
 
 
 def text_in(attributes: Mapping[str, Any] | None, name: str) -> str | None:

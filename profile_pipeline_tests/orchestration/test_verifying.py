@@ -1,6 +1,7 @@
 """Faults are planted in a world that is right, one at a time and rolled back, and every one of them has to be found."""
 
 import datetime as dt
+import gzip
 import json
 import shutil
 from collections.abc import Iterator
@@ -353,3 +354,64 @@ def test_where_nothing_was_built_the_night_is_left_out(tmp_path: Path) -> None:
     verified = r.defs.resolve_job_def("verify").execute_in_process(instance=r.instance)
     assert [e.passed for e in verified.get_asset_check_evaluations()] == [True]
     r.instance.dispose()
+
+
+HEADER = "id,ts,received,cookie,uid,session,action,sku,category,qty,unit_price,currency,stars,q,url,referrer,utm_campaign,device,ua,ip,country,city"
+
+
+def land(data: Path, name: str, day: dt.date, cookies: list[str]) -> None:
+    """A file of views by these browsers on a day."""
+    lines = [f"{name}{i},{day}T08:00:00Z,{day}T08:00:01Z,{c},,,pageview{',' * 15}" for i, c in enumerate(cookies)]
+    (data / "landing" / "web").mkdir(parents=True, exist_ok=True)
+    text = "\n".join([HEADER, *lines, ""])
+    (data / "landing" / "web" / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+@pytest.fixture
+def came_late(copied: Path) -> Path:
+    """The world after a file came with views of everybody on the second day."""
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        cookies = [cookie for (cookie,) in w.rows("select distinct anonymous_id from cleaned.events as e join raw.events using (file_id, row_number) where anonymous_id is not null order by 1")]  # fmt: skip
+    land(copied, "late", FIRST + dt.timedelta(days=1), cookies)
+    return copied
+
+
+@pytest.mark.faults
+def test_a_run_of_old_days_leaves_no_newer_snapshot_behind_unsaid(came_late: Path) -> None:
+    r = Runner(settings_of(), paths_of(came_late), lambda _: None)
+    r.ingest()
+    r.build_features(FIRST, FIRST + dt.timedelta(days=4))
+    assert set(r.waiting()[2]) == {FIRST + dt.timedelta(days=n) for n in range(5, N_DAYS)}
+    r.build_all()
+    assert LAST_DAY not in r.waiting()[2]
+    r.rebuild_stale()
+    assert r.waiting()[2] == []
+    r.instance.dispose()
+    done = command(came_late, "verify", "--sample", "1000")
+    assert done.exit_code == 0, done.stdout
+    assert "left out" not in done.stdout
+
+
+@pytest.mark.faults
+def test_what_a_killed_run_had_rebuilt_is_outdated_by_what_comes_after_it(came_late: Path) -> None:
+    r = Runner(settings_of(), paths_of(came_late), lambda _: None)
+    old = FIRST + dt.timedelta(days=5)
+    # As a run leaves it that is killed before its last step.
+    r.execute("daily", first=old, last=old, assets=[f"features.{name}" for name in ("behavior", "interests", "demand", "user_features")])  # fmt: skip
+    r.ingest()
+    r.build_features(LAST_DAY - dt.timedelta(days=3), LAST_DAY)
+    assert old in r.waiting()[2]
+    r.instance.dispose()
+
+
+@pytest.mark.faults
+def test_after_the_last_day_of_a_closed_calendar_nothing_waits_for_a_tomorrow(copied: Path) -> None:
+    after = LAST_DAY + dt.timedelta(days=1)
+    land(copied, "after", after, ["c1"])
+    r = Runner(settings_of(), paths_of(copied), lambda _: None)
+    r.ingest()
+    r.build_features(LAST_DAY, LAST_DAY)
+    r.instance.dispose()
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        assert w.scalar("select count(*) from raw.pending where file_id is not null") == 0
+        assert w.rows(f"select reason_code from cleaned.excluded_events where event_date = date '{after}'") == [("out_of_calendar",)]  # fmt: skip
