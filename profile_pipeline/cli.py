@@ -15,6 +15,7 @@ from profile_pipeline.commands.rejected import dismiss_rejected, list_rejected, 
 from profile_pipeline.commands.sources import add
 from profile_pipeline.commands.terminal import err
 from profile_pipeline.commands.training import training_set
+from profile_pipeline.commands.verify import verify
 from profile_pipeline.errors import ExpectedError
 
 app = typer.Typer(
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="User profiles (用户画像): files in, one explainable profile per person per day out.",
 )
-for command in (demo, run, ui, show, audience, training_set, sql, doctor, reset, world):
+for command in (demo, run, ui, show, audience, training_set, sql, doctor, verify, reset, world):
     app.command()(command)
 sources = typer.Typer(no_args_is_help=True, help="Describe files of your own.")
 sources.command()(add)

@@ -4,15 +4,23 @@ Each is one query for rows that break a law; what it finds is counted, and days 
 here: laws that are asserted inside a transaction (`cleaning`).
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import dagster as dg
 
+from profile_pipeline.orchestration.behind import has_new_versions
 from profile_pipeline.orchestration.catalogue import all_tables
+from profile_pipeline.orchestration.days import SEED_TAG
+from profile_pipeline.orchestration.jobs import VERIFIED
 from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.orchestration.verifying import NothingBuiltError, verify
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
+
+# People whom the check of each night looks at.
+VERIFIED_PEOPLE = 10
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,38 @@ def _key_law(table: Table) -> Law:
 def build_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """Return the checks."""
     tables = {table.name: table for table in all_tables(settings)}
-    return [_check(law) for law in (*LAWS, *(_key_law(tables[name]) for name in KEYED))]
+    laws = [_check(law) for law in (*LAWS, *(_key_law(tables[name]) for name in KEYED))]
+    return [*laws, _verified(settings)]
+
+
+def _verified(settings: Settings) -> dg.AssetChecksDefinition:
+    """Tables of a few people and days beside what their records say: run by a schedule, and by no run that builds."""
+
+    @dg.asset_check(
+        asset=VERIFIED.asset_key,
+        name=VERIFIED.name,
+        description="Tables of sampled people and days say what their records in raw say, computed by other code.",
+    )
+    def verified(context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.AssetCheckResult:
+        seed = context.run.tags.get(SEED_TAG)
+        new = has_new_versions(context.instance)
+        try:
+            verdict = verify(warehouse, settings, n_people=VERIFIED_PEOPLE, has_new_versions=new, seed=seed)
+        except NothingBuiltError as nothing:
+            return dg.AssetCheckResult(passed=True, metadata={"where": str(nothing)})
+        places = Counter((d.table, d.column or "rows", d.day or "no day") for d in verdict.differences)
+        told = ", ".join(f"{' '.join(place)} ({n})" for place, n in sorted(places.items())[:20])
+        command = f"profile-pipeline verify --sample {VERIFIED_PEOPLE}" + (f" --seed {seed}" if seed else "")
+        return dg.AssetCheckResult(
+            passed=not verdict.differences,
+            severity=dg.AssetCheckSeverity.ERROR,
+            metadata={
+                "n_broken": len(verdict.differences), "where": told or "nowhere", "n_people": verdict.n_people, "n_days": len(verdict.days),
+                "n_cells": sum(verdict.comparison.n_cells.values()), "left_out": "; ".join(verdict.behind) or "nothing", "to_see_it": command,
+            },
+        )  # fmt: skip
+
+    return verified
 
 
 def _check(law: Law) -> dg.AssetChecksDefinition:

@@ -33,6 +33,8 @@ DAY_CONSUMERS = ("applications.daily_metrics",)
 FEATURE_CONSUMERS = ("features.behavior", "features.interests", "features.demand", "features.user_features")
 SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, "profiles.scores", "profiles.tags", "profiles.user_profiles")
 STALE_CONSUMER = "features.stale_days"
+# A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.
+REBUILT = "rebuilt:"
 
 
 @dataclass
@@ -204,11 +206,22 @@ def _judge_days(
         if is_partition:
             touch_days(warehouse, (*STREAM_CONSUMERS, *ALIAS_CONSUMERS, *DAY_CONSUMERS), days)
             after = _fingerprints(warehouse, among)
-            touch_days(
-                warehouse,
-                (STALE_CONSUMER,),
-                sorted(d for d in before.keys() | after.keys() if before.get(d) != after.get(d)),
+            outdate_snapshots(
+                warehouse, sorted(d for d in before.keys() | after.keys() if before.get(d) != after.get(d))
             )
+
+
+def outdate_snapshots(warehouse: Warehouse, days: list[dt.date]) -> None:
+    """Note that what changed on some days outdates the snapshots from the first of them on.
+
+    What a killed run has noted as built before that is outdated with them.
+    """
+    if days:
+        touch_days(warehouse, (STALE_CONSUMER,), days)
+        warehouse.execute(
+            "delete from cleaned.touched where starts_with(consumer, $rebuilt) and event_date >= $first",
+            {"rebuilt": REBUILT, "first": min(days)},
+        )
 
 
 def _fingerprints(warehouse: Warehouse, among: str) -> dict[dt.date, tuple[int, int]]:
@@ -274,7 +287,8 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
                 f"select event_date, null as stream_id, alias_id from ({changed}) where alias_id is not null",
             )
         changed_days = warehouse.days(f"select distinct event_date from ({changed})")
-        touch_days(warehouse, (*DAY_CONSUMERS, STALE_CONSUMER), changed_days)
+        touch_days(warehouse, DAY_CONSUMERS, changed_days)
+        outdate_snapshots(warehouse, changed_days)
         warehouse.drop("old_events", "fresh_events", "gone_events", "new_events")
     return changed_days
 

@@ -8,10 +8,12 @@ from typing import Any
 import dagster as dg
 
 from profile_pipeline.orchestration.days import daily_partitions, day_keys
+from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
-INGEST, DAILY, WEEKLY, DAILY_REFRESH = "ingest", "daily", "weekly", "daily_refresh"
+INGEST, DAILY, WEEKLY, DAILY_REFRESH, VERIFY = "ingest", "daily", "weekly", "daily_refresh", "verify"
+VERIFIED = dg.AssetCheckKey(key_of("features.user_features"), "verified")
 DAILY_STAGES = ("cleaned", "features", "profiles", "applications")
 WEEKLY_STAGES = ("models", "evaluation")
 
@@ -40,13 +42,19 @@ def build_jobs(settings: Settings) -> list[Any]:
         dg.define_asset_job(INGEST, selection=dg.AssetSelection.groups("raw"), description="Load what has landed."),
         dg.define_asset_job(
             DAILY,
-            selection=dg.AssetSelection.groups(*DAILY_STAGES),
+            # What verifies the tables is no step of building them: it has a job, and a time, of its own.
+            selection=dg.AssetSelection.groups(*DAILY_STAGES) - dg.AssetSelection.checks(VERIFIED),
             description="From cleaned events to applications, for a day or a range of days in one run.",
         ),
         dg.define_asset_job(
             WEEKLY,
             selection=dg.AssetSelection.groups(*WEEKLY_STAGES),
             description="Train, evaluate and judge the models of a week.",
+        ),
+        dg.define_asset_job(
+            VERIFY,
+            selection=dg.AssetSelection.checks(VERIFIED),
+            description="Compare the tables of some people and days with what their records in raw say.",
         ),
         daily_refresh,
     ]

@@ -9,6 +9,7 @@ from contextlib import closing
 
 import dagster as dg
 
+from profile_pipeline.orchestration.behind import has_new_versions
 from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS
 from profile_pipeline.orchestration.days import (
     STALE_TAG,
@@ -42,11 +43,12 @@ class Runner(Steps):
         every_day
             Build the snapshots of all days that wait, not only of those that are kept: the range of the run reaches back to them.
         """
-        whole, rest, _ = self.waiting()
+        whole, rest, stale = self.waiting()
         restate_from = self.days[max(0, len(self.days) - 1 - self.settings.restate_days)]
         behind = self._behind(FEATURE_CONSUMERS)
         is_built = self.has("features.user_features", [self.days[-1]])
-        is_new = bool(whole or rest or behind or not is_built or self._has_new_versions())
+        is_outdated = any(day >= restate_from for day in stale)
+        is_new = bool(whole or rest or behind or is_outdated or not is_built or has_new_versions(self.instance))
         if is_new:
             first = min([*whole, restate_from]) if every_day else restate_from
             self.build_features(first, self.days[-1])
@@ -104,17 +106,6 @@ class Runner(Steps):
                 {"consumers": list(consumers)},
             )
         return [day for day in noted if self.days[0] <= day <= self.days[-1]]
-
-    def _has_new_versions(self) -> bool:
-        """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day."""
-        for table in ("users", "items", "relations"):
-            loaded, built = (
-                self.instance.get_latest_materialization_event(key_of(f"{stage}.{table}"))
-                for stage in ("raw", "cleaned")
-            )
-            if loaded and (built is None or loaded.timestamp > built.timestamp):
-                return True
-        return False
 
     def build_range(self, first: dt.date, last: dt.date) -> None:
         """A range by hand: its days, the weeks that end in it, the profiles of its days."""

@@ -1,4 +1,4 @@
-"""When something starts by the clock: the day's turn, and the week's training.
+"""When something starts by the clock: the day's turn, the week's training, and the night's verification.
 
 Not here: what starts because something arrived (`sensors`).
 """
@@ -8,12 +8,13 @@ import dagster as dg
 from profile_pipeline.orchestration.days import (
     RANGE_END_TAG,
     RANGE_START_TAG,
+    SEED_TAG,
     daily_partitions,
     day_keys,
     last_day_of,
     weekly_partitions,
 )
-from profile_pipeline.orchestration.jobs import DAILY_REFRESH, WEEKLY
+from profile_pipeline.orchestration.jobs import DAILY_REFRESH, VERIFY, WEEKLY
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.settings import Settings
 
@@ -71,4 +72,13 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             )
         return dg.RunRequest(tags=tags)
 
-    return [daily_refresh, weekly_training]
+    @dg.schedule(
+        name="daily_verification", job_name=VERIFY, cron_schedule="40 4 * * *", execution_timezone=calendar.timezone, default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Compares the tables of some people and days, others each night, with what their records in raw say.",
+    )  # fmt: skip
+    def daily_verification(context: dg.ScheduleEvaluationContext) -> dg.SkipReason | dg.RunRequest:
+        if not context.instance.get_materialized_partitions(key_of("features.user_features")):
+            return dg.SkipReason("nothing is built yet that could be verified")
+        return dg.RunRequest(tags={SEED_TAG: str(context.scheduled_execution_time.date())})
+
+    return [daily_refresh, weekly_training, daily_verification]

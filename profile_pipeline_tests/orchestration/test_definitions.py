@@ -62,8 +62,9 @@ def test_jobs_schedules_and_sensors_are_these(defs: dg.Definitions) -> None:
         "daily",
         "weekly",
         "daily_refresh",
+        "verify",
     }
-    assert {s.name for s in repository.schedule_defs} == {"daily_refresh", "weekly_training"}
+    assert {s.name for s in repository.schedule_defs} == {"daily_refresh", "weekly_training", "daily_verification"}
     assert {s.name for s in repository.sensor_defs} == {"landing_sensor", "refresh_sensor"}
 
 

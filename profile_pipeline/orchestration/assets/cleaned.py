@@ -23,8 +23,8 @@ from profile_pipeline.cleaned.tables import (
     TOUCHED,
     USERS,
 )
-from profile_pipeline.orchestration.cleaning import STALE_CONSUMER, judge_events
-from profile_pipeline.orchestration.days import OPEN_END, RunDays, daily_partitions, day_keys, touch_days
+from profile_pipeline.orchestration.cleaning import judge_events, outdate_snapshots
+from profile_pipeline.orchestration.days import OPEN_END, RunDays, daily_partitions, day_keys
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.sessions import cut_sessions
 from profile_pipeline.orchestration.table_assets import (
@@ -183,7 +183,7 @@ def build_cleaned(
             )[0][0]
             w.drop("old_identities")
             if changed is not None:
-                touch_days(w, (STALE_CONSUMER,), [changed])
+                outdate_snapshots(w, [changed])
         return dg.MaterializeResult(metadata=report_whole(w, IDENTITIES, rows_removed=removed, rows_added=added))
 
     return [
@@ -247,4 +247,4 @@ def _note_outdated(w: Warehouse, table: Table, text: str, parameters: dict[str, 
     )[0][0]
     w.drop("fresh_versions")
     if changed is not None:
-        touch_days(w, (STALE_CONSUMER,), [changed])
+        outdate_snapshots(w, [changed])

@@ -23,12 +23,11 @@ from profile_pipeline.features.windows import (
     visible_sql,
 )
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
-from profile_pipeline.orchestration.cleaning import STALE_CONSUMER
+from profile_pipeline.orchestration.cleaning import REBUILT, STALE_CONSUMER
 from profile_pipeline.orchestration.days import (
     RunDays,
     chunks_of,
     daily_partitions,
-    day_keys,
     days_between,
     days_to_build,
     settle_days,
@@ -58,8 +57,6 @@ from profile_pipeline.warehouse.sql import bound, confined, sql_file
 SNAPSHOT_ROWS = 8_000_000
 # For more snapshot days than these, what tiles say of interests is summed up once, for all of them.
 FEW_DAYS = 2
-# A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.
-REBUILT = "rebuilt:"
 
 
 def build_features(
@@ -81,7 +78,7 @@ def build_features(
     return [
         *(_tile(tile, settings, lineages) for tile in TILES),
         *(_snapshot(table, text, upstream, settings, lineages) for table, text, upstream in snapshots),
-        _stale_days(settings, declared[STALE_DAYS.name]),
+        _stale_days(declared[STALE_DAYS.name]),
     ]
 
 
@@ -211,26 +208,24 @@ def prepare_snapshots(w: Warehouse, settings: Settings) -> None:
         w.execute(f"create or replace temp view visible_{tile.table} as {VISIBLE[f'visible_{tile.table}']}")
 
 
-def _stale_days(settings: Settings, lineage: Lineage) -> dg.AssetsDefinition:
+def _stale_days(lineage: Lineage) -> dg.AssetsDefinition:
     """Which kept snapshots late events, identities or versions have outdated: marked here, rebuilt by a later run."""
-    daily = daily_partitions(settings.calendar)
     spec = spec_of(STALE_DAYS, deps=lineage.tables, kinds={"duckdb"}, version="1", lineage=lineage)
 
     @dg.asset(**asset_arguments(spec))
     def stale_days(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         w = warehouse
-        newest = day_keys(daily)[-1]
-        mark_stale_days(w, restate_from=newest - dt.timedelta(days=settings.restate_days))
+        mark_stale_days(w)
         return dg.MaterializeResult(metadata=report_whole(w, STALE_DAYS))
 
     return stale_days
 
 
-def mark_stale_days(w: Warehouse, *, restate_from: dt.date) -> None:
+def mark_stale_days(w: Warehouse) -> None:
     """Mark the snapshots that what changed has outdated, and unmark those built since.
 
-    A day is no longer stale when all of its tables were built since it was marked. Marked are days before `restate_from`: later
-    ones are rebuilt by every refresh.
+    A day is no longer stale when all of its tables were built since it was marked. The newest days are rebuilt by every refresh,
+    but a run of other days takes up what waits too, and leaves them as they were.
     """
     rebuilt = "select event_date from cleaned.touched where starts_with(consumer, $rebuilt) group by event_date having count(*) = 4"
     with w.transaction():
@@ -239,10 +234,10 @@ def mark_stale_days(w: Warehouse, *, restate_from: dt.date) -> None:
             "insert into features.stale_days select s.as_of_date, 'events, identities or records of ' || cast(c.changed_date as varchar) || ' changed'"
             " from (select distinct as_of_date from features.user_features) as s"
             " cross join (select min(event_date) as changed_date from cleaned.touched where consumer = $consumer) as c"
-            " where s.as_of_date >= c.changed_date and s.as_of_date < $restate_from"
+            " where s.as_of_date >= c.changed_date"
             " and s.as_of_date not in (select as_of_date from features.stale_days)"
             f" and s.as_of_date not in ({rebuilt})",
-            {"consumer": STALE_CONSUMER, "restate_from": restate_from, "rebuilt": REBUILT},
+            {"consumer": STALE_CONSUMER, "rebuilt": REBUILT},
         )
         w.execute(
             "delete from cleaned.touched where consumer = $consumer or starts_with(consumer, $rebuilt)",

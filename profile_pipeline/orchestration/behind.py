@@ -1,0 +1,131 @@
+"""What has not followed yet: days that a killed run or waiting records leave, and snapshots that are marked as outdated.
+
+What is known to be behind is no fault: it is named and left out when tables are verified. Not here: bringing it up to date
+(`running`).
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from profile_pipeline.orchestration.cleaning import (
+    ALIAS_CONSUMERS,
+    FEATURE_CONSUMERS,
+    STALE_CONSUMER,
+    STREAM_CONSUMERS,
+)
+from profile_pipeline.orchestration.days import ONE_DAY
+from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.warehouse.duckdb import Warehouse
+
+VERSIONED = ("users", "items", "relations")
+
+
+def has_new_versions(instance: dg.DagsterInstance) -> bool:
+    """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day."""
+    for table in VERSIONED:
+        loaded, built = (
+            instance.get_latest_materialization_event(key_of(f"{stage}.{table}")) for stage in ("raw", "cleaned")
+        )
+        if loaded and (built is None or loaded.timestamp > built.timestamp):
+            return True
+    return False
+
+
+@dataclass
+class Behind:
+    """Days of tables that are known to be behind.
+
+    Attributes
+    ----------
+    waiting
+        Days of the calendar on which records wait to be judged.
+    stale
+        Snapshots that are marked as outdated.
+    days
+        Days of events by table, where its rows have not followed.
+    snapshots_from
+        The first day from which a snapshot may rest on what has not followed.
+    is_unfinished
+        A run has not come to its end: what is not kept by day may be behind too.
+    """
+
+    waiting: list[dt.date]
+    stale: list[dt.date]
+    days: dict[str, set[dt.date]] = field(default_factory=dict)
+    snapshots_from: dt.date | None = None
+    is_unfinished: bool = False
+
+    @classmethod
+    def of(cls, w: Warehouse, *, first: dt.date, newest: dt.date, has_new_versions: bool) -> "Behind":
+        """Look at what the warehouse notes of itself.
+
+        Parameters
+        ----------
+        first, newest
+            The calendar: what waits outside of it is in no table, and never behind.
+        """
+        notes: dict[str, set[dt.date]] = {}
+        for consumer, day in w.rows("select distinct consumer, event_date from cleaned.touched"):
+            notes.setdefault(consumer, set()).add(day)
+        waiting = w.days(
+            "select distinct event_date from raw.pending where file_id is not null and event_date between $first and $newest",
+            {"first": first, "newest": newest},
+        )
+        found = cls(
+            waiting,
+            w.days("select as_of_date from features.stale_days"),
+            is_unfinished=has_new_versions or any(notes.get(name) for name in FEATURE_CONSUMERS),
+        )
+        for name in FEATURE_CONSUMERS:
+            found.days[name] = {*found.stale, *notes.get(name, set())}
+        found.days["profiles.user_profiles"] = {*found.stale, *notes.get("profiles.user_profiles", set())}
+        sessions = notes.get(STREAM_CONSUMERS[0], set())
+        found.add_events(sessions, tables=("cleaned.sessions", "cleaned.session_days", "features.user_days"))
+        for tile in ALIAS_CONSUMERS:
+            found.days.setdefault(tile, set()).update(notes.get(tile, set()))
+        changed = [day for name in (*STREAM_CONSUMERS, *ALIAS_CONSUMERS, STALE_CONSUMER) for day in notes.get(name, ())]
+        found._snapshots_wait(changed)
+        if has_new_versions:
+            found._snapshots_wait([first])
+        return found
+
+    def add_events(self, days: Iterable[dt.date], *, tables: Iterable[str]) -> None:
+        """Note days of events that tables have not followed; a session may reach over midnight on either side."""
+        around = {day + n * ONE_DAY for day in days for n in (-1, 0, 1)}
+        for table in tables:
+            self.days.setdefault(table, set()).update(around)
+        self._snapshots_wait(around)
+
+    def _snapshots_wait(self, days: Iterable[dt.date]) -> None:
+        self.snapshots_from = min([*days, *([self.snapshots_from] if self.snapshots_from else [])], default=None)
+
+    def covers(self, table: str, day: dt.date | None) -> bool:
+        """Say whether a row of a table, of a day or of none, is known to be behind."""
+        if day is None:
+            return self.is_unfinished or bool(self.days.get(table)) if not table.startswith("raw.") else False
+        if day in self.days.get(table, ()):
+            return True
+        is_snapshot = table in FEATURE_CONSUMERS or table.startswith("profiles.")
+        return is_snapshot and (day in self.stale or (self.snapshots_from is not None and day >= self.snapshots_from))
+
+    def told(self) -> list[str]:
+        """Return what is behind, in words, with the command that helps."""
+        said = []
+        if self.waiting:
+            said.append(
+                f"{len(self.waiting)} days have records that wait: {_listed(self.waiting)}: profile-pipeline run"
+            )
+        if self.stale:
+            said.append(
+                f"{len(self.stale)} snapshots are outdated by late events: {_listed(self.stale)}: profile-pipeline run --stale"
+            )
+        if self.is_unfinished or (self.snapshots_from is not None):
+            said.append("a run was cut short, or new records of people or items wait: profile-pipeline run")
+        return said
+
+
+def _listed(days: list[dt.date]) -> str:
+    return ", ".join(map(str, days[:5])) + (", …" if len(days) > 5 else "")

@@ -1,0 +1,417 @@
+"""Faults are planted in a world that is right, one at a time and rolled back, and every one of them has to be found."""
+
+import datetime as dt
+import gzip
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from profile_pipeline.cli import app
+from profile_pipeline.orchestration.jobs import VERIFIED
+from profile_pipeline.orchestration.resources import open_warehouse
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.sampled_rows import HARD, sampled_aliases
+from profile_pipeline.orchestration.verifying import NothingBuiltError, verify
+from profile_pipeline.paths import Paths
+from profile_pipeline.raw.world.write import write_world
+from profile_pipeline.settings import Settings
+from profile_pipeline.verification.compare import Difference
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline_tests.conftest import LAST_DAY, small_settings, write_config
+
+N_DAYS = 15
+FIRST = LAST_DAY - dt.timedelta(days=N_DAYS - 1)
+EVERYBODY = 10**6
+# An event with an amount, in a session of several; the same each time.
+EVENT = "(select min(event_id) from cleaned.events where amount is not null and role = 'purchase')"
+NEWEST = f"date '{LAST_DAY}'"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of 25 people, built from files to profiles."""
+    data = tmp_path_factory.mktemp("verified")
+    write_world(data, n_users=25, n_days=N_DAYS, seed=5, say=lambda _: None)
+    write_config(data / "profile.yaml", FIRST, LAST_DAY)
+    r = Runner(settings_of(), paths_of(data), lambda _: None)
+    r.ingest()
+    r.build_features(FIRST, LAST_DAY)
+    r.build_profiles([LAST_DAY])
+    r.instance.dispose()
+    return data
+
+
+def settings_of() -> Settings:
+    return small_settings(FIRST, LAST_DAY)
+
+
+def paths_of(data: Path) -> Paths:
+    return Paths(config=data / "profile.yaml", data=data)
+
+
+@pytest.fixture(scope="module")
+def opened(built: Path) -> Iterator[Warehouse]:
+    w = open_warehouse(settings_of(), paths_of(built), owner="test", say=lambda _: None)
+    yield w
+    w.close()
+
+
+@pytest.fixture
+def warehouse(opened: Warehouse) -> Iterator[Warehouse]:
+    """The world, whatever is done to it undone."""
+    opened.connection.execute("begin transaction")
+    yield opened
+    opened.connection.execute("rollback")
+
+
+def plant(w: Warehouse, statements: str) -> None:
+    for statement in statements.split("; "):
+        assert w.execute(statement) > 0, "nothing was planted"
+
+
+def at(differences: list[Difference]) -> set[tuple[str, str]]:
+    return {(d.table, d.column) for d in differences}
+
+
+def changed(table: str, column: str, value: str, where: str) -> str:
+    return f"update {table} set {column} = {value} where {where}"
+
+
+def doubled(table: str, where: str) -> str:
+    return f"insert into {table} select * from {table} where {where}"
+
+
+def removed(table: str, where: str) -> str:
+    return f"delete from {table} where {where}"
+
+
+def a_row_of(table: str, where: str = "true") -> str:
+    """The condition that holds for one row of a table."""
+    return f"rowid = (select min(rowid) from {table} where {where})"
+
+
+def swapped(table: str, column: str, by: str, where: str) -> str:
+    """One row more and another less, so that every sum stays what it was."""
+    first = f"(select min(rowid) from {table} where {where})"
+    last = f"(select max(rowid) from {table} where {where})"
+    return (
+        f"update {table} set {column} = {column} + case when rowid = {first} then {by} else -{by} end"
+        f" where rowid in ({first}, {last})"
+    )
+
+
+OF_EVENT = f"event_id = {EVENT}"
+LONG = "n_events >= 3 and cast(started_at as date) = cast(ended_at as date)"
+ON_NEWEST = f"as_of_date = {NEWEST}"
+IN_SESSION = "session_seconds > 0"
+HAS_GENDER = "gender is not null"
+FAULTS: dict[str, tuple[str, str, str]] = {
+    # what: (statement, table that is named, column; empty: a row too many or too few, or a sum)
+    "a loaded record gone": (removed("raw.events", OF_EVENT), "cleaned.events", ""),
+    "a loaded record twice": (doubled("raw.events", OF_EVENT), "raw.events", ""),
+    "the role of a record": (changed("raw.events", "role", "'view'", OF_EVENT), "raw.events", "role"),
+    "the day of a record": (changed("raw.events", "event_date", "event_date - 1", OF_EVENT), "raw.events", "event_date"),
+    "the price of a record": (changed("raw.events", "price", "price + 1", OF_EVENT), "cleaned.events", "amount"),
+    "an event gone": (removed("cleaned.events", OF_EVENT), "cleaned.events", ""),
+    "an event twice": (doubled("cleaned.events", OF_EVENT), "cleaned.events", ""),
+    "a cent of an event": (changed("cleaned.events", "amount", "amount + 0.01", OF_EVENT), "cleaned.events", "amount"),
+    "a microsecond of an event": (changed("cleaned.events", "event_time", "event_time + interval 1 microsecond", OF_EVENT), "cleaned.events", "event_time"),
+    "the alias of an event": (changed("cleaned.events", "alias_id", "'user:somebody'", OF_EVENT), "cleaned.events", "alias_id"),
+    "the page of an event": (changed("cleaned.events", "page", "page || '/'", OF_EVENT), "cleaned.events", "page"),
+    "an event that counts and is excluded": (f"insert into cleaned.excluded_events select event_date, file_id, row_number, 'duplicate' from cleaned.events where {OF_EVENT}", "cleaned.excluded_events", ""),
+    "an excluded record gone": (removed("cleaned.excluded_events", a_row_of("cleaned.excluded_events")), "cleaned.excluded_events", ""),
+    "why a record is excluded": (changed("cleaned.excluded_events", "reason_code", "'bot_volume'", a_row_of("cleaned.excluded_events")), "cleaned.excluded_events", "reason_code"),
+    "a term of the ledger": (changed("cleaned.ledger", "n_cleaned", "n_cleaned + 1, n_excluded = n_excluded - 1", a_row_of("cleaned.ledger")), "cleaned.ledger", ""),
+    "a session cut in two": (
+        "insert into cleaned.sessions select * replace ('s0' as session_id, ended_at as started_at, 1 as n_events) from cleaned.sessions"
+        f" where {a_row_of('cleaned.sessions', LONG)}; update cleaned.sessions set n_events = n_events - 1 where {a_row_of('cleaned.sessions', LONG)}",
+        "cleaned.sessions", "",
+    ),
+    "a session gone": (removed("cleaned.sessions", a_row_of("cleaned.sessions")), "cleaned.sessions", ""),
+    "the first page of a session": (changed("cleaned.sessions", "entry_page", "'/elsewhere'", a_row_of("cleaned.sessions")), "cleaned.sessions", "entry_page"),
+    "a second of a session": (swapped("cleaned.session_days", "session_seconds", "1", IN_SESSION), "cleaned.session_days", "session_seconds"),
+    "a stale tile": (changed("features.user_days", "n_events", "n_events - 1, n_views = n_views - 1", a_row_of("features.user_days", "n_views > 1")), "features.user_days", "n_views"),
+    "a tile gone": (removed("features.user_days", a_row_of("features.user_days")), "features.user_days", ""),
+    "a tile twice": (doubled("features.user_days", a_row_of("features.user_days")), "features.user_days", ""),
+    "a tile of nobody": (f"insert into features.user_days select * replace ('user:nobody' as alias_id) from features.user_days where {a_row_of('features.user_days')}", "features.user_days", ""),
+    "a cent that another tile has": (swapped("features.user_days", "purchase_amount", "0.01", f"event_date = {NEWEST} and purchase_amount > 0"), "features.user_days", "purchase_amount"),
+    "an item seen once more": (swapped("features.user_item_days", "n", "1", f"event_date = {NEWEST}"), "features.user_item_days", "n"),
+    "a term that was not said": (changed("features.user_term_days", "term", "term || 's'", a_row_of("features.user_term_days")), "features.user_term_days", ""),
+    "signed in a day later": (changed("cleaned.identities", "valid_from", "valid_from + 1", a_row_of("cleaned.identities", "rule = 'signed_in'")), "cleaned.identities", ""),
+    "an alias of somebody else": (
+        "update cleaned.identities set profile_id = (select min(profile_id) from cleaned.identities)"
+        f" where {a_row_of('cleaned.identities', 'profile_id > (select min(profile_id) from cleaned.identities)')}",
+        "cleaned.identities", "profile_id",
+    ),
+    "a field of the CRM": (changed("cleaned.users", "city", "'Atlantis'", "user_id in (select substring(alias_id, 6) from cleaned.identities)"), "cleaned.users", "city"),
+    "a category of the catalogue": (changed("cleaned.items", "categories", "['Nothing']", f"item_id in (select item_id from cleaned.events where {OF_EVENT})"), "cleaned.items", "categories"),
+    "a relation gone": (removed("cleaned.relations", "'user:' || user_id in (select alias_id from cleaned.identities)"), "cleaned.relations", ""),
+    "a snapshot of the day before": (
+        f"delete from features.behavior where {ON_NEWEST}; insert into features.behavior select * replace ({NEWEST} as as_of_date)"
+        f" from features.behavior where as_of_date = {NEWEST} - 1",
+        "features.behavior", "tenure_days",
+    ),
+    "a person without a snapshot": (removed("features.demand", a_row_of("features.demand", ON_NEWEST)), "features.demand", ""),
+    "a millionth of an interest": (changed("features.interests", "score", "score + 0.000001", a_row_of("features.interests", ON_NEWEST)), "features.interests", "score"),
+    "the order of interests": (changed("features.interests", "rank", "3 - rank", f"{ON_NEWEST} and rank <= 2 and kind = 'category'"), "features.interests", "rank"),
+    "an open cart": (changed("features.demand", "n_open_cart_items", "n_open_cart_items + 1", a_row_of("features.demand", ON_NEWEST)), "features.demand", "n_open_cart_items"),
+    "the last bit of a double": (
+        changed("features.user_features", "night_share_90d", "nextafter(night_share_90d, 2::double)", a_row_of("features.user_features", f"{ON_NEWEST} and night_share_90d > 0")),
+        "features.user_features", "night_share_90d",
+    ),
+    "a profile twice": (doubled("profiles.user_profiles", a_row_of("profiles.user_profiles")), "profiles.user_profiles", ""),
+    "a profile that is not as its features": (changed("profiles.user_profiles", "n_views_30d", "n_views_30d + 1", a_row_of("profiles.user_profiles")), "profiles.user_profiles", "n_views_30d"),
+    "a fact that the CRM does not say": (changed("profiles.tags", "value", "'Atlantis'", a_row_of("profiles.tags", "tag = 'city'")), "profiles.tags", "value"),
+}  # fmt: skip
+
+
+# What stands for its kind is tried each time, the others by `-m faults`.
+TRIED_EACH_TIME = (
+    "a loaded record gone", "an event twice", "a cent of an event", "an excluded record gone", "a session cut in two", "a stale tile",
+    "a cent that another tile has", "signed in a day later", "a snapshot of the day before", "the last bit of a double",
+)  # fmt: skip
+
+
+def test_what_was_built_without_a_fault_is_found_without_one(opened: Warehouse) -> None:
+    verdict = verify(opened, settings_of(), n_people=EVERYBODY, has_new_versions=False)
+    assert verdict.differences == []
+    assert verdict.behind == []
+    for table in ("cleaned.events", "cleaned.excluded_events", "cleaned.sessions", "features.user_days"):
+        assert verdict.comparison.n_rows[table] == opened.scalar(f"select count(*) from {table}"), table
+    assert min(verdict.comparison.n_rows.values()) > 0
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=() if name in TRIED_EACH_TIME else pytest.mark.faults) for name in FAULTS]
+)
+def test_a_planted_fault_is_found(warehouse: Warehouse, fault: str) -> None:
+    statements, table, column = FAULTS[fault]
+    plant(warehouse, statements)
+    verdict = verify(warehouse, settings_of(), n_people=EVERYBODY, has_new_versions=False, days=[LAST_DAY])
+    assert (table, column) in at(verdict.differences)
+
+
+@pytest.mark.parametrize(
+    ("fault", "table"),
+    [
+        ("an event twice", "cleaned.events"),
+        ("an event gone", "cleaned.events"),
+        ("a microsecond of an event", "cleaned.events"),
+        ("a tile of nobody", "features.user_days"),
+        ("a tile gone", "features.user_days"),
+        ("a cent of an event", "features.user_days"),
+        ("a person without a snapshot", "features.demand"),
+        ("a profile twice", "profiles.user_profiles"),
+    ],
+)
+def test_what_is_in_no_sample_is_found_by_sums(warehouse: Warehouse, fault: str, table: str) -> None:
+    plant(warehouse, FAULTS[fault][0])
+    verdict = verify(warehouse, settings_of(), n_people=0, has_new_versions=False, days=[])
+    assert verdict.n_people == 0
+    assert (table, "") in at(verdict.differences)
+
+
+def test_the_same_seed_draws_the_same_people_and_another_draws_others(opened: Warehouse) -> None:
+    def drawn(seed: str) -> list[str]:
+        return sampled_aliases(opened, settings_of(), n_people=12, seed=seed)
+
+    assert drawn("a") == drawn("a") != drawn("b")
+    assert len(set(drawn("a"))) == 12
+
+
+def test_the_sample_holds_who_is_hard_to_get_right(opened: Warehouse) -> None:
+    sample = ", ".join(f"'{alias}'" for alias in sampled_aliases(opened, settings_of(), n_people=len(HARD), seed="a"))
+    most = opened.scalar(
+        "select max(n) from (select count(*) as n from cleaned.events group by alias_id having alias_id is not null)"
+    )
+    told = (
+        f"select max(n) >= {most} from (select count(*) as n from cleaned.events where alias_id in ({sample}) group by alias_id)",
+        f"select count(*) > 0 from cleaned.identities where alias_id in ({sample}) and rule = 'signed_in' and alias_id not like 'user:%'",
+        "select count(*) > 0 from cleaned.session_days as d join cleaned.sessions as s using (session_id)"
+        f" where d.event_date > s.event_date and d.alias_id in ({sample})",
+    )
+    assert [opened.scalar(query) for query in told] == [True, True, True]
+
+
+def test_what_waits_and_what_is_stale_is_named_and_is_no_fault(warehouse: Warehouse) -> None:
+    warehouse.execute(f"insert into features.stale_days values ({NEWEST}, 'an event came late')")
+    plant(warehouse, FAULTS["a millionth of an interest"][0])
+    plant(warehouse, FAULTS["a profile that is not as its features"][0])
+    day = warehouse.scalar("select min(event_date) from cleaned.events")
+    of_day = f"event_date = date '{day}'"
+    warehouse.execute(
+        f"insert into raw.pending select file_id, event_date, count(*) from raw.events where {of_day} group by all"
+    )
+    warehouse.execute(f"delete from cleaned.events where {of_day}")
+    warehouse.execute(f"delete from cleaned.excluded_events where {of_day}")
+    warehouse.execute(f"update cleaned.ledger set n_waiting = n_loaded, n_cleaned = 0, n_excluded = 0 where {of_day}")
+    for table in ("cleaned.events", "cleaned.sessions", "features.user_days"):
+        warehouse.execute(f"insert into cleaned.touched values ('{table}', date '{day}', null, null)")
+    verdict = verify(warehouse, settings_of(), n_people=EVERYBODY, has_new_versions=True, days=[LAST_DAY])
+    assert {d.table for d in verdict.differences} <= {"features.user_item_days", "features.user_term_days"}
+    assert [line.partition(":")[0] for line in verdict.behind][:2] == [
+        "1 days have records that wait",
+        "1 snapshots are outdated by late events",
+    ]
+
+
+def command(data: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--data", str(data), "--config", str(data / "profile.yaml")])
+
+
+@pytest.fixture
+def copied(built: Path, opened: Warehouse, tmp_path: Path) -> Path:
+    """A copy of the world, to be written to."""
+    opened.close()
+    shutil.copytree(built, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_the_command_says_what_it_compared(copied: Path) -> None:
+    done = command(copied, "verify", "--sample", "5")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("5 people, snapshots of 2026-03-16")
+    assert "all as it should be" in done.stdout
+
+
+@pytest.mark.faults
+def test_the_commands_that_are_told_mend_what_is_found(copied: Path) -> None:
+    planted = (
+        "an event gone", "a cent of an event", "why a record is excluded", "a session cut in two", "a second of a session", "a tile of nobody",
+        "signed in a day later", "a field of the CRM", "a person without a snapshot", "a profile that is not as its features", "a fact that the CRM does not say",
+    )  # fmt: skip
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        for fault in planted:
+            plant(w, FAULTS[fault][0])
+    done = command(copied, "verify", "--sample", "1000", "--json")
+    assert done.exit_code == 1
+    for remedy in sorted({d["remedy"] for d in json.loads(done.stdout)["differences"]}):
+        assert command(copied, *remedy.split()[1:]).exit_code == 0, remedy
+    done = command(copied, "verify", "--sample", "1000")
+    assert done.exit_code == 0, done.stdout
+
+
+def test_a_fault_is_told_with_its_place_and_a_command(copied: Path) -> None:
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        plant(w, FAULTS["an open cart"][0])
+    done = command(copied, "verify", "--sample", "1000")
+    assert done.exit_code == 1
+    assert "bad  features.demand: 1 differences" in done.stdout
+    assert f"{LAST_DAY}, profile_id p" in done.stdout
+    assert "n_open_cart_items: found 1, expected 0" in done.stdout
+    assert f"profile-pipeline run --from {LAST_DAY} --to {LAST_DAY}" in done.stdout
+
+
+def test_nothing_built_is_one_message(tmp_path: Path) -> None:
+    write_config(tmp_path / "profile.yaml", FIRST, LAST_DAY)
+    assert "Run `profile-pipeline run` first" in str(command(tmp_path, "verify").exception)
+    with (
+        closing(open_warehouse(settings_of(), paths_of(tmp_path), owner="test", say=lambda _: None)) as w,
+        pytest.raises(NothingBuiltError, match="nothing is built yet"),
+    ):
+        verify(w, settings_of(), n_people=1, has_new_versions=False)
+
+
+def test_each_night_a_check_looks_at_other_people_and_no_run_that_builds_does(copied: Path) -> None:
+    r = Runner(settings_of(), paths_of(copied), lambda _: None)
+    schedule = r.defs.get_repository_def().get_schedule_def("daily_verification")
+    night = dg.build_schedule_context(
+        instance=r.instance, scheduled_execution_time=dt.datetime(2026, 4, 1, tzinfo=dt.UTC)
+    )
+    (request,) = schedule.evaluate_tick(night).run_requests
+    assert request.tags["profile_pipeline/seed"] == "2026-04-01"
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        plant(w, FAULTS["a tile of nobody"][0])
+    verified = r.defs.resolve_job_def("verify").execute_in_process(instance=r.instance, tags=request.tags)
+    (evaluation,) = verified.get_asset_check_evaluations()
+    assert not evaluation.passed
+    told = {name: value.value for name, value in evaluation.metadata.items()}
+    assert "features.user_days rows" in told["where"]
+    assert "user:nobody" not in str(told)
+    assert told["to_see_it"] == "profile-pipeline verify --sample 10 --seed 2026-04-01"
+    builds, verifies = (
+        r.defs.resolve_job_def(job).asset_layer.asset_graph.asset_check_keys for job in ("daily", "verify")
+    )
+    assert VERIFIED not in builds
+    assert verifies == {VERIFIED}
+    r.instance.dispose()
+
+
+def test_where_nothing_was_built_the_night_is_left_out(tmp_path: Path) -> None:
+    r = Runner(settings_of(), paths_of(tmp_path), lambda _: None)
+    schedule = r.defs.get_repository_def().get_schedule_def("daily_verification")
+    night = dg.build_schedule_context(
+        instance=r.instance, scheduled_execution_time=dt.datetime(2026, 4, 1, tzinfo=dt.UTC)
+    )
+    assert "nothing is built yet" in str(schedule.evaluate_tick(night).skip_message)
+    verified = r.defs.resolve_job_def("verify").execute_in_process(instance=r.instance)
+    assert [e.passed for e in verified.get_asset_check_evaluations()] == [True]
+    r.instance.dispose()
+
+
+HEADER = "id,ts,received,cookie,uid,session,action,sku,category,qty,unit_price,currency,stars,q,url,referrer,utm_campaign,device,ua,ip,country,city"
+
+
+def land(data: Path, name: str, day: dt.date, cookies: list[str]) -> None:
+    """A file of views by these browsers on a day."""
+    lines = [f"{name}{i},{day}T08:00:00Z,{day}T08:00:01Z,{c},,,pageview{',' * 15}" for i, c in enumerate(cookies)]
+    (data / "landing" / "web").mkdir(parents=True, exist_ok=True)
+    text = "\n".join([HEADER, *lines, ""])
+    (data / "landing" / "web" / f"{name}.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+@pytest.fixture
+def came_late(copied: Path) -> Path:
+    """The world after a file came with views of everybody on the second day."""
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        cookies = [cookie for (cookie,) in w.rows("select distinct anonymous_id from cleaned.events as e join raw.events using (file_id, row_number) where anonymous_id is not null order by 1")]  # fmt: skip
+    land(copied, "late", FIRST + dt.timedelta(days=1), cookies)
+    return copied
+
+
+@pytest.mark.faults
+def test_a_run_of_old_days_leaves_no_newer_snapshot_behind_unsaid(came_late: Path) -> None:
+    r = Runner(settings_of(), paths_of(came_late), lambda _: None)
+    r.ingest()
+    r.build_features(FIRST, FIRST + dt.timedelta(days=4))
+    assert set(r.waiting()[2]) == {FIRST + dt.timedelta(days=n) for n in range(5, N_DAYS)}
+    r.build_all()
+    assert LAST_DAY not in r.waiting()[2]
+    r.rebuild_stale()
+    assert r.waiting()[2] == []
+    r.instance.dispose()
+    done = command(came_late, "verify", "--sample", "1000")
+    assert done.exit_code == 0, done.stdout
+    assert "left out" not in done.stdout
+
+
+@pytest.mark.faults
+def test_what_a_killed_run_had_rebuilt_is_outdated_by_what_comes_after_it(came_late: Path) -> None:
+    r = Runner(settings_of(), paths_of(came_late), lambda _: None)
+    old = FIRST + dt.timedelta(days=5)
+    # As a run leaves it that is killed before its last step.
+    r.execute("daily", first=old, last=old, assets=[f"features.{name}" for name in ("behavior", "interests", "demand", "user_features")])  # fmt: skip
+    r.ingest()
+    r.build_features(LAST_DAY - dt.timedelta(days=3), LAST_DAY)
+    assert old in r.waiting()[2]
+    r.instance.dispose()
+
+
+@pytest.mark.faults
+def test_after_the_last_day_of_a_closed_calendar_nothing_waits_for_a_tomorrow(copied: Path) -> None:
+    after = LAST_DAY + dt.timedelta(days=1)
+    land(copied, "after", after, ["c1"])
+    r = Runner(settings_of(), paths_of(copied), lambda _: None)
+    r.ingest()
+    r.build_features(LAST_DAY, LAST_DAY)
+    r.instance.dispose()
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        assert w.scalar("select count(*) from raw.pending where file_id is not null") == 0
+        assert w.rows(f"select reason_code from cleaned.excluded_events where event_date = date '{after}'") == [("out_of_calendar",)]  # fmt: skip
