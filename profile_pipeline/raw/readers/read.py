@@ -6,8 +6,8 @@ Here a reader's text meets the mapping of its source. Not here: formats, archive
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -60,12 +60,12 @@ class FileRead:
 
     n_records: int
     batches: Iterator[pa.Table]
-    _rejects: Rejects = field(default_factory=Rejects)
+    _rejected: Callable[[], pa.Table]
 
     @property
     def rejected(self) -> pa.Table:
         """row_number, reason_code, detail, record of what could not be loaded; whole when `batches` is exhausted."""
-        return self._rejects.table()
+        return self._rejected()
 
 
 def read_file(
@@ -103,7 +103,7 @@ def read_file(
     if source.format != "jsonl":
         _resolved(source, [*names, ROW_NUMBER])
         check_cases(source, names)
-    return FileRead(n_records, _typed(texts, name, source, rejects, engine), rejects)
+    return FileRead(n_records, _typed(texts, name, source, rejects, engine), rejects.table)
 
 
 def _delimited(
