@@ -140,6 +140,8 @@ def header_of(path: Path, source: SourceSettings) -> list[str]:
     names = split([text], source)
     if names is None:
         raise FileRefused("bad_header", f"found {text[:200]!r}, expected column names")
+    if any(character < " " or character == "\x7f" for name in names for character in name):
+        raise FileRefused("bad_header", f"found control characters in {text[:200]!r}, expected column names")
     if source.header is False:
         return [f"column{i}" for i in range(1, len(names) + 1)]
     twice = sorted({name for name in names if names.count(name) > 1})
