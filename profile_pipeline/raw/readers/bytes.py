@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 import zstandard
 
 BLOCK_BYTES = 1 << 20
+# 2 KiB of Zstandard can become 64 MiB.
+PACKED_BLOCK_BYTES, FRAME_PIECE_BYTES = 64 << 10, 2 << 10
 # A longer line is no record: of it only the beginning is held, so memory does not grow with it.
 LONGEST_LINE_BYTES = 32 << 20
 # What unpacks to more than both is made to fill a machine; real logs are packed to a hundredth at best.
@@ -51,13 +53,12 @@ def open_binary(path: Path) -> BinaryIO:
     raw = path.open("rb")
     head = raw.read(4)
     raw.seek(0)
-    unpacked: Any
     if head[:2] == _GZIP:
         unpacked = _Unpacked(raw, lambda: zlib.decompressobj(31), _GZIP)
     elif head[:3] == _BZIP2 and head[3:4].isdigit():
         unpacked = _Unpacked(raw, bz2.BZ2Decompressor, _BZIP2)
     elif head == _ZSTD:
-        unpacked = zstandard.ZstdDecompressor(max_window_size=128 << 20).stream_reader(raw, read_across_frames=True)
+        unpacked = _Unpacked(raw, _ZstandardFrame, _ZSTD)
     else:
         return raw
     return io.BufferedReader(_Weighed(raw, unpacked), BLOCK_BYTES)  # type: ignore[return-value]
@@ -73,45 +74,65 @@ class _Unpacked(io.RawIOBase):
         self._source, self._member, self._magic = source, member, magic
         self._decoder = member()
         self._packed = b""
-        self._trailing: bytes | None = None
+        self._ready = memoryview(b"")
+        self._is_whole = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        found = self._next(len(buffer))
-        buffer[: len(found)] = found
-        return len(found)
+        while not self._ready and not self._is_whole:
+            self._ready = memoryview(self._next(len(buffer)))
+        n = min(len(buffer), len(self._ready))
+        buffer[:n], self._ready = self._ready[:n], self._ready[n:]
+        return n
 
     def _next(self, limit: int) -> bytes:
-        while self._trailing is None:
-            if self._decoder.eof:
-                self._begin_member(self._decoder.unused_data)
-                continue
-            if not self._packed and getattr(self._decoder, "needs_input", True):
-                self._packed = self._source.read(BLOCK_BYTES // 4)
-                if not self._packed:
-                    raise EOFError("the file ends before what is packed in it")
-            try:
-                found: bytes = self._decoder.decompress(self._packed, limit)
-            except OSError as error:  # bzip2 says damage so
-                raise _DamagedError(str(error)) from None
-            self._packed = getattr(self._decoder, "unconsumed_tail", b"")
-            if found:
-                return found
-        found, self._trailing = self._trailing[:limit], self._trailing[limit:]
+        if self._decoder.eof:
+            return self._begin_member(self._decoder.unused_data)
+        if not self._packed and getattr(self._decoder, "needs_input", True):
+            self._packed = self._source.read(PACKED_BLOCK_BYTES)
+            if not self._packed:
+                raise EOFError("the file ends before what is packed in it")
+        try:
+            found: bytes = self._decoder.decompress(self._packed, limit)
+        except OSError as error:  # bzip2 says damage so
+            raise _DamagedError(str(error)) from None
+        self._packed = getattr(self._decoder, "unconsumed_tail", b"")
         return found
 
-    def _begin_member(self, rest: bytes) -> None:
-        while len(rest := rest.lstrip(b"\x00")) < len(self._magic) and (more := self._source.read(BLOCK_BYTES // 4)):
+    def _begin_member(self, rest: bytes) -> bytes:
+        """Begin the next member, or return what is none, which ends the file."""
+        while len(rest := rest.lstrip(b"\x00")) < len(self._magic) and (more := self._source.read(PACKED_BLOCK_BYTES)):
             rest += more
         if rest.startswith(self._magic):
             self._decoder, self._packed = self._member(), rest
-            return
+            return b""
         rest += self._source.read(MOST_TRAILING_BYTES)
         if len(rest) > MOST_TRAILING_BYTES:
             raise _DamagedError("what follows the packed data is not packed")
-        self._trailing = b"\n" + rest if rest else b""
+        self._is_whole = True
+        return b"\n" + rest if rest else b""
+
+
+class _ZstandardFrame:
+    """One frame, with the interface of the other decoders. Its own reader takes a frame that is cut for a whole one."""
+
+    def __init__(self) -> None:
+        self._frame = zstandard.ZstdDecompressor(max_window_size=128 << 20).decompressobj()
+        self.unconsumed_tail = self.unused_data = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._frame.eof)
+
+    def decompress(self, packed: bytes, _: int) -> bytes:
+        """Unpack the beginning of it: a limit of what comes out is unknown here, and a little can become much."""
+        found: bytes = self._frame.decompress(packed[:FRAME_PIECE_BYTES])
+        self.unconsumed_tail = packed[FRAME_PIECE_BYTES:]
+        if self.eof:
+            self.unused_data, self.unconsumed_tail = self._frame.unused_data + self.unconsumed_tail, b""
+        return found
 
 
 class _Weighed(io.RawIOBase):

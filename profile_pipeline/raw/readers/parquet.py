@@ -76,7 +76,7 @@ def read(path: Path, rejects: Rejects) -> Iterator[TextBatch]:
 
 
 def _text_batch(batch: pa.RecordBatch, numbers: pa.Array, rejects: Rejects) -> TextBatch:
-    columns = [column.view(_AS_STRING.get(column.type, column.type)) for column in batch.columns]
+    columns = [_with_text(column) for column in batch.columns]
     batch = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
     bad = _rows_without_text(batch, 0)
     for row in bad:
@@ -88,6 +88,12 @@ def _text_batch(batch: pa.RecordBatch, numbers: pa.Array, rejects: Rejects) -> T
         batch, numbers = batch.filter(pa.array(is_good)), numbers.filter(pa.array(is_good))
     leaves = (leaf for i, name in enumerate(batch.schema.names) for leaf in _leaves(name, batch.column(i)))
     return TextBatch(numbers, {name: as_text(column) for name, column in leaves})
+
+
+def _with_text(column: pa.Array) -> pa.Array:
+    """Return a column of bytes as one of text, a dictionary as its values: whether they are valid is seen row by row."""
+    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return column.view(_AS_STRING[column.type]) if column.type in _AS_STRING else column
 
 
 def _rows_without_text(batch: pa.RecordBatch, offset: int) -> list[int]:

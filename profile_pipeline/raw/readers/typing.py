@@ -8,7 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ def _one_by_one(array: pa.Array, one: Callable[[str], Any], kind: pa.DataType, p
     for place, text in zip(places, array.to_pylist(), strict=True):
         try:
             values.append(None if text is None else one(text))
-        except (ValueError, InvalidOperation, OverflowError):
+        except (ValueError, ArithmeticError):
             values.append(None)
             bad.append(place)
     return Converted(pa.array(values, kind), bad)
@@ -296,6 +296,8 @@ def _iso(text: str, zone: zoneinfo.ZoneInfo) -> dt.datetime:
     if found[8] in "Zz":
         return naive
     digits = found[8][1:].replace(":", "")
+    if int(digits[:2]) > 23 or int(digits[2:]) > 59:
+        raise ValueError(text)
     offset = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return naive - offset if found[8][0] == "+" else naive + offset
 
