@@ -125,13 +125,23 @@ class _Load:
         self._put_away(file, archived.state)
 
     def _forget(self, rows: list[dict[str, Any]]) -> None:
-        """Remove what was noted of files of which nothing had been loaded and that are read again."""
-        again = [row["file_id"] for row in rows if row["file_id"] in self.again]
-        if again:
-            for table in (FILES, REJECTED_RECORDS):
-                self.warehouse.execute(
-                    f"delete from {table.name} where list_contains($files, file_id)", {"files": again}
-                )
+        """Remove what was noted of files of which nothing had been loaded and that are read again.
+
+        A file of the same content under another path keeps its row: it is now a duplicate, or as refused as before.
+        """
+        for row in rows:
+            if row["file_id"] not in self.again:
+                continue
+            same = {"file_id": row["file_id"], "path": row["path"]}
+            self.warehouse.execute(f"delete from {FILES.name} where file_id = $file_id and path = $path", same)
+            self.warehouse.execute(
+                f"update {FILES.name} set status = 'duplicate', reason = null, n_records = 0, n_loaded = 0, n_rejected = 0, n_suppressed = 0"
+                " where file_id = $file_id and (status = 'loaded' or $is_loaded)",
+                {"file_id": row["file_id"], "is_loaded": row["status"] == "loaded"},
+            )
+            self.warehouse.execute(
+                f"delete from {REJECTED_RECORDS.name} where file_id = $file_id", {"file_id": row["file_id"]}
+            )
 
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_lossless: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
@@ -170,7 +180,7 @@ class _Load:
         is_lossless: bool,
     ) -> None:
         with self.warehouse.transaction():
-            self._forget([row])
+            self._forget([row | {"status": "loaded"}])
             n_loaded = sum(self._insert(row, [batch]) for batch in batches)
             n_rejected = self._insert_rejected([(row, read.rejected)])
             _check_counts(read.n_records, n_loaded, n_rejected, is_lossless=is_lossless)

@@ -57,6 +57,11 @@ class ReaderApart:
     ) -> None:
         self.close()
 
+    @property
+    def process_id(self) -> int | None:
+        """The process that reads; None: there is none now."""
+        return self._process.pid if self._process else None
+
     def close(self) -> None:
         """End the process, whatever it does."""
         process, self._process, self._is_answering = self._process, None, False
