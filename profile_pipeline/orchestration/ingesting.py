@@ -6,8 +6,11 @@ Not here: how a file is read (`raw.readers`), or Dagster's side of it (`assets/r
 import contextlib
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -28,6 +31,7 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 
 # Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
 HELD_RECORDS, HELD_FILES = 200_000, 1_000
+ARCHIVED_AHEAD = 8
 # What they hold can crash a decoder or stop a regular expression; readers of the others are bounded in what they take.
 READ_APART = ("parquet", "lines")
 
@@ -73,10 +77,10 @@ class _Load:
     n_held: int = 0
     again: set[str] = field(default_factory=set)
 
-    def take(self, file: LandingFile) -> None:
-        """Archive a file and load it, or hold it until there is enough to be written at once."""
+    def take(self, file: LandingFile, stored: Future[Archived]) -> None:
+        """Load a file that is archived, or hold it until there is enough to be written at once."""
         try:
-            archived = store(file.path, archive=self.paths.archive)
+            archived = stored.result()
         except NotReadableError as error:
             self.done.left_alone.append(f"{file.name}: {error}")
             return
@@ -269,6 +273,20 @@ class _Load:
             self.done.left_alone.append(f"{file.name}: another file took its place while it was loaded")
 
 
+def _archived(files: Iterable[LandingFile], archive: Path) -> Iterator[tuple[LandingFile, Future[Archived]]]:
+    """Archive files, some ahead of their loading: of a small one most is waiting for the disk."""
+    pool = ThreadPoolExecutor(ARCHIVED_AHEAD)
+    ahead: deque[tuple[LandingFile, Future[Archived]]] = deque()
+    try:
+        for file in files:
+            ahead.append((file, pool.submit(store, file.path, archive=archive)))
+            if len(ahead) > ARCHIVED_AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def ingest_files(
     warehouse: Warehouse,
     settings: Settings,
@@ -289,8 +307,8 @@ def ingest_files(
     """
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
         load = _Load(warehouse, settings, paths, engine, apart, now, Ingested())
-        for number, file in enumerate(files, start=1):
-            load.take(file)
+        for number, (file, stored) in enumerate(_archived(files, paths.archive), start=1):
+            load.take(file, stored)
             if number % 50 == 0 and number < len(files):
                 say(f"{number} of {len(files)} files read")
         load.write_held()

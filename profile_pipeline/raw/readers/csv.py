@@ -24,7 +24,8 @@ from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBat
 from profile_pipeline.source_settings import SourceSettings
 
 LONGEST_HEADER_BYTES = 1 << 20
-FAST_BLOCK_BYTES = 16 << 20
+# A block is allocated whole: for a small file a small one.
+FAST_BLOCK_BYTES, SMALL_BLOCK_BYTES = 16 << 20, 1 << 20
 FEW_RECORDS = 64
 UNIT_SEPARATOR = b"\x1f"
 QUOTE, NEWLINE, RETURN = b'"'[0], b"\n"[0], b"\r"[0]
@@ -172,6 +173,7 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
         return "skip"
 
     delimiter = delimiter_of(source)
+    block_bytes = min(FAST_BLOCK_BYTES, max(SMALL_BLOCK_BYTES, path.stat().st_size))
     with refusing_damage(), open_utf8(path, source.encoding) as stream:
         if len(delimiter) > 1:
             stream = io.BufferedReader(_OneByteDelimiter(stream, delimiter.encode()), BLOCK_BYTES)  # type: ignore[assignment]
@@ -180,7 +182,7 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
             reader = pacsv.open_csv(
                 stream,
                 read_options=pacsv.ReadOptions(
-                    use_threads=False, block_size=FAST_BLOCK_BYTES, column_names=names, skip_rows=n_header,
+                    use_threads=False, block_size=block_bytes, column_names=names, skip_rows=n_header,
                 ),
                 parse_options=pacsv.ParseOptions(
                     delimiter=delimiter, quote_char='"' if has_quotes(source) else False, newlines_in_values=has_quotes(source), invalid_row_handler=ragged,
