@@ -5,6 +5,7 @@ A file that is damaged is refused as a whole. Not here: what the columns mean.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,28 @@ import pyarrow.parquet as pq
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 
+_DAMAGE = (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, pa.ArrowIndexError, pa.ArrowTypeError)
 # Columns of bytes hold text, by writers that know no text; whether they do is seen row by row.
 _AS_STRING = {pa.binary(): pa.string(), pa.large_binary(): pa.large_string()}
 
 
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    """Turn what a damaged file makes of its library into a refusal."""
+    try:
+        yield
+    except (*_DAMAGE, OSError, UnicodeDecodeError) as error:
+        raise FileRefused("damaged_parquet", (str(error).splitlines() or [type(error).__name__])[0]) from None
+
+
 def count_records(path: Path) -> int:
     """Return the number of rows that the file's own footer states."""
-    return _opened(path).metadata.num_rows
+    with _refusing_damage():
+        return _opened(path).metadata.num_rows
 
 
 def _opened(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path, page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise FileRefused("damaged_parquet", str(error).splitlines()[0]) from None
+    return pq.ParquetFile(path, page_checksum_verification=True)
 
 
 def names_of(path: Path) -> list[str]:
@@ -40,7 +49,8 @@ def names_of(path: Path) -> list[str]:
     FileRefused
         If two are the same.
     """
-    names = [name for field in _opened(path).schema_arrow for name in _dotted(field.name, field.type)]
+    with _refusing_damage():
+        names = [name for field in _opened(path).schema_arrow for name in _dotted(field.name, field.type)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise FileRefused("duplicate_column", f"the file names {', '.join(twice)} twice")
@@ -65,14 +75,12 @@ def _leaves(name: str, column: pa.Array) -> Iterator[tuple[str, pa.Array]]:
 def read(path: Path, rejects: Rejects) -> Iterator[TextBatch]:
     """Read all rows; one that holds bytes which are no text is rejected."""
     n_seen = 0
-    try:
+    with _refusing_damage():
         for batch in _opened(path).iter_batches(batch_size=BATCH_RECORDS, use_threads=False):
             numbers = pa.array(range(n_seen + 1, n_seen + batch.num_rows + 1), pa.int64())
             n_seen += batch.num_rows
             batch.validate()
             yield _text_batch(batch, numbers, rejects)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise FileRefused("damaged_parquet", str(error).splitlines()[0]) from None
 
 
 def _text_batch(batch: pa.RecordBatch, numbers: pa.Array, rejects: Rejects) -> TextBatch:
