@@ -76,11 +76,14 @@ def read(path: Path, rejects: Rejects) -> Iterator[TextBatch]:
     """Read all rows; one that holds bytes which are no text is rejected."""
     n_seen = 0
     with _refusing_damage():
-        for batch in _opened(path).iter_batches(batch_size=BATCH_RECORDS, use_threads=False):
+        file = _opened(path)
+        for batch in file.iter_batches(batch_size=BATCH_RECORDS, use_threads=False):
             numbers = pa.array(range(n_seen + 1, n_seen + batch.num_rows + 1), pa.int64())
             n_seen += batch.num_rows
             batch.validate()
             yield _text_batch(batch, numbers, rejects)
+        if n_seen != file.metadata.num_rows:
+            raise FileRefused("damaged_parquet", f"found {n_seen} rows, its end states {file.metadata.num_rows}")
 
 
 def _text_batch(batch: pa.RecordBatch, numbers: pa.Array, rejects: Rejects) -> TextBatch:
