@@ -330,3 +330,13 @@ def test_any_flipped_bit_of_parquet_with_checksums_is_found(tmp_path: Path) -> N
             continue
         # Statistics and the like may be changed without a record being another.
         assert found == expected, place
+
+
+FOUND = Path(__file__).parent / "found"
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*.parquet")), ids=lambda path: path.stem)
+def test_a_parquet_file_that_once_got_through_is_refused(path: Path) -> None:
+    """Mutations that the fuzz test met: each stopped a reader, or was refused for a fault of ours."""
+    with pytest.raises(FileRefused, match="damaged_parquet"):
+        outcome(path, format="parquet", columns=OF_JSON)
