@@ -15,7 +15,7 @@ from profile_pipeline.errors import did_you_mean
 from profile_pipeline.raw.roles import ROLES
 from profile_pipeline.raw.tables import RECORD_TABLES
 
-TIME_FORMATS = ("iso", "s", "ms", "us")
+TIME_FORMATS = ("iso", "s", "ms", "us", "ns", "epoch")
 KEY_COLUMNS: dict[str, tuple[str, ...]] = {
     "events": ("event_time", "event_type"),
     "users": ("user_id",),
@@ -93,7 +93,7 @@ class SourceSettings(Section):
             if not is_format:
                 near = difflib.get_close_matches(value.removeprefix("epoch_"), TIME_FORMATS, n=1)
                 raise ValueError(
-                    f"found {value!r}, expected iso, s, ms or us (since 1970), or a format such as '%d/%m/%Y %H:%M'"
+                    f"found {value!r}, expected iso, s, ms, us or ns (since 1970), epoch (any of these), or a format such as '%d/%m/%Y %H:%M'"
                     + did_you_mean(near)
                 )
         return value

@@ -71,7 +71,7 @@ def test_a_time_format_that_can_be_read_is_taken(tmp_path: Path, written: str) -
 @pytest.mark.parametrize("written", ["epoch_s", "ISO 8601", "%Q"])
 def test_a_time_format_that_would_reject_every_record_is_refused(tmp_path: Path, written: str) -> None:
     told = message_of(tmp_path, GOOD.replace("format: csv", f"format: csv\n    time_format: '{written}'"))
-    assert f"found '{written}', expected iso, s, ms or us (since 1970)" in told
+    assert f"found '{written}', expected iso, s, ms, us or ns (since 1970)" in told
 
 
 def test_what_one_section_says_of_another_names_its_line_too(tmp_path: Path) -> None:

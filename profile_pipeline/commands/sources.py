@@ -33,6 +33,7 @@ from profile_pipeline.raw.proposing.starter import Calendar, calendar_of, calend
 from profile_pipeline.raw.proposing.yaml_text import insert_sources, source_text
 from profile_pipeline.raw.readers import parquet
 from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.records import Rejects
 from profile_pipeline.raw.readers.sampling import SAMPLE_BYTES, sample_of
 from profile_pipeline.raw.readers.trial import Trial, try_files
 from profile_pipeline.raw.tables import RECORD_TABLES
@@ -175,7 +176,7 @@ def _sampled(file: Path, copy: Path, limit_bytes: int) -> tuple[Sample, bool]:
     if not looked_at.is_parquet:
         return sample_of_text(looked_at.content, file.name), looked_at.is_whole
     columns: dict[str, list[Any]] = {name: [] for name in parquet.names_of(copy)}
-    for batch in parquet.read(copy):
+    for batch in parquet.read(copy, Rejects()):
         for name, values in batch.columns.items():
             columns[name] += values.to_pylist()
     return sample_of_columns(columns, file.name), looked_at.is_whole

@@ -6,16 +6,20 @@ Not here: how a file is read (`raw.readers`), or Dagster's side of it (`assets/r
 import contextlib
 import datetime as dt
 import itertools
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from profile_pipeline.orchestration.balance import require_files_add_up
+from profile_pipeline.orchestration.reading_apart import ReaderApart
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import Archived, ChangedWhileReadError, describe, store
+from profile_pipeline.raw.archive import Archived, FileState, NotReadableError, describe, state_of, store
 from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
@@ -28,6 +32,9 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 
 # Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
 HELD_RECORDS, HELD_FILES = 200_000, 1_000
+ARCHIVED_AHEAD = 8
+# What they hold can crash a decoder or stop a regular expression; readers of the others are bounded in what they take.
+READ_APART = ("parquet", "lines")
 
 
 @dataclass
@@ -50,6 +57,7 @@ class _Held:
     """A file that has been read and is not written yet."""
 
     file: LandingFile
+    state: FileState
     row: dict[str, Any]
     batches: list[pa.Table]
     rejected: pa.Table
@@ -63,17 +71,18 @@ class _Load:
     settings: Settings
     paths: Paths
     engine: duckdb.DuckDBPyConnection
+    apart: ReaderApart
     now: dt.datetime
     done: Ingested
     held: list[_Held] = field(default_factory=list)
     n_held: int = 0
     again: set[str] = field(default_factory=set)
 
-    def take(self, file: LandingFile) -> None:
-        """Archive a file and load it, or hold it until there is enough to be written at once."""
+    def take(self, file: LandingFile, stored: Future[Archived]) -> None:
+        """Load a file that is archived, or hold it until there is enough to be written at once."""
         try:
-            archived = store(file.path, archive=self.paths.archive)
-        except (ChangedWhileReadError, FileNotFoundError, PermissionError) as error:
+            archived = stored.result()
+        except NotReadableError as error:
             self.done.left_alone.append(f"{file.name}: {error}")
             return
         if any(held.row["file_id"] == archived.file_id for held in self.held):
@@ -89,13 +98,14 @@ class _Load:
         is_loaded = any(n_loaded for _, n_loaded in known)
         if file.source is None:
             self.done.n_unclaimed += 1
-            self._note(file, row | {"status": "rejected", "reason": NO_SOURCE}, is_known=file.name in dict(known))
+            rejected = row | {"status": "rejected", "reason": NO_SOURCE}
+            self._note(file, archived, rejected, is_known=file.name in dict(known))
             return
         version = self.settings.fingerprint("sources", "calendar")
         describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
         if is_loaded:
             self.done.n_duplicates += 1
-            self._note(file, row, is_known=file.name in dict(known))
+            self._note(file, archived, row, is_known=file.name in dict(known))
             return
         if known:
             # Nothing of it was loaded before: it is read as if for the first time, because the mapping may have been mended.
@@ -108,51 +118,74 @@ class _Load:
         except FileRefused as refusal:
             self.done.n_refused += 1
             self.done.refused.append(f"{file.name}: {refusal}")
-            self._note(file, row | {"status": "rejected", "reason": str(refusal)}, is_known=False)
+            self._note(file, archived, row | {"status": "rejected", "reason": str(refusal)}, is_known=False)
 
-    def _note(self, file: LandingFile, row: dict[str, Any], *, is_known: bool) -> None:
+    def _note(self, file: LandingFile, archived: Archived, row: dict[str, Any], *, is_known: bool) -> None:
         """Note a file of which nothing is loaded; one that is noted already is only put away."""
         if not is_known:
             with self.warehouse.transaction():
                 self._forget([row])
                 _note_files(self.warehouse, [row])
             self.again.discard(row["file_id"])
-        self._put_away(file)
+        self._put_away(file, archived.state)
 
     def _forget(self, rows: list[dict[str, Any]]) -> None:
-        """Remove what was noted of files of which nothing had been loaded and that are read again."""
-        again = [row["file_id"] for row in rows if row["file_id"] in self.again]
-        if again:
-            for table in (FILES, REJECTED_RECORDS):
-                self.warehouse.execute(
-                    f"delete from {table.name} where list_contains($files, file_id)", {"files": again}
-                )
+        """Remove what was noted of files of which nothing had been loaded and that are read again.
+
+        A file of the same content under another path keeps its row: it is now a duplicate, or as refused as before.
+        """
+        for row in rows:
+            if row["file_id"] not in self.again:
+                continue
+            same = {"file_id": row["file_id"], "path": row["path"]}
+            self.warehouse.execute(f"delete from {FILES.name} where file_id = $file_id and path = $path", same)
+            self.warehouse.execute(
+                f"update {FILES.name} set status = 'duplicate', reason = null, n_records = 0, n_loaded = 0, n_rejected = 0, n_suppressed = 0"
+                " where file_id = $file_id and (status = 'loaded' or $is_loaded)",
+                {"file_id": row["file_id"], "is_loaded": row["status"] == "loaded"},
+            )
+            self.warehouse.execute(
+                f"delete from {REJECTED_RECORDS.name} where file_id = $file_id", {"file_id": row["file_id"]}
+            )
 
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_lossless: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
         source = self.settings.sources[row["source"]]
-        read = read_file(archived.path, name=row["source"], source=source, engine=self.engine, is_lossless=is_lossless)
+        if source.format in READ_APART:
+            read = self.apart.read(archived.path, name=row["source"], source=source)
+        else:
+            read = read_file(
+                archived.path, name=row["source"], source=source, engine=self.engine, is_lossless=is_lossless
+            )
         batches, n_rows = [], 0
         for batch in read.batches:
             batches.append(batch)
             n_rows += batch.num_rows
             if n_rows > HELD_RECORDS:
                 self.write_held()
-                self._stream(file, row, read, itertools.chain(batches, read.batches), is_lossless=is_lossless)
+                every = itertools.chain(batches, read.batches)
+                self._stream(file, archived.state, row, read, every, is_lossless=is_lossless)
                 return
         rejected = read.rejected
         _check_counts(read.n_records, n_rows, rejected.num_rows, is_lossless=is_lossless)
         counts = {"n_records": read.n_records, "n_loaded": n_rows, "n_rejected": rejected.num_rows}
-        self.held.append(_Held(file, row | {"status": "loaded"} | counts, batches, rejected))
+        self.held.append(_Held(file, archived.state, row | {"status": "loaded"} | counts, batches, rejected))
         self.n_held += n_rows
         if self.n_held > HELD_RECORDS or len(self.held) >= HELD_FILES:
             self.write_held()
 
     def _stream(
-        self, file: LandingFile, row: dict[str, Any], read: FileRead, batches: Iterable[pa.Table], *, is_lossless: bool
+        self,
+        file: LandingFile,
+        state: FileState,
+        row: dict[str, Any],
+        read: FileRead,
+        batches: Iterable[pa.Table],
+        *,
+        is_lossless: bool,
     ) -> None:
         with self.warehouse.transaction():
-            self._forget([row])
+            self._forget([row | {"status": "loaded"}])
             n_loaded = sum(self._insert(row, [batch]) for batch in batches)
             n_rejected = self._insert_rejected([(row, read.rejected)])
             _check_counts(read.n_records, n_loaded, n_rejected, is_lossless=is_lossless)
@@ -160,7 +193,7 @@ class _Load:
             self._settle([row | {"status": "loaded"} | counts])
         # Not before the commit: a transaction that fails is tried again losslessly, and has forgotten nothing.
         self.again.discard(row["file_id"])
-        self._put_away(file)
+        self._put_away(file, state)
 
     def write_held(self) -> None:
         """Write what is held, in one transaction with its rows of files, pending and ledger."""
@@ -177,7 +210,7 @@ class _Load:
             self._settle([h.row for h in held])
         self.again.difference_update(h.row["file_id"] for h in held)
         for h in held:
-            self._put_away(h.file)
+            self._put_away(h.file, h.state)
 
     def _insert(self, row: dict[str, Any], batches: list[pa.Table]) -> int:
         return self._insert_batches(row["source"], [(row, batch) for batch in batches])
@@ -227,10 +260,32 @@ class _Load:
             self.done.n_loaded += row["n_loaded"]
             self.done.n_rejected += row["n_rejected"]
 
-    def _put_away(self, file: LandingFile) -> None:
-        """Remove from the landing folder what is archived and noted; other folders are left as they are."""
-        if file.path.is_relative_to(self.paths.landing):
+    def _put_away(self, file: LandingFile, state: FileState) -> None:
+        """Remove from the landing folder what is archived and noted; other folders are left as they are.
+
+        A file that has taken its place meanwhile is another delivery, and is left for the next run.
+        """
+        if not file.path.is_relative_to(self.paths.landing):
+            return
+        found = state_of(file.path)
+        if found == state:
             file.path.unlink(missing_ok=True)
+        elif found is not None:
+            self.done.left_alone.append(f"{file.name}: another file took its place while it was loaded")
+
+
+def _archived(files: Iterable[LandingFile], archive: Path) -> Iterator[tuple[LandingFile, Future[Archived]]]:
+    """Archive files, some ahead of their loading: of a small one most is waiting for the disk."""
+    pool = ThreadPoolExecutor(ARCHIVED_AHEAD)
+    ahead: deque[tuple[LandingFile, Future[Archived]]] = deque()
+    try:
+        for file in files:
+            ahead.append((file, pool.submit(store, file.path, archive=archive)))
+            if len(ahead) > ARCHIVED_AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def ingest_files(
@@ -251,10 +306,10 @@ def ingest_files(
     now
         Taken as `arrived_at` and `loaded_at`, UTC.
     """
-    with contextlib.closing(connect()) as engine:
-        load = _Load(warehouse, settings, paths, engine, now, Ingested())
-        for number, file in enumerate(files, start=1):
-            load.take(file)
+    with contextlib.closing(connect()) as engine, ReaderApart() as apart:
+        load = _Load(warehouse, settings, paths, engine, apart, now, Ingested())
+        for number, (file, stored) in enumerate(_archived(files, paths.archive), start=1):
+            load.take(file, stored)
             if number % 50 == 0 and number < len(files):
                 say(f"{number} of {len(files)} files read")
         load.write_held()

@@ -7,9 +7,13 @@ import datetime as dt
 import hashlib
 import json
 import os
+import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from profile_pipeline.errors import ExpectedError
 
@@ -20,17 +24,32 @@ class DamagedArchiveError(ExpectedError):
     """An archived file is not what was delivered; nothing of it is read."""
 
 
-class ChangedWhileReadError(Exception):
-    """A file changed while it was copied: it was not complete yet."""
+class NotReadableError(Exception):
+    """A file can't be taken now: it changed while it was copied, is gone, may not be read, or is no plain file any more."""
+
+
+@dataclass(frozen=True)
+class FileState:
+    """Which file it is and in what state: a file of the same name with another one is another delivery."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+    @staticmethod
+    def of(status: os.stat_result) -> "FileState":
+        return FileState(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
 class Archived:
-    """A file in the archive."""
+    """A file in the archive, and the state in which it was found where it was delivered."""
 
     file_id: str
     path: Path
     size_bytes: int
+    state: FileState
 
 
 def archived_path(archive: Path, file_id: str) -> Path:
@@ -63,34 +82,62 @@ def store(path: Path, *, archive: Path) -> Archived:
 
     Raises
     ------
-    ChangedWhileReadError
-        If size or modification time differ before and after.
+    NotReadableError
+        If it can't be read, is no plain file, or is another file or in another state afterwards.
     OSError
-        If it can't be read, or the archive can't be written.
+        If the archive can't be written.
     """
     archive.mkdir(parents=True, exist_ok=True)
-    before = path.stat()
     digest = hashlib.sha256()
     descriptor, name = tempfile.mkstemp(dir=archive, prefix=".incoming-")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as target, path.open("rb") as source:
-            while block := source.read(BLOCK_BYTES):
+        with os.fdopen(descriptor, "wb") as target, _plain_file(path) as source:
+            before = FileState.of(os.fstat(source.fileno()))
+            while block := _block_of(source):
                 digest.update(block)
                 target.write(block)
             target.flush()
             os.fsync(target.fileno())
-        after = path.stat()
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise ChangedWhileReadError(f"{path} changed while it was read; it is taken when it is complete")
+            if FileState.of(os.fstat(source.fileno())) != before or state_of(path) != before:
+                raise NotReadableError("changed while it was read; it is taken when it is complete")
         file_id = digest.hexdigest()
         kept = archived_path(archive, file_id)
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
             temporary.replace(kept)
-        return Archived(file_id=file_id, path=kept, size_bytes=before.st_size)
+        return Archived(file_id=file_id, path=kept, size_bytes=before.size_bytes, state=before)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def state_of(path: Path) -> FileState | None:
+    """Return the state of what has this name now, not following a link; None: nothing that can be looked at."""
+    try:
+        return FileState.of(path.lstat())
+    except OSError:
+        return None
+
+
+@contextmanager
+def _plain_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, and only a plain one: a link is not followed, and a pipe is not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotReadableError(error.strerror or str(error)) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotReadableError("is no plain file")
+    with os.fdopen(descriptor, "rb") as source:
+        yield source
+
+
+def _block_of(source: BinaryIO) -> bytes:
+    try:
+        return source.read(BLOCK_BYTES)
+    except OSError as error:
+        raise NotReadableError(error.strerror or str(error)) from None
 
 
 def describe(

@@ -1,7 +1,7 @@
 """Which files have landed, are complete, and belong to which source.
 
-Not here: reading them. Left alone are hidden files, files still being written (`.tmp`, `.part`), and everything that is not a
-plain file: links, pipes, devices, folders.
+Not here: reading them. Left alone are hidden files and files still being written (`.tmp`, `.part`). What is no plain file (links,
+pipes, sockets, devices) is never followed nor opened; it is told.
 """
 
 import fnmatch
@@ -19,7 +19,10 @@ UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".swp")
 
 @dataclass(frozen=True)
 class LandingFile:
-    """A complete file, and the source that claims it (None: no source does)."""
+    r"""A complete file, and the source that claims it (None: no source does).
+
+    `name` is its path as text: bytes of it that are no UTF-8 are written as `\xff`.
+    """
 
     path: Path
     name: str
@@ -40,19 +43,24 @@ def complete_files(
     """
     found = []
     for path in _plain_files(landing):
-        name = path.relative_to(landing).as_posix()
+        name = _written(path.relative_to(landing))
         claimed = next((key for key, source in sources.items() if matches(name, source.path)), None)
         found.append(_described(path, name, claimed))
     for key, source in sources.items():
         if Path(source.path).is_absolute():
             folder = _fixed_part(source.path)
             files = [folder] if folder.is_file() and not folder.is_symlink() else _plain_files(folder)
-            found += [_described(path, path.as_posix(), key) for path in files if matches(path.as_posix(), source.path)]
+            found += [_described(path, _written(path), key) for path in files if matches(_written(path), source.path)]
     settled = (now_seconds - stable_seconds) * 1e9
     return sorted(
-        (file for file in found if file.modified_ns <= settled),
+        (file for file in found if file is not None and file.modified_ns <= settled),
         key=lambda file: (_order(file.source, sources), file.name),
     )
+
+
+def not_followed(landing: Path) -> list[str]:
+    """Say what lies in the landing folder and is never taken: what is no plain file, folders that can't be looked into."""
+    return [f"{_written(entry.path.relative_to(landing))}: {entry.kind}" for entry in _walked(landing) if entry.kind]
 
 
 def digest_of(files: Iterable[LandingFile], mapping_version: str) -> str:
@@ -65,23 +73,61 @@ def _order(source: str | None, sources: Mapping[str, SourceSettings]) -> int:
     return list(sources).index(source) if source is not None else len(sources)
 
 
-def _described(path: Path, name: str, source: str | None) -> LandingFile:
-    status = path.stat()
+def _written(path: Path) -> str:
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
+def _described(path: Path, name: str, source: str | None) -> LandingFile | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        # It is gone since the folder was read.
+        return None
     return LandingFile(path=path, name=name, source=source, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
 
 
-def _plain_files(folder: Path) -> Iterator[Path]:
+@dataclass(frozen=True)
+class _Entry:
+    """What lies in a folder; of what is no plain file `kind` says what it is."""
+
+    path: Path
+    kind: str = ""
+
+
+_KINDS = (
+    (stat.S_ISLNK, "a link, which is not followed"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+
+
+def _walked(folder: Path) -> Iterator[_Entry]:
     """Walk a folder in order; never follow a link out of it."""
-    if not folder.is_dir():
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda e: e.name)
+    except FileNotFoundError:
         return
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda e: e.name):
-            if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED_SUFFIXES):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _plain_files(Path(entry.path))
-            elif stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
-                yield Path(entry.path)
+    except OSError as error:
+        yield _Entry(folder, f"a folder that can't be looked into: {error.strerror}")
+        return
+    for entry in listed:
+        if entry.name.startswith(".") or entry.name.lower().endswith(UNFINISHED_SUFFIXES):
+            continue
+        try:
+            mode = entry.stat(follow_symlinks=False).st_mode
+        except OSError:
+            continue
+        if stat.S_ISDIR(mode):
+            yield from _walked(Path(entry.path))
+        else:
+            yield _Entry(Path(entry.path), next((kind for is_kind, kind in _KINDS if is_kind(mode)), ""))
+
+
+def _plain_files(folder: Path) -> Iterator[Path]:
+    return (entry.path for entry in _walked(folder) if not entry.kind)
 
 
 def matches(name: str, pattern: str) -> bool:

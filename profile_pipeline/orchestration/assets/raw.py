@@ -16,7 +16,7 @@ from profile_pipeline.orchestration.lineage import Lineage
 from profile_pipeline.orchestration.recovering import Selection, recover
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.landing import complete_files
+from profile_pipeline.raw.landing import complete_files, not_followed
 from profile_pipeline.raw.tables import TABLES
 from profile_pipeline.settings import Settings
 from profile_pipeline.source_settings import ListSettings
@@ -48,6 +48,7 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
             context.log.warning(f"no complete file has landed in {paths.landing}: nothing to load")
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
+        done.left_alone += not_followed(paths.landing)
         for name, n in (
             ("refused as a whole", done.n_refused),
             ("claimed by no source", done.n_unclaimed),

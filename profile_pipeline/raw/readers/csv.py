@@ -1,6 +1,6 @@
-"""Delimited text: a fast path by pyarrow, and a lossless one, record by record, for files that the fast one is not sure of.
+"""Delimited text: how it is written, and a fast path by pyarrow. Records are counted apart from it, by the line ends outside of quotes.
 
-Records are counted apart from both, by the line ends outside of quotes. Not here: what columns mean.
+Not here: files that the fast path is not sure of (`csv_lossless`), or what columns mean.
 """
 
 import csv
@@ -11,20 +11,28 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from profile_pipeline.raw.mapping import columns_read
-from profile_pipeline.raw.readers.bytes import BLOCK_BYTES, FileRefused, open_utf8, refusing_damage
+from profile_pipeline.raw.readers.bytes import (
+    BLOCK_BYTES,
+    LONGEST_LINE_BYTES,
+    FileRefused,
+    open_utf8,
+    refusing_damage,
+)
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.source_settings import SourceSettings
 
-JOINED_LINES = 50
-JOINED_BYTES = 1 << 20
-FAST_BLOCK_BYTES = 16 << 20
+LONGEST_HEADER_BYTES = 1 << 20
+# A block is allocated whole: for a small file a small one.
+FAST_BLOCK_BYTES, SMALL_BLOCK_BYTES = 16 << 20, 1 << 20
 FEW_RECORDS = 64
 UNIT_SEPARATOR = b"\x1f"
 QUOTE, NEWLINE, RETURN = b'"'[0], b"\n"[0], b"\r"[0]
+DELIMITERS = (",", ";", "\t", "|")
+# The module's own limit is 128 KiB a field, and it would call a longer one a fault of quoting.
+csv.field_size_limit(LONGEST_LINE_BYTES)
 
 
 class UnsureError(Exception):
@@ -47,13 +55,14 @@ def count_records(path: Path, source: SourceSettings) -> int:
     Raises
     ------
     UnsureError
-        If the file needs the lossless path: an odd number of quotes, lone carriage returns, NUL bytes.
+        If the file needs the lossless path: quotes that do not enclose whole fields, lone carriage returns, NUL bytes.
     """
     n_lines, is_quoted, has_content = 0, False, False
     is_quotable = has_quotes(source)
     last_byte = NEWLINE
+    allowed = np.frombuffer(b'\r\n"' + delimiter_of(source).encode(), np.uint8) if is_quotable else None
     with refusing_damage(), open_utf8(path, source.encoding) as stream:
-        while block := stream.read(BLOCK_BYTES):
+        while block := block_of(stream):
             if b"\x00" in block:
                 raise UnsureError("NUL bytes")
             data = np.frombuffer(block, np.uint8)
@@ -61,7 +70,9 @@ def count_records(path: Path, source: SourceSettings) -> int:
                 returns = np.flatnonzero(data == RETURN)
                 if returns[-1] + 1 >= len(data) or (data[returns + 1] != NEWLINE).any():
                     raise UnsureError("carriage returns without line feed")
-            quotes = np.flatnonzero(data == QUOTE) if is_quotable else np.empty(0, np.int64)
+            quotes = np.flatnonzero(data == QUOTE) if allowed is not None else np.empty(0, np.int64)
+            if allowed is not None and len(quotes):
+                _check_quotes(data, quotes, allowed, last_byte, is_quoted=is_quoted)
             ends = np.flatnonzero(data == NEWLINE)
             ends = ends[(np.searchsorted(quotes, ends) + is_quoted) % 2 == 0]
             before = np.concatenate([[-1], ends])
@@ -84,6 +95,25 @@ def count_records(path: Path, source: SourceSettings) -> int:
     return max(0, n_lines - (1 if source.header is True else 0))
 
 
+def block_of(stream: BinaryIO) -> bytes:
+    """Read a block that does not end between what has to be seen together: a quote or carriage return and what follows."""
+    block = stream.read(BLOCK_BYTES)
+    while block[-1:] in (b'"', b"\r") and (more := stream.read(1)):
+        block += more
+    return block
+
+
+def _check_quotes(
+    data: np.ndarray, quotes: np.ndarray, allowed: np.ndarray, last_byte: int, *, is_quoted: bool
+) -> None:
+    """See that each quote opens or closes a field: what is before the one and after the other ends a field or is a quote."""
+    opens, closes = quotes[int(is_quoted) :: 2], quotes[1 - int(is_quoted) :: 2]
+    before = np.where(opens > 0, data[np.maximum(opens - 1, 0)], last_byte)
+    after = data[closes[closes + 1 < len(data)] + 1]
+    if not (np.isin(before, allowed).all() and np.isin(after, allowed).all()):
+        raise UnsureError("quotes within a field")
+
+
 def header_of(path: Path, source: SourceSettings) -> list[str]:
     """Return the column names, of the file or of the settings.
 
@@ -95,19 +125,27 @@ def header_of(path: Path, source: SourceSettings) -> list[str]:
     if isinstance(source.header, tuple):
         return list(source.header)
     with refusing_damage(), open_utf8(path, source.encoding) as stream:
-        first = stream.readline(JOINED_BYTES).lstrip(b"\r\n") or stream.readline(JOINED_BYTES)
-    line = first.rstrip(b"\r\n").split(b"\r")[0]
+        first = b"\n"
+        while first and not first.strip(b"\r\n"):
+            first = stream.readline(LONGEST_HEADER_BYTES)
+    if len(first) == LONGEST_HEADER_BYTES:
+        raise FileRefused(
+            "bad_header", f"found a first line longer than {LONGEST_HEADER_BYTES} bytes, expected column names"
+        )
+    line = first.strip(b"\r\n").split(b"\r")[0]
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
         raise FileRefused("wrong_encoding", f"the header is not {source.encoding}") from None
     if not text.strip():
         raise FileRefused("empty_file", "found no header, expected a line of column names")
-    names = _split([text], source)
+    names = split([text], source)
     if names is None:
         raise FileRefused(
             "bad_header", "found a first line that is no list of fields, expected column names: is a quote open?"
         )
+    if any(character < " " or character == "\x7f" for name in names for character in name):
+        raise FileRefused("bad_header", "found control characters in the first line, expected column names")
     if source.header is False:
         return [f"column{i}" for i in range(1, len(names) + 1)]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -140,6 +178,7 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
         return "skip"
 
     delimiter = delimiter_of(source)
+    block_bytes = min(FAST_BLOCK_BYTES, max(SMALL_BLOCK_BYTES, path.stat().st_size))
     with refusing_damage(), open_utf8(path, source.encoding) as stream:
         if len(delimiter) > 1:
             stream = io.BufferedReader(_OneByteDelimiter(stream, delimiter.encode()), BLOCK_BYTES)  # type: ignore[assignment]
@@ -148,7 +187,7 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
             reader = pacsv.open_csv(
                 stream,
                 read_options=pacsv.ReadOptions(
-                    use_threads=False, block_size=FAST_BLOCK_BYTES, column_names=names, skip_rows=n_header,
+                    use_threads=False, block_size=block_bytes, column_names=names, skip_rows=n_header,
                 ),
                 parse_options=pacsv.ParseOptions(
                     delimiter=delimiter, quote_char='"' if has_quotes(source) else False, newlines_in_values=has_quotes(source), invalid_row_handler=ragged,
@@ -213,7 +252,7 @@ def _is_text(value: bytes | None) -> bool:
     return True
 
 
-def _split(lines: list[str], source: SourceSettings) -> list[str] | None:
+def split(lines: list[str], source: SourceSettings) -> list[str] | None:
     """Split one record, of one line or several; None where its quotes are not in order."""
     delimiter = delimiter_of(source)
     if not has_quotes(source):
@@ -251,84 +290,3 @@ class _OneByteDelimiter(io.RawIOBase):
         n = min(len(buffer), len(self._held))
         buffer[:n], self._held = self._held[:n], self._held[n:]
         return n
-
-
-def _physical_lines(path: Path, source: SourceSettings) -> Iterator[bytes]:
-    """Lines by LF, CRLF or CR, without their end; blank ones left out."""
-    held = b""
-    with refusing_damage(), open_utf8(path, source.encoding) as stream:
-        while block := stream.read(BLOCK_BYTES):
-            held += block
-            if held.endswith(b"\r"):
-                continue
-            lines = held.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-            held = lines.pop()
-            yield from (line for line in lines if line)
-    yield from (line for line in held.replace(b"\r", b"\n").split(b"\n") if line)
-
-
-def logical_records(path: Path, source: SourceSettings) -> Iterator[tuple[bytes, bool]]:
-    """Records with whether they are whole. A quote that stays open rejects its first line only and goes on with the next."""
-    lines = _physical_lines(path, source)
-    is_quotable = has_quotes(source)
-    queue: list[bytes] = []
-    while True:
-        line = queue.pop(0) if queue else next(lines, None)
-        if line is None:
-            return
-        joined = line
-        taken: list[bytes] = []
-        while is_quotable and joined.count(b'"') % 2 and len(taken) < JOINED_LINES and len(joined) < JOINED_BYTES:
-            following = queue.pop(0) if queue else next(lines, None)
-            if following is None:
-                break
-            taken.append(following)
-            joined += b"\n" + following
-        if is_quotable and joined.count(b'"') % 2:
-            queue = taken + queue
-            yield line, False
-        else:
-            yield joined, True
-
-
-def read_lossless(path: Path, source: SourceSettings, names: list[str], rejects: Rejects) -> Iterator[TextBatch]:
-    """Read record by record: each ends in a batch or among the rejects."""
-    numbers: list[int] = []
-    columns: list[list[str]] = [[] for _ in names]
-    skip = 1 if source.header is True else 0
-    for number, (record, is_whole) in enumerate(logical_records(path, source), start=1 - skip):
-        if number < 1:
-            continue
-        fields = None
-        if not is_whole:
-            rejects.add(number, "open_quote", "a quote is opened and not closed", record)
-        elif b"\x00" in record:
-            rejects.add(number, "bad_text", "NUL byte", record)
-        else:
-            try:
-                *whole, last = record.decode("utf-8").split("\n")
-                fields = _split([*(line + "\n" for line in whole), last], source)
-            except UnicodeDecodeError as error:
-                rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", record)
-                continue
-            if fields is None:
-                rejects.add(number, "bad_quotes", "text after a closing quote", record)
-            elif len(fields) != len(names):
-                rejects.add(number, "field_count", f"found {len(fields)} fields, expected {len(names)}", record)
-                fields = None
-        if fields is not None:
-            numbers.append(number)
-            for column, value in zip(columns, fields, strict=True):
-                column.append(value)
-        if len(numbers) == BATCH_RECORDS:
-            yield _text_batch(numbers, names, columns)
-            numbers, columns = [], [[] for _ in names]
-    if numbers:
-        yield _text_batch(numbers, names, columns)
-
-
-def _text_batch(numbers: list[int], names: list[str], columns: list[list[str]]) -> TextBatch:
-    arrays = {
-        name: pc.cast(pa.array(values, pa.string()), pa.string()) for name, values in zip(names, columns, strict=True)
-    }
-    return TextBatch(pa.array(numbers, pa.int64()), arrays)

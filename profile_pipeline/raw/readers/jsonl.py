@@ -1,6 +1,6 @@
-"""JSON Lines, strictly: one object a line, no name twice, no NaN, digits kept as they are written.
+"""Records of JSON, strictly: objects, no name twice, no NaN, digits kept as they are written.
 
-Nested objects become dotted names (`context.device.id`). Not here: what the fields mean.
+Nested objects become dotted names (`context.device.id`). Not here: where a record begins and ends (`json_texts`), or what the fields mean.
 """
 
 import json
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from profile_pipeline.raw.readers.bytes import lines_of
+from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES
 from profile_pipeline.raw.readers.json_shapes import Shape, learn
+from profile_pipeline.raw.readers.json_texts import texts_of
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.source_settings import SourceSettings
 
 MISSES_A_SHAPE = 64
-LONGEST_LINE_BYTES = 32 << 20
 DEEPEST = 50
 
 
@@ -109,14 +109,14 @@ def _as_kind(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextBatch]:
-    """Read line by line: each ends in a batch or among the rejects."""
+    """Read record by record: each ends in a batch or among the rejects."""
     batch = _Batch()
     shapes: list[Shape] = []
     lists: set[str] = set()
     n_missed = 0
-    for number, line in enumerate(lines_of(path, source.encoding), start=1):
+    for number, line in enumerate(texts_of(path, source.encoding), start=1):
         if len(line) > LONGEST_LINE_BYTES:
-            rejects.add(number, "too_long", f"{len(line)} bytes, at most {LONGEST_LINE_BYTES}", line[:20_000])
+            rejects.add(number, "too_long", f"more than {LONGEST_LINE_BYTES} bytes", line[:20_000])
             continue
         try:
             text = line.decode("utf-8")

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.raw.readers import csv, jsonl, parquet
+from profile_pipeline.raw.readers import csv, csv_lossless, jsonl, parquet
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
 from profile_pipeline.raw.readers.typing import blanks_to_null, to_date, to_timestamp
@@ -187,7 +187,7 @@ def _batches(path: Path, source: SourceSettings) -> tuple[list[TextBatch], Rejec
     except csv.UnsureError:
         pass
     rejects = Rejects()
-    return list(csv.read_lossless(path, source, names, rejects)), rejects
+    return list(csv_lossless.read_lossless(path, source, names, rejects)), rejects
 
 
 def _typed(text: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -31,7 +31,7 @@ def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextB
     rows: list[tuple[str | None, ...]] = []
     for number, line in enumerate(lines_of(path, source.encoding), start=1):
         if len(line) > LONGEST_LINE_BYTES:
-            rejects.add(number, "too_long", f"{len(line)} bytes, at most {LONGEST_LINE_BYTES}", line)
+            rejects.add(number, "too_long", f"more than {LONGEST_LINE_BYTES} bytes", line[:20_000])
             continue
         try:
             text = line.rstrip(b"\r").decode("utf-8")

@@ -6,8 +6,8 @@ Here a reader's text meets the mapping of its source. Not here: formats, archive
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, columns_read
-from profile_pipeline.raw.readers import csv, jsonl, lines, parquet
+from profile_pipeline.raw.readers import csv, csv_lossless, jsonl, lines, parquet
+from profile_pipeline.raw.readers.ambiguous import check_cases, without_ambiguity, without_header_lines
 from profile_pipeline.raw.readers.bytes import FileRefused, count_lines
 from profile_pipeline.raw.readers.evaluate import evaluate
+from profile_pipeline.raw.readers.json_texts import count_texts
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
 from profile_pipeline.raw.readers.typing import (
     Converted,
@@ -58,12 +60,12 @@ class FileRead:
 
     n_records: int
     batches: Iterator[pa.Table]
-    _rejects: Rejects = field(default_factory=Rejects)
+    _rejected: Callable[[], pa.Table]
 
     @property
     def rejected(self) -> pa.Table:
         """row_number, reason_code, detail, record of what could not be loaded; whole when `batches` is exhausted."""
-        return self._rejects.table()
+        return self._rejected()
 
 
 def read_file(
@@ -88,19 +90,20 @@ def read_file(
     rejects = Rejects()
     if source.format == "parquet":
         names, n_records = parquet.names_of(path), parquet.count_records(path)
-        texts = parquet.read(path)
+        texts = parquet.read(path, rejects)
     elif source.format == "jsonl":
-        names, n_records = [], count_lines(path, source.encoding)
+        names, n_records = [], count_texts(path, source.encoding)
         texts = jsonl.read(path, source, rejects)
     elif source.format == "lines":
         names, n_records = lines.names_of(source), count_lines(path, source.encoding)
         texts = lines.read(path, source, rejects)
     else:
-        names = csv.header_of(path, source)
+        source, names = _header(path, source)
         n_records, texts = _delimited(path, source, names, rejects, is_lossless=is_lossless)
     if source.format != "jsonl":
         _resolved(source, [*names, ROW_NUMBER])
-    return FileRead(n_records, _typed(texts, name, source, rejects, engine), rejects)
+        check_cases(source, names)
+    return FileRead(n_records, _typed(texts, name, source, rejects, engine), rejects.table)
 
 
 def _delimited(
@@ -111,8 +114,44 @@ def _delimited(
             return csv.count_records(path, source), csv.read_fast(path, source, names, rejects)
         except csv.UnsureError:
             is_lossless = True
-    n_records = max(0, sum(1 for _ in csv.logical_records(path, source)) - (1 if source.header is True else 0))
-    return n_records, csv.read_lossless(path, source, names, rejects)
+    n_lines = sum(1 for _ in csv_lossless.logical_records(path, source))
+    return max(0, n_lines - int(source.header is True)), csv_lossless.read_lossless(path, source, names, rejects)
+
+
+def _header(path: Path, source: SourceSettings) -> tuple[SourceSettings, list[str]]:
+    """Return the column names, and the source with the delimiter of the file where it names none.
+
+    A delimiter is taken instead of the usual one only if it is the only one by which the mapped columns are there.
+    """
+    try:
+        names = csv.header_of(path, source)
+    except FileRefused as refusal:
+        if refusal.reason == "bad_header" and source.delimiter is None:
+            names = []
+        else:
+            raise
+    if source.delimiter is not None or source.header is not True or _has_mapped(source, names):
+        return source, names
+    fitting = []
+    for delimiter in csv.DELIMITERS:
+        other = source.model_copy(update={"delimiter": delimiter})
+        try:
+            found = csv.header_of(path, other)
+        except FileRefused:
+            continue
+        if _has_mapped(other, found):
+            fitting.append((other, found))
+    if len(fitting) == 1:
+        return fitting[0]
+    return source, csv.header_of(path, source)
+
+
+def _has_mapped(source: SourceSettings, names: list[str]) -> bool:
+    try:
+        columns_needed(source, [*names, ROW_NUMBER])
+    except MappingError:
+        return False
+    return True
 
 
 def _resolved(source: SourceSettings, names: list[str]) -> dict[str, str | Expression | ListSettings]:
@@ -131,9 +170,17 @@ def _typed(
     texts: Iterator[TextBatch], name: str, source: SourceSettings, rejects: Rejects, engine: duckdb.DuckDBPyConnection
 ) -> Iterator[pa.Table]:
     copies: Counter[str] = Counter()
+    n_loaded = 0
     for batch in texts:
-        named = _with_named_columns(batch, source) if source.format == "jsonl" else batch
-        yield _typed_batch(named, name, source, rejects, engine, copies)
+        if source.format == "jsonl":
+            batch = without_ambiguity(_with_named_columns(batch, source), source, rejects)
+        elif source.header is True:
+            batch = without_header_lines(batch, rejects)
+        typed = _typed_batch(batch, name, source, rejects, engine, copies)
+        n_loaded += typed.num_rows
+        yield typed
+    if not n_loaded and len(rejects.reasons) > 1 and set(rejects.reasons) == {"bad_encoding"}:
+        raise FileRefused("wrong_encoding", f"no record is {source.encoding}; {rejects.details[0]}")
 
 
 def _with_named_columns(batch: TextBatch, source: SourceSettings) -> TextBatch:

@@ -8,7 +8,7 @@ import re
 import zoneinfo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ _PLAIN_BYTES = bytes(range(0x21, 0x7F))
 _TEXT_BYTES = bytes((*range(0x09, 0x0E), *range(0x20, 0x7F), *range(0x80, 0x100)))
 EARLIEST, LATEST = dt.datetime(1678, 1, 1), dt.datetime(2262, 1, 1)
 TRUE_WORDS, FALSE_WORDS = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
+# Microseconds of one unit; `epoch` tells the unit by its size: from 1973 to 5138 the four do not meet.
+_SCALES = {"s": Decimal(1_000_000), "ms": Decimal(1_000), "us": Decimal(1), "ns": Decimal("0.001")}
+_SMALLEST_EPOCH, _EPOCH_STEP = Decimal(10) ** 8, 1_000
 _ZONED = r"(Z|z|[+-]\d{2}:?\d{2})$"
 # What the engine is sure to take at once, but for days that a month does not have.
 _PLAIN_ISO = r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
@@ -87,7 +90,7 @@ def _one_by_one(array: pa.Array, one: Callable[[str], Any], kind: pa.DataType, p
     for place, text in zip(places, array.to_pylist(), strict=True):
         try:
             values.append(None if text is None else one(text))
-        except (ValueError, InvalidOperation, OverflowError):
+        except (ValueError, ArithmeticError):
             values.append(None)
             bad.append(place)
     return Converted(pa.array(values, kind), bad)
@@ -215,11 +218,15 @@ def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Convert
     """
     kind = pa.timestamp("us")
     zone = zoneinfo.ZoneInfo(timezone)
-    scale = {"s": 1_000_000, "ms": 1_000, "us": 1}.get(time_format)
+    scale = _SCALES.get(time_format)
 
     def whole(part: pa.Array) -> pa.Array:
-        if scale is not None and pc.all(pc.fill_null(pc.match_substring_regex(part, r"^-?[0-9]{1,12}$"), True)).as_py():
-            values = pc.multiply_checked(part.cast(pa.int64()), scale).cast(kind)
+        if (
+            scale is not None
+            and scale >= 1
+            and pc.all(pc.fill_null(pc.match_substring_regex(part, r"^-?[0-9]{1,12}$"), True)).as_py()
+        ):
+            values = pc.multiply_checked(part.cast(pa.int64()), int(scale)).cast(kind)
         elif time_format != "iso":
             raise pa.ArrowInvalid("one by one")
         elif (
@@ -242,7 +249,7 @@ def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Convert
         return values
 
     def one(text: str) -> dt.datetime:
-        if scale is not None:
+        if scale is not None or time_format == "epoch":
             value = _epoch(text, scale)
         elif time_format == "iso":
             value = _iso(text, zone)
@@ -260,11 +267,21 @@ def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Convert
     return _by_halves(array, whole, one, kind, plain)
 
 
-def _epoch(text: str, scale: int) -> dt.datetime:
+def _epoch(text: str, scale: Decimal | None) -> dt.datetime:
     number = Decimal(text)
-    if not text.isascii() or not number.is_finite():
+    if not text.isascii() or not number.is_finite() or abs(number) > Decimal(10) ** 20:
         raise ValueError(text)
+    scale = _scale_of(number) if scale is None else scale
     return dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=int((number * scale).to_integral_value(ROUND_HALF_UP)))
+
+
+def _scale_of(number: Decimal) -> Decimal:
+    """Tell the unit of an epoch by its size."""
+    for place, scale in enumerate(_SCALES.values()):
+        smallest = _SMALLEST_EPOCH * _EPOCH_STEP**place
+        if smallest <= number < smallest * _EPOCH_STEP:
+            return scale
+    raise ValueError(f"{number} is no time in seconds, milliseconds, microseconds or nanoseconds")
 
 
 def _iso(text: str, zone: zoneinfo.ZoneInfo) -> dt.datetime:
@@ -279,6 +296,8 @@ def _iso(text: str, zone: zoneinfo.ZoneInfo) -> dt.datetime:
     if found[8] in "Zz":
         return naive
     digits = found[8][1:].replace(":", "")
+    if int(digits[:2]) > 23 or int(digits[2:]) > 59:
+        raise ValueError(text)
     offset = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return naive - offset if found[8][0] == "+" else naive + offset
 

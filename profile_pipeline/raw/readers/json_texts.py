@@ -1,0 +1,135 @@
+"""A JSON file cut into the texts of its records: one a line, or the objects of an array, or objects that span lines.
+
+Which of them a file is shows at its beginning. A text may be anything, the parser judges it. Not here: parsing.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from profile_pipeline.raw.readers.bytes import (
+    BLOCK_BYTES,
+    LONGEST_LINE_BYTES,
+    FileRefused,
+    lines_of,
+    open_utf8,
+    refusing_damage,
+)
+
+# Whole strings, so that no brace within one counts; a quote alone begins a string that has not been read to its end.
+_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
+_BETWEEN = b" \t\r\n,"
+MOST_DAMAGED_LINES = 1000
+
+
+def texts_of(path: Path, encoding: str) -> Iterator[bytes]:
+    """Return the text of each record, in order.
+
+    Raises
+    ------
+    FileRefused
+        If there is nothing in the file, or an object that spans lines has no end within 32 MiB.
+    """
+    first = next(lines_of(path, encoding), b"").strip()
+    if not first:
+        raise FileRefused("empty_file", "found nothing in it, expected at least one record")
+    if _spans_lines(first):
+        return _objects_of(path, encoding)
+    return lines_of(path, encoding)
+
+
+def count_texts(path: Path, encoding: str) -> int:
+    """Count the records."""
+    return sum(1 for _ in texts_of(path, encoding))
+
+
+def _spans_lines(first: bytes) -> bool:
+    """Say whether a first line begins an array of objects, or an object that goes on in the next lines."""
+    return first == b"{" or re.match(rb"\[\s*(\{|$)", first) is not None
+
+
+def _objects_of(path: Path, encoding: str) -> Iterator[bytes]:
+    """Return the objects of arrays or one after another, and what else stands between them as texts of their own."""
+    cut = _Cut()
+    with refusing_damage(), open_utf8(path, encoding) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            yield from cut.fed(block)
+    yield from cut.rest()
+
+
+class _Cut:
+    """Cuts objects out of bytes that come in blocks."""
+
+    def __init__(self) -> None:
+        self.held = b""
+        # Where in `held` the object begins, how far it was looked at, and how deep that place lies in it; 0: between objects.
+        self.start = self.place = self.depth = 0
+        self.n_arrays = self.n_damaged = 0
+
+    def fed(self, block: bytes) -> Iterator[bytes]:
+        self.held += block
+        yield from self._scanned()
+        if len(self.held) - self.start > LONGEST_LINE_BYTES:
+            # What follows can't be told apart without holding it.
+            raise FileRefused("too_long", f"an object is longer than {LONGEST_LINE_BYTES} bytes, or is not closed")
+        self.held, self.place, self.start = self.held[self.start :], self.place - self.start, 0
+
+    def _scanned(self) -> Iterator[bytes]:
+        while (mark := _MARK.search(self.held, self.place)) is not None:
+            found = mark[0]
+            if found == b'"':
+                break
+            self.place = mark.end()
+            if self.depth == 0 and found in (b"{", b"[", b"]"):
+                yield from self._between(mark.start())
+                self.start = mark.start() if found == b"{" else mark.end()
+                self.depth = int(found == b"{")
+                self.n_arrays += {b"[": 1, b"]": -1}.get(found, 0)
+            elif found in (b"{", b"["):
+                self.depth += 1
+            elif found in (b"}", b"]") and self.depth:
+                self.depth -= 1
+                if self.depth == 0:
+                    yield from self._ended(mark.end())
+
+    def _between(self, end: int) -> Iterator[bytes]:
+        if text := self.held[self.start : end].strip(_BETWEEN):
+            yield text
+
+    def _ended(self, end: int) -> Iterator[bytes]:
+        text, self.start = self.held[self.start : end], end
+        if b"\n" in text.strip() and self.n_damaged < MOST_DAMAGED_LINES and not _is_json(text):
+            yield self._first_line_of(end - len(text))
+            return
+        yield text
+
+    def _first_line_of(self, start: int) -> bytes:
+        """Take the first line of what is no object for damaged, and go on with the next."""
+        self.n_damaged += 1
+        end = self.held.find(b"\n", start)
+        end = len(self.held) if end < 0 else end
+        self.start = self.place = end
+        self.depth = 0
+        return self.held[start:end]
+
+    def rest(self) -> Iterator[bytes]:
+        """Return what is left at the end of the file; an object or an array that is not closed is damage."""
+        was_cut = False
+        while self.depth and self.n_damaged < MOST_DAMAGED_LINES:
+            was_cut = True
+            yield self._first_line_of(self.start)
+            yield from self._scanned()
+        if text := self.held[self.start :].strip(_BETWEEN):
+            was_cut = True
+            yield text
+        if self.n_arrays > 0 and not was_cut:
+            yield b"["
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return False
+    return True

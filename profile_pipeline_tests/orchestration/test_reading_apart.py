@@ -1,0 +1,119 @@
+"""A reader in a process of its own: what a file does to it is that file's fault and nobody else's."""
+
+import os
+import signal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from profile_pipeline.orchestration.reading_apart import ReaderApart, ReaderStoppedError
+from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.evaluate import connect
+from profile_pipeline.raw.readers.read import read_file
+from profile_pipeline_tests.raw.test_readers import source
+
+COLUMNS = {"event_id": "event_id", "event_type": "event_type", "event_time": "event_time", "price": "price"}
+PARQUET = source(format="parquet", columns=COLUMNS)
+# Each further letter doubles the time that it takes to see that the line does not match.
+SLOW = source(
+    format="lines", pattern=r"(?P<a>(a|a)*)b", columns={"event_type": "a", "event_time": "'2026-01-02T00:00:00Z'"}
+)
+
+
+def written(path: Path, n_rows: int = 120_000) -> Path:
+    rows = {
+        "event_id": [f"e{i}" for i in range(n_rows)],
+        "event_type": ["view"] * n_rows,
+        "event_time": ["2026-01-02T10:00:00Z"] * n_rows,
+        "price": ["free" if i % 1000 == 7 else "1.5" for i in range(n_rows)],
+    }
+    pq.write_table(pa.table(rows), path)
+    return path
+
+
+def test_it_reads_what_a_reader_here_reads(tmp_path: Path) -> None:
+    path = written(tmp_path / "f.parquet")
+    here = read_file(path, name="shop", source=PARQUET, engine=connect())
+    expected = pa.concat_tables(here.batches)
+    with ReaderApart() as reader:
+        for _ in range(2):
+            found = reader.read(path, name="shop", source=PARQUET)
+            assert pa.concat_tables(found.batches).equals(expected)
+            assert (found.n_records, found.rejected.num_rows) == (120_000, 120)
+            assert found.rejected.equals(here.rejected)
+
+
+def test_a_file_that_is_bad_as_a_whole_is_refused_as_here(tmp_path: Path) -> None:
+    (tmp_path / "f.parquet").write_bytes(b"PAR1 no more")
+    with ReaderApart() as reader, pytest.raises(FileRefused, match="damaged_parquet"):
+        reader.read(tmp_path / "f.parquet", name="shop", source=PARQUET)
+
+
+@pytest.mark.faults
+def test_a_file_that_stops_its_reader_is_refused_and_the_next_one_is_read(tmp_path: Path) -> None:
+    (tmp_path / "slow.log").write_text("a" * 60 + "\n", encoding="utf-8")
+    (tmp_path / "good.log").write_text("aab\n", encoding="utf-8")
+    with ReaderApart(seconds=2) as reader:
+        with pytest.raises(FileRefused, match="reader_stuck"):
+            list(reader.read(tmp_path / "slow.log", name="shop", source=SLOW).batches)
+        found = reader.read(tmp_path / "good.log", name="shop", source=SLOW)
+        assert sum(batch.num_rows for batch in found.batches) == 1
+
+
+@pytest.mark.faults
+def test_a_file_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
+    # A few kilobytes: one long text, and a hundred thousand times the number of its place.
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["z" * 100_000]))
+    rows = {"event_id": column, "event_type": column, "event_time": column, "price": column}
+    pq.write_table(pa.table(rows), tmp_path / "f.parquet")
+    assert (tmp_path / "f.parquet").stat().st_size < 1 << 20
+    with ReaderApart(memory_bytes=600 << 20) as reader:
+        with pytest.raises(FileRefused, match="reader_died"):
+            list(reader.read(tmp_path / "f.parquet", name="shop", source=PARQUET).batches)
+        found = reader.read(written(tmp_path / "g.parquet", 10), name="shop", source=PARQUET)
+        assert sum(batch.num_rows for batch in found.batches) == 9
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_reader_that_crashes_makes_its_file_a_bad_one(how: signal.Signals, tmp_path: Path) -> None:
+    path = written(tmp_path / "f.parquet")
+    with ReaderApart() as reader:
+        batches = reader.read(path, name="shop", source=PARQUET).batches
+        assert next(batches).num_rows == 99_900
+        assert reader.process_id is not None
+        os.kill(reader.process_id, how)
+        with pytest.raises(FileRefused, match=f"reader_died: signal {how.value}"):
+            list(batches)
+        assert sum(batch.num_rows for batch in reader.read(path, name="shop", source=PARQUET).batches) == 119_880
+
+
+@pytest.mark.faults
+def test_a_reader_that_somebody_stops_is_no_fault_of_its_file(tmp_path: Path) -> None:
+    path = written(tmp_path / "f.parquet")
+    with ReaderApart() as reader:
+        batches = reader.read(path, name="shop", source=PARQUET).batches
+        next(batches)
+        assert reader.process_id is not None
+        os.kill(reader.process_id, signal.SIGTERM)
+        with pytest.raises(ReaderStoppedError):
+            list(batches)
+
+
+@pytest.mark.faults
+def test_a_file_that_was_not_read_to_its_end_does_not_spoil_the_next(tmp_path: Path) -> None:
+    path = written(tmp_path / "f.parquet")
+    with ReaderApart() as reader:
+        next(reader.read(path, name="shop", source=PARQUET).batches)
+        assert sum(batch.num_rows for batch in reader.read(path, name="shop", source=PARQUET).batches) == 119_880
+
+
+def test_no_reader_outlives_who_asked_it(tmp_path: Path) -> None:
+    with ReaderApart() as reader:
+        next(reader.read(written(tmp_path / "f.parquet"), name="shop", source=PARQUET).batches)
+        process_id = reader.process_id
+        assert process_id is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(process_id, 0)
