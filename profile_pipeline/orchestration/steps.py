@@ -15,6 +15,7 @@ import dagster as dg
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.build import build_defs
+from profile_pipeline.orchestration.built_with import require_same
 from profile_pipeline.orchestration.cleaning import waiting_days
 from profile_pipeline.orchestration.days import (
     FILES_TAG,
@@ -140,7 +141,16 @@ class Steps:
     # ---- the stages
 
     def ingest(self) -> int:
-        """Load what has landed; return how many files there were."""
+        """Load what has landed; return how many files there were.
+
+        Raises
+        ------
+        ConfigurationError
+            If the tables that are there were built with something else than the configuration says.
+        """
+        if self.paths.warehouse.exists():
+            with closing(self.warehouse()) as warehouse:
+                require_same(warehouse, self.settings, self.paths)
         if len(self._landed(stable_seconds=0)) > len(self._landed(stable_seconds=self.settings.stable_seconds)):
             self.say(f"waiting {self.settings.stable_seconds:g} s for files that may still be being written")
             time.sleep(self.settings.stable_seconds)

@@ -33,6 +33,15 @@ class Archived:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """Under which name, and when first (UTC), bytes were delivered."""
+
+    file_id: str
+    path: str
+    arrived_at: dt.datetime
+
+
 def archived_path(archive: Path, file_id: str) -> Path:
     """Return where the bytes of a file lie."""
     return archive / file_id[:2] / file_id
@@ -91,6 +100,30 @@ def store(path: Path, *, archive: Path) -> Archived:
         return Archived(file_id=file_id, path=kept, size_bytes=before.st_size)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def deliveries(archive: Path) -> list[Delivery]:
+    """Return what the sidecars say: every name under which bytes were delivered, once, as of its first time.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If a sidecar can't be read.
+    """
+    found: dict[tuple[str, str], Delivery] = {}
+    for sidecar in sorted(archive.glob("??/*.json")):
+        try:
+            entries = [
+                Delivery(sidecar.stem, e["path"], dt.datetime.fromisoformat(e["arrived_at"]))
+                for e in json.loads(sidecar.read_text(encoding="utf-8"))
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedArchiveError(
+                f"{sidecar} does not say what was delivered ({error}). Restore it from a backup, or remove it: its file is then left out."
+            ) from None
+        for entry in sorted(entries, key=lambda e: e.arrived_at):
+            found.setdefault((entry.file_id, entry.path), entry)
+    return list(found.values())
 
 
 def describe(

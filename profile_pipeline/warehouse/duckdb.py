@@ -62,7 +62,9 @@ class Warehouse:
     tables
         Created, where they are missing, when the file is opened.
     on_first_write
-        Called before the first statement that changes something, each time the file is opened.
+        Called before the first statement that changes something, each time the file is opened; what it raises refuses to write.
+    on_open
+        Called with the open warehouse before missing tables are created; what it raises refuses to open it.
     is_read_only
         The engine itself refuses to change the file, which must be there; temporary tables are still possible.
     """
@@ -77,10 +79,11 @@ class Warehouse:
         lease_timeout_seconds: float = 3600,
         memory_limit: str | None = None,
         threads: int | None = None,
-        on_first_write: Callable[[], None] = lambda: None,
+        on_first_write: Callable[["Warehouse"], None] = lambda _: None,
+        on_open: Callable[["Warehouse"], None] = lambda _: None,
         is_read_only: bool = False,
     ) -> None:
-        self.is_read_only = is_read_only
+        self.is_read_only, self._on_open = is_read_only, on_open
         self.path, self.owner, self.say, self.tables = path, owner, say, tables
         self.lease_timeout_seconds, self.memory_limit, self.threads = lease_timeout_seconds, memory_limit, threads
         self._stack: contextlib.ExitStack | None = None
@@ -106,8 +109,13 @@ class Warehouse:
                 self._connection = self._open()
                 stack.callback(self._connection.close)
                 self._stack = stack.pop_all()
-            if not self.is_read_only:
-                self.create(self.tables)
+            try:
+                self._on_open(self)
+                if not self.is_read_only:
+                    self.create(self.tables)
+            except BaseException:
+                self.close()
+                raise
         return self._connection
 
     def close(self) -> None:
@@ -232,8 +240,13 @@ class Warehouse:
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
         """Run a statement that changes something; return the number of rows that it says it changed."""
         if not self._has_written:
-            self._on_first_write()
+            # It may write itself.
             self._has_written = True
+            try:
+                self._on_first_write(self)
+            except BaseException:
+                self._has_written = False
+                raise
         return self._run(sql, parameters)
 
     def _run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
