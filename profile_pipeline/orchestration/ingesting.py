@@ -277,15 +277,8 @@ def ingest_files(
     return load.done
 
 
-def reload_files(
-    warehouse: Warehouse, settings: Settings, paths: Paths, *, say: Callable[[str], None]
-) -> tuple[int, Ingested]:
-    """Load from the archive what the warehouse does not know, as if it arrived again when it did and in that order.
-
-    Returns
-    -------
-    tuple
-        How many files there were, and what the load did.
+def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say: Callable[[str], None]) -> Ingested:
+    """Load from the archive what the warehouse does not know, as of the time at which it arrived and in that order.
 
     Raises
     ------
@@ -312,7 +305,7 @@ def reload_files(
                     say(f"{number} of {len(files)} files of the archive read")
             load.write_held()
     say(f"{len(files)} files of the archive, {done.n_loaded:,} records loaded")
-    return len(files), done
+    return done
 
 
 def insert_batches(

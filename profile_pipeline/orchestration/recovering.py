@@ -158,7 +158,8 @@ def _adopt_mappings(
     changed = differences(w, settings).keys()
     for name in sorted(name for name in sources if source_fact(name) in changed):
         files = w.rows(
-            "select file_id, n_loaded from raw.files where source = $source and n_loaded > 0 order by 1", {"source": name}
+            "select file_id, n_loaded from raw.files where source = $source and n_loaded > 0 order by 1",
+            {"source": name},
         )
         n_loaded = sum(n for _, n in files)
         n_same = sum(_count_same(w, settings, paths, name, file_id, engine) for file_id, _ in files)
@@ -185,7 +186,9 @@ def _count_same(w: Warehouse, settings: Settings, paths: Paths, name: str, file_
             for batch in read_file(path, name=name, source=source, engine=engine, is_lossless=is_lossless).batches:
                 w.temporary("read_again", f"select * from {table.name} where false")
                 insert_batches(w, settings, name, [(file_id, batch)], now=dt.datetime(1970, 1, 1), into=fresh)
-                same = f"select {names} from {READ_AGAIN} intersect select {names} from {table.name} where file_id = $file"
+                same = (
+                    f"select {names} from {READ_AGAIN} intersect select {names} from {table.name} where file_id = $file"
+                )
                 n_same += w.scalar(f"select count(*) from ({same})", {"file": file_id})
                 w.drop("read_again")
             return n_same

@@ -23,6 +23,7 @@ from profile_pipeline.orchestration.days import (
     RANGE_START_TAG,
     RECOVER_TAG,
     REFRESH_TAG,
+    RELOAD_TAG,
     WEEK_DAYS,
     DaysError,
     RunDays,
@@ -161,8 +162,7 @@ class Steps:
             with self.measured.stage("ingest"):
                 result = self.execute(INGEST, tags={FILES_TAG: digest})
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
-            counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
-            self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
+            counts = self._tell_counts(told)
             self._tell_of_load()
             self.n_refused = counts["files_refused"]
         return len(files)
@@ -173,6 +173,19 @@ class Steps:
             result = self.execute(INGEST, tags={RECOVER_TAG: selection.written()})
         told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
         return int(str(told["records_recovered"].value)), int(str(told["records_still_rejected"].value))
+
+    def reload(self) -> None:
+        """Load from the archive what the warehouse does not know, as a run of ingest."""
+        self.say("reading the archive")
+        with self.measured.stage("ingest"):
+            result = self.execute(INGEST, tags={RELOAD_TAG: "true"})
+        told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
+        self._tell_counts(told)
+
+    def _tell_counts(self, told: Mapping[str, Any]) -> dict[str, int]:
+        counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
+        self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
+        return counts
 
     def _were_seen(self, files: Sequence[LandingFile], digest: str) -> bool:
         """Say whether the last ingest saw these very files: those of folders of others stay where they are."""

@@ -29,6 +29,9 @@ HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",
 }
 
+# What the engine raises: of a damaged file, a full disk, a wrong query.
+EngineError = duckdb.Error
+
 
 class WarehouseError(ExpectedError):
     """The warehouse can't do what was asked; the text says what to do."""
@@ -137,7 +140,7 @@ class Warehouse:
             try:
                 connection = duckdb.connect(str(self.path), read_only=self.is_read_only, config=config)
                 break
-            except duckdb.IOException as error:
+            except duckdb.Error as error:
                 waited = time.monotonic() - started
                 if "Could not set lock" not in str(error):
                     raise WarehouseError(
@@ -330,7 +333,11 @@ class Warehouse:
         return self.insert_from(table, "select * from incoming_arrow", source, parameters)
 
     def insert_from(
-        self, table: Table, sql: str, incoming: pa.Table, parameters: Mapping[str, Any] | None = None
+        self,
+        table: Table,
+        sql: str,
+        incoming: pa.Table | pa.RecordBatchReader,
+        parameters: Mapping[str, Any] | None = None,
     ) -> int:
         """Insert what a query makes of Arrow rows, which it reads as `incoming_arrow`; return how many."""
         self.connection.register("incoming_arrow", incoming)
