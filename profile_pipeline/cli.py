@@ -8,6 +8,7 @@ import sys
 import duckdb
 import typer
 
+from profile_pipeline.commands.backups import backup, restore
 from profile_pipeline.commands.build import demo, run, ui, world
 from profile_pipeline.commands.care import doctor, rebuild, reset
 from profile_pipeline.commands.look import audience, show, sql
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="User profiles (用户画像): files in, one explainable profile per person per day out.",
 )
-for command in (demo, run, ui, show, audience, training_set, sql, doctor, rebuild, reset, world):
+for command in (demo, run, ui, show, audience, training_set, sql, doctor, backup, restore, rebuild, reset, world):
     app.command()(command)
 sources = typer.Typer(no_args_is_help=True, help="Describe files of your own.")
 sources.command()(add)

@@ -73,6 +73,16 @@ class Paths:
         return self.data / "rebuilding"
 
     @property
+    def restoring(self) -> Path:
+        """Where a backup is unpacked before it takes the place of what is there."""
+        return self.data / "restoring"
+
+    @property
+    def replaced(self) -> Path:
+        """Where what a backup replaces lies until all of it is replaced."""
+        return self.data / "replaced"
+
+    @property
     def backups(self) -> Path:
         return self.data / "backups"
 

@@ -15,6 +15,7 @@ from profile_pipeline.commands.terminal import (
     ConfigOption,
     DataOption,
     JsonOption,
+    YesOption,
     opened,
     out,
     print_json,
@@ -49,9 +50,6 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataO
     raise typer.Exit(0 if all(f.is_ok for f in findings) else 1)
 
 
-YesOption = Annotated[bool, typer.Option("--yes", help="do not ask")]
-
-
 def rebuild(
     source: Annotated[
         list[str] | None,
@@ -84,23 +82,15 @@ def rebuild(
 
 
 def reset(yes: YesOption = False, data: DataOption = None) -> None:
-    """Remove all data for good: database, archive, landed files, reports, exports, history of runs."""
+    """Remove all data for good: database, archive, landed files, reports, exports, history of runs. Backups stay."""
     from profile_pipeline.warehouse.lease import holder_of
 
     paths = Paths.from_environment(data=data)
-    parts = [
-        p
-        for p in (
-            paths.landing,
-            paths.archive,
-            paths.truth,
-            paths.reports,
-            paths.exports,
-            paths.dagster_home,
-            paths.rebuilding,
-        )
-        if p.exists()
-    ]
+    folders = (
+        paths.landing, paths.archive, paths.truth, paths.reports, paths.exports, paths.dagster_home, paths.rebuilding, paths.restoring,
+        paths.replaced,
+    )  # fmt: skip
+    parts = [p for p in folders if p.exists()]
     # The lease's file stays: its inode is the lock of whoever waits for it.
     parts += sorted(p for p in paths.data.glob("*.duckdb*") if p.suffix != ".lease") if paths.data.is_dir() else []
     parts += [paths.serving_is_behind] if paths.serving_is_behind.exists() else []
@@ -123,4 +113,4 @@ def reset(yes: YesOption = False, data: DataOption = None) -> None:
             shutil.rmtree(part)
         else:
             part.unlink(missing_ok=True)
-    out.print("removed")
+    out.print("removed" + (f"; the backups in {paths.backups} stay" if paths.backups.exists() else ""))

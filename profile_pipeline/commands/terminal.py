@@ -23,6 +23,7 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="profile.yaml; else PROFILE_PIPELINE_CONFIG, else ./profile.yaml")
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="data folder; else PROFILE_PIPELINE_DATA, else ./data")]
+YesOption = Annotated[bool, typer.Option("--yes", help="do not ask")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 

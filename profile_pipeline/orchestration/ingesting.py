@@ -18,6 +18,7 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import (
     Archived,
     ChangedWhileReadError,
+    Delivery,
     deliveries,
     describe,
     store,
@@ -277,6 +278,12 @@ def ingest_files(
     return load.done
 
 
+def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> list[Delivery]:
+    """Return what the archive holds and the warehouse does not know: of before it was restored, or all where it is new."""
+    known = set(warehouse.rows("select file_id, path from raw.files"))
+    return [d for d in deliveries(paths.archive) if (d.file_id, d.path) not in known]
+
+
 def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say: Callable[[str], None]) -> Ingested:
     """Load from the archive what the warehouse does not know, as of the time at which it arrived and in that order.
 
@@ -285,10 +292,8 @@ def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say:
     DamagedArchiveError
         If the bytes of a file are not those that were delivered; what was loaded before it stays loaded.
     """
-    known = set(warehouse.rows("select file_id, path from raw.files"))
-    waiting = [d for d in deliveries(paths.archive) if (d.file_id, d.path) not in known]
     files = sorted(
-        ((d, claimed_by(d.path, settings.sources)) for d in waiting),
+        ((d, claimed_by(d.path, settings.sources)) for d in unknown_deliveries(warehouse, paths)),
         key=lambda pair: (pair[0].arrived_at, order_of(pair[1], settings.sources), pair[0].path),
     )
     done, number = Ingested(), 0

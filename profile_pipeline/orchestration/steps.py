@@ -33,6 +33,7 @@ from profile_pipeline.orchestration.days import (
     stretches,
     weekly_partitions,
 )
+from profile_pipeline.orchestration.ingesting import unknown_deliveries
 from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
 from profile_pipeline.orchestration.load_report import load_report
@@ -181,6 +182,14 @@ class Steps:
             result = self.execute(INGEST, tags={RELOAD_TAG: "true"})
         told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
         self._tell_counts(told)
+
+    def catch_up(self) -> None:
+        """Load what the archive holds and a warehouse that was restored does not know."""
+        with closing(self.warehouse()) as warehouse:
+            n_unknown = len(unknown_deliveries(warehouse, self.paths))
+        if n_unknown:
+            self.say(f"{n_unknown} files have arrived since")
+            self.reload()
 
     def _tell_counts(self, told: Mapping[str, Any]) -> dict[str, int]:
         counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}

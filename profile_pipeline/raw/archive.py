@@ -47,6 +47,11 @@ def archived_path(archive: Path, file_id: str) -> Path:
     return archive / file_id[:2] / file_id
 
 
+def sidecar_of(path: Path) -> Path:
+    """Return where it is said under which names archived bytes were delivered."""
+    return path.with_suffix(".json")
+
+
 def verified_path(archive: Path, file_id: str) -> Path:
     """Return where the bytes of a file lie, once they are seen to be those that were delivered.
 
@@ -130,7 +135,7 @@ def describe(
     archived: Archived, *, source: str | None, path: str, arrived_at: dt.datetime, mapping_version: str
 ) -> None:
     """Write the sidecar: under which names and mapping the bytes were delivered, one entry a delivery."""
-    sidecar = archived.path.with_suffix(".json")
+    sidecar = sidecar_of(archived.path)
     entries = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else []
     entry = {"source": source, "path": path, "arrived_at": arrived_at.isoformat(), "mapping_version": mapping_version}
     if any(e["path"] == path and e["mapping_version"] == mapping_version for e in entries):
