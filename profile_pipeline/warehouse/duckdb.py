@@ -276,13 +276,29 @@ class Warehouse:
             self._is_in_transaction = False
 
     def create(self, tables: Iterable[Table]) -> None:
-        """Create what is missing: schemas, tables, and columns that a table has gained."""
-        existing: dict[str, set[str]] = {}
-        for schema, table, column in self.rows(
-            "select schema_name, table_name, column_name from duckdb_columns() where not internal"
+        """Create what is missing: schemas, tables, and columns that a table has gained.
+
+        Raises
+        ------
+        WarehouseError
+            If a column has another type than it should: rows of both can't stand in one table.
+        """
+        existing: dict[str, dict[str, str]] = {}
+        for schema, table, column, kind in self.rows(
+            "select schema_name, table_name, column_name, data_type from duckdb_columns() where not internal"
         ):
-            existing.setdefault(f"{schema}.{table}", set()).add(column)
+            existing.setdefault(f"{schema}.{table}", {})[column] = kind
         wanted = list(tables)
+        faults = [
+            f"{table.name}.{column.name} is {kind}, expected {column.type}"
+            for table in wanted
+            for column in table.columns
+            if (kind := existing.get(table.name, {}).get(column.name, column.type)) != column.type
+        ]
+        if faults:
+            raise WarehouseError(
+                f"{self.path} was written by another release: {'; '.join(faults)}. Build it anew from the archive: profile-pipeline rebuild"
+            )
         missing = [table for table in wanted if table.name not in existing]
         with self.transaction():
             for schema in dict.fromkeys(table.schema for table in missing):
