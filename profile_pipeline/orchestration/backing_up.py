@@ -20,7 +20,7 @@ from profile_pipeline.orchestration.built_with import SCHEMA, refuse_newer
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, sidecar_of, store, verified_path
 from profile_pipeline.settings import Settings
-from profile_pipeline.warehouse.backup import copy_database
+from profile_pipeline.warehouse.backup import copy_database, write_log_into_file
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.replacing import put_in_place, sync, wal_of
@@ -223,6 +223,8 @@ def _swap(coming: Path, paths: Paths) -> None:
         if new.exists():
             new.rename(path)
     if paths.warehouse.exists():
+        # Only a damaged database keeps a log: else there would be a moment in which it lies apart from its file.
+        write_log_into_file(paths.warehouse)
         (aside / DATABASE).hardlink_to(paths.warehouse)
     if wal_of(paths.warehouse).exists():
         wal_of(paths.warehouse).rename(aside / wal_of(paths.warehouse).name)

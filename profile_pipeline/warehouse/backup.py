@@ -36,5 +36,18 @@ def copy_database(path: Path, target: Path) -> None:
     sync(target)
 
 
+def write_log_into_file(path: Path) -> None:
+    """Bring what the write-ahead log holds into the database itself; one that can't be opened is left as it is."""
+    try:
+        connection = duckdb.connect(str(path), config=HARDENED)
+    except duckdb.Error:
+        return
+    try:
+        without_progress_bar(connection)
+        connection.execute("checkpoint")
+    finally:
+        connection.close()
+
+
 def _literal(path: Path) -> str:
     return str(path).replace("'", "''")

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from profile_pipeline.orchestration import backing_up
 from profile_pipeline.orchestration.backing_up import BackupError, restore
-from profile_pipeline.raw.archive import archived_path
+from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.raw.archive import archived_path, deliveries, verified_path
 from profile_pipeline.warehouse.lease import LeaseTimeoutError, holder_of, lease
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.orchestration.small_project import (
@@ -89,6 +92,39 @@ def test_a_backup_that_was_damaged_is_refused_and_nothing_is_changed(project: Pa
         put_back(project, folder)
     assert (project / "profile.duckdb").read_bytes() == before
     assert not (project / "restoring").exists()
+
+
+def test_a_restore_that_fails_half_way_leaves_the_tables_and_the_next_one_goes_through(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder,) = backups_of(project / "backups")
+    with closing(runner(project, SHORT).warehouse()) as w:
+        w.execute("delete from raw.rejected_records")
+    before = contents(project / "profile.duckdb")
+
+    def fail(new: Path, path: Path) -> None:
+        raise OSError(f"no space left for {new} in place of {path}")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space left"):
+        patched.setattr(backing_up, "put_in_place", fail)
+        put_back(project, folder)
+    assert_equal(contents(project / "profile.duckdb"), before)
+    put_back(project, folder)
+    assert_equal(contents(project / "profile.duckdb"), contents(folder / "profile.duckdb"))
+    assert not (project / "replaced").exists()
+
+
+def test_a_backup_is_enough_on_an_empty_machine(project: Path, tmp_path: Path) -> None:
+    (folder,) = backups_of(project / "backups")
+    data = tmp_path / "new"
+    put_back(data, folder)
+    assert_equal(contents(data / "profile.duckdb"), contents(project / "profile.duckdb"))
+    assert deliveries(data / "archive") == deliveries(project / "archive")
+    for delivery in deliveries(data / "archive"):
+        assert verified_path(data / "archive", delivery.file_id).is_file()
+    r = runner(data, SHORT)
+    assert r.instance.get_latest_materialization_event(key_of("raw.events")) is not None
+    r.instance.dispose()
 
 
 def test_nothing_is_restored_over_a_run_at_work(project: Path) -> None:

@@ -276,6 +276,26 @@ def test_a_source_that_is_read_anew_gives_what_would_have_been_had_its_mapping_a
     )
 
 
+@pytest.mark.faults
+def test_another_zone_and_first_day_give_what_would_have_been_had_they_always_been_so(tmp_path: Path) -> None:
+    changed = CONFIG.replace(
+        "start: 2026-01-05, end: 2026-03-01", "start: 2026-01-07, end: 2026-01-11, timezone: Asia/Shanghai"
+    )
+    changed_late, always = tmp_path / "late" / "data", tmp_path / "always" / "data"
+    for data, config in ((changed_late, CONFIG.replace("end: 2026-03-01", "end: 2026-01-11")), (always, changed)):
+        deliver(data, range(7))
+        build(data, config)
+    (changed_late / "profile.yaml").write_text(changed, encoding="utf-8")
+    assert command(changed_late, "run").returncode == 1
+    done = command(changed_late, "rebuild", "--yes")
+    assert done.returncode == 0, done.stderr
+    found, wanted = (
+        contents(d / "profile.duckdb", but_for=OF_THE_RUN | {"arrived_at"}) for d in (changed_late, always)
+    )
+    assert_equal(found, wanted)
+    assert wanted["profiles.user_profiles"]
+
+
 def test_other_changes_are_not_kept_beside_a_source_that_is_read_anew(project: Path) -> None:
     (project / "profile.yaml").write_text(
         WRONG.replace("end: 2026-03-01", "end: 2026-03-01, timezone: Asia/Shanghai"), encoding="utf-8"
