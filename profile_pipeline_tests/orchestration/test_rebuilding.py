@@ -1,6 +1,5 @@
 """Tables that were built with something else are refused, and a rebuild gives what would have been."""
 
-import datetime as dt
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import pytest
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.built_with import SCHEMA, differences
 from profile_pipeline.orchestration.jobs import DAILY
+from profile_pipeline.orchestration.rebuilding import rebuild
 from profile_pipeline.orchestration.recovering import Selection
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.raw.archive import deliveries
@@ -22,7 +22,6 @@ from profile_pipeline.warehouse.duckdb import WarehouseError
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.orchestration.small_project import (
     CONFIG,
-    N_DAYS,
     OF_THE_RUN,
     assert_equal,
     build,
@@ -40,7 +39,11 @@ WRONG = CONFIG.replace(PRICE, "price")
 # The calendar of three days, so that little is built.
 SHORT = CONFIG.replace("end: 2026-03-01", "end: 2026-01-07")
 # Every price is another one.
-DOUBLED = CONFIG.replace(PRICE, "\"try_cast(replace(price, '$', '') as decimal(18,4)) * 2\"")
+DOUBLED_PRICE = "\"try_cast(replace(price, '$', '') as decimal(18,4)) * 2\""
+DOUBLED = CONFIG.replace(PRICE, DOUBLED_PRICE)
+WEEK = CONFIG.replace(
+    "start: 2026-01-05, end: 2026-03-01", "start: 2026-01-07, end: 2026-01-11, timezone: Asia/Shanghai"
+)
 
 
 def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -250,50 +253,57 @@ def test_a_rebuild_that_is_killed_has_changed_nothing_and_the_next_gives_the_sam
     assert not (data / "rebuilding").exists()
     # Dismissals and the times of loading too are as they were.
     assert_equal(contents(data / "profile.duckdb", but_for=set()), before)
-    assert "nothing waits" in command(data, "run").stdout
+
+
+@pytest.fixture(scope="module")
+def always(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A week under what the others get only later: another zone and first day, and the right mapping."""
+    data = tmp_path_factory.mktemp("always") / "data"
+    deliver(data, range(7))
+    build(data, WEEK)
+    return data
+
+
+def assert_as_always(data: Path, always: Path) -> None:
+    of_the_run = OF_THE_RUN | {"arrived_at"}
+    found, wanted = (contents(d / "profile.duckdb", but_for=of_the_run) for d in (data, always))
+    assert_equal(found, wanted)
+    assert wanted["profiles.user_profiles"]
+
+
+def rebuilt(data: Path, config: str, *sources: str) -> None:
+    r = runner(data, config)
+    rebuild(r.settings, r.paths, sources=sources, say=lambda _: None)
 
 
 @pytest.mark.faults
 def test_a_source_that_is_read_anew_gives_what_would_have_been_had_its_mapping_always_been_so(
-    built: Path, tmp_path: Path
+    always: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    deliver(data)
-    r = runner(data, DOUBLED)
+    deliver(data, range(7))
+    r = runner(data, WEEK.replace(PRICE, DOUBLED_PRICE))
     r.ingest()
-    r.build_features(day(N_DAYS - 4), day(N_DAYS - 1))
+    r.build_features(day(5), day(6))
     r.instance.dispose()
-    (data / "profile.yaml").write_text(CONFIG, encoding="utf-8")
-    refused = command(data, "run")
-    assert refused.returncode == 1
-    assert "profile-pipeline rebuild --source shop" in refused.stderr
-    assert "Traceback" not in refused.stderr
-    done = command(data, "rebuild", "--source", "shop", "--yes")
-    assert done.returncode == 0, done.stderr
-    of_the_run = OF_THE_RUN | {"arrived_at", "dismissed_at"}
-    assert_equal(
-        contents(data / "profile.duckdb", but_for=of_the_run), contents(built / "profile.duckdb", but_for=of_the_run)
-    )
+    rebuilt(data, WEEK, "shop")
+    assert_as_always(data, always)
 
 
 @pytest.mark.faults
-def test_another_zone_and_first_day_give_what_would_have_been_had_they_always_been_so(tmp_path: Path) -> None:
-    changed = CONFIG.replace(
-        "start: 2026-01-05, end: 2026-03-01", "start: 2026-01-07, end: 2026-01-11, timezone: Asia/Shanghai"
-    )
-    changed_late, always = tmp_path / "late" / "data", tmp_path / "always" / "data"
-    for data, config in ((changed_late, CONFIG.replace("end: 2026-03-01", "end: 2026-01-11")), (always, changed)):
-        deliver(data, range(7))
-        build(data, config)
-    (changed_late / "profile.yaml").write_text(changed, encoding="utf-8")
-    assert command(changed_late, "run").returncode == 1
-    done = command(changed_late, "rebuild", "--yes")
-    assert done.returncode == 0, done.stderr
-    found, wanted = (
-        contents(d / "profile.duckdb", but_for=OF_THE_RUN | {"arrived_at"}) for d in (changed_late, always)
-    )
-    assert_equal(found, wanted)
-    assert wanted["profiles.user_profiles"]
+def test_another_zone_and_first_day_give_what_would_have_been_had_they_always_been_so(
+    always: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    deliver(data, range(7))
+    build(data, CONFIG.replace("end: 2026-03-01", "end: 2026-01-11"))
+    (data / "profile.yaml").write_text(WEEK, encoding="utf-8")
+    refused = command(data, "run")
+    assert refused.returncode == 1
+    assert refused.stderr.rstrip().endswith("profile-pipeline rebuild")
+    assert "Traceback" not in refused.stderr
+    rebuilt(data, WEEK)
+    assert_as_always(data, always)
 
 
 def test_other_changes_are_not_kept_beside_a_source_that_is_read_anew(project: Path) -> None:
@@ -318,23 +328,20 @@ def test_a_file_of_the_archive_that_was_damaged_stops_a_rebuild_and_what_stands_
     path = project / "archive" / file_id[:2] / file_id
     path.write_bytes(path.read_bytes().replace(b"u1,", b"u9,", 1))
     before = contents(project / "profile.duckdb", but_for=set())
-    (project / "profile.yaml").write_text(SHORT, encoding="utf-8")
-    done = command(project, "rebuild", "--yes")
-    assert done.returncode == 1
-    assert "is not what was delivered" in done.stderr
+    with pytest.raises(RunFailedError, match="is not what was delivered"):
+        rebuilt(project, SHORT)
     assert_equal(contents(project / "profile.duckdb", but_for=set()), before)
 
 
 @pytest.mark.faults
 def test_a_database_that_can_not_be_read_is_built_anew_from_the_archive(project: Path) -> None:
     before = contents(project / "profile.duckdb", but_for=set())
-    (project / "profile.yaml").write_text(SHORT, encoding="utf-8")
     (project / "profile.duckdb").write_bytes(b"not a database" * 1000)
-    done = command(project, "rebuild", "--yes")
-    assert done.returncode == 0, done.stderr
+    with pytest.raises(WarehouseError, match="no record of it can stay"):
+        rebuilt(project, SHORT, "shop")
+    rebuilt(project, SHORT)
     raw = {table for table in before if table.startswith("raw.") and table != "raw.pending"}
     found = contents(project / "profile.duckdb", but_for=set())
     assert_equal({t: found[t] for t in raw}, {t: before[t] for t in raw})
-    assert dt.date.fromisoformat(str(day(0))) in {
-        d for (d,) in rows(project / "profile.duckdb", "select distinct event_date from cleaned.events")
-    }
+    judged = rows(project / "profile.duckdb", "select distinct event_date from cleaned.events order by 1")
+    assert judged == [(day(n),) for n in range(3)]
