@@ -8,8 +8,9 @@ import sys
 import duckdb
 import typer
 
+from profile_pipeline.commands.backups import backup, restore
 from profile_pipeline.commands.build import demo, run, ui, world
-from profile_pipeline.commands.care import doctor, reset
+from profile_pipeline.commands.care import doctor, rebuild, reset
 from profile_pipeline.commands.look import audience, show, sql
 from profile_pipeline.commands.rejected import dismiss_rejected, list_rejected, recover_rejected, show_rejected
 from profile_pipeline.commands.sources import add
@@ -24,7 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="User profiles (用户画像): files in, one explainable profile per person per day out.",
 )
-for command in (demo, run, ui, show, audience, training_set, sql, doctor, verify, reset, world):
+for command in (
+    demo, run, ui, show, audience, training_set, sql, doctor, verify, backup, restore, rebuild, reset, world,
+):  # fmt: skip
     app.command()(command)
 sources = typer.Typer(no_args_is_help=True, help="Describe files of your own.")
 sources.command()(add)

@@ -18,6 +18,8 @@ class Paths:
 
     config: Path
     data: Path
+    # Another folder's archive, for tables that are built anew beside those that stand.
+    shared_archive: Path | None = None
 
     @classmethod
     def from_environment(cls, *, config: Path | None = None, data: Path | None = None) -> Self:
@@ -33,7 +35,7 @@ class Paths:
 
     @property
     def archive(self) -> Path:
-        return self.data / "archive"
+        return self.shared_archive or self.data / "archive"
 
     @property
     def warehouse(self) -> Path:
@@ -64,6 +66,25 @@ class Paths:
     def ui_lock(self) -> Path:
         """Held while the UI of this data folder runs."""
         return self.data / "ui.lock"
+
+    @property
+    def rebuilding(self) -> Path:
+        """Where tables are built anew, until they take the place of those that stand."""
+        return self.data / "rebuilding"
+
+    @property
+    def restoring(self) -> Path:
+        """Where a backup is unpacked before it takes the place of what is there."""
+        return self.data / "restoring"
+
+    @property
+    def replaced(self) -> Path:
+        """Where what a backup replaces lies until all of it is replaced."""
+        return self.data / "replaced"
+
+    @property
+    def backups(self) -> Path:
+        return self.data / "backups"
 
     @property
     def truth(self) -> Path:

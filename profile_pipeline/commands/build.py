@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataOption, day_of, opened, out, say
+from profile_pipeline.commands.terminal import (
+    CommandError,
+    ConfigOption,
+    DataOption,
+    day_of,
+    opened,
+    out,
+    print_measured,
+    say,
+)
 
 
 def world(
@@ -65,7 +74,7 @@ def run(
             if retrain:
                 runner.train(runner.weeks[-settings.training.backfill_weeks :])
                 runner.build_profiles(runner.profile_days())
-    _print_measured(runner.measured.stages, {})
+    print_measured(runner.measured.stages, {})
     runner.complain()
 
 
@@ -75,7 +84,7 @@ def demo(config: ConfigOption = None, data: DataOption = None) -> None:
 
     settings, paths = opened(config, data)
     told = run_demo(settings, paths, say=say)
-    _print_measured(told.stages, BUDGET)
+    print_measured(told.stages, BUDGET)
     table = Table("table", "rows", title="what is there", title_justify="left")
     for name, n_rows in told.counts:
         table.add_row(name, f"{n_rows:,}")
@@ -107,23 +116,6 @@ def demo(config: ConfigOption = None, data: DataOption = None) -> None:
     out.print(f"report: {told.report}")
     out.print(f"a profile: profile-pipeline show {told.example}")
     out.print("next: make ui", style="bold")
-
-
-def _print_measured(stages: dict[str, tuple[float, float]], budget: dict[str, float]) -> None:
-    if not stages:
-        out.print("nothing waits: everything is built")
-        return
-    table = Table("stage", "seconds", "CPU seconds", *(["budget"] if budget else []))
-    order = [*budget, *stages]
-    for name, (wall, cpu) in sorted(stages.items(), key=lambda stage: order.index(stage[0])):
-        table.add_row(name, f"{wall:.1f}", f"{cpu:.1f}", *([str(budget.get(name, ""))] if budget else []))
-    table.add_row(
-        "all",
-        f"{sum(w for w, _ in stages.values()):.1f}",
-        f"{sum(c for _, c in stages.values()):.1f}",
-        *([str(sum(budget.values()))] if budget else []),
-    )
-    out.print(table)
 
 
 def ui(

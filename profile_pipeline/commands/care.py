@@ -11,7 +11,18 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataOption, JsonOption, out, print_json
+from profile_pipeline.commands.terminal import (
+    CommandError,
+    ConfigOption,
+    DataOption,
+    JsonOption,
+    YesOption,
+    opened,
+    out,
+    print_json,
+    print_measured,
+    say,
+)
 from profile_pipeline.paths import Paths
 
 if TYPE_CHECKING:
@@ -60,16 +71,47 @@ def _print_balance(balance: "Balance") -> None:
         out.print(f"excluded: {told}", highlight=False, markup=False, soft_wrap=True)
 
 
-def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False, data: DataOption = None) -> None:
-    """Remove all data for good: database, archive, landed files, reports, exports, history of runs."""
+def rebuild(
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="read only the files of this entry of `sources:` anew; may be given again"),
+    ] = None,
+    yes: YesOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Build all tables anew from the archive with the configuration as it is now; until that is done those that stand stay."""
+    from profile_pipeline.orchestration.rebuilding import rebuild as rebuild_tables
+
+    settings, paths = opened(config, data)
+    sources = tuple(dict.fromkeys(source or ()))
+    wrong = [name for name in sources if name not in settings.sources]
+    if wrong:
+        raise CommandError(
+            f"found the sources {', '.join(wrong)}, expected some of {', '.join(settings.sources)}. Files of a source that is gone are read anew by: profile-pipeline rebuild"
+        )
+    if not paths.archive.is_dir():
+        raise CommandError(f"{paths.archive} is not there: nothing can be built from it")
+    what = f"the files of {', '.join(sources)}" if sources else "all files"
+    out.print(
+        f"{what} in {paths.archive} are read anew, and all tables built from them; others wait meanwhile",
+        highlight=False,
+    )
+    if not yes and not typer.confirm(f"Replace {paths.warehouse} when that is done?"):
+        raise typer.Exit(1)
+    print_measured(rebuild_tables(settings, paths, sources=sources, say=say).measured.stages, {})
+
+
+def reset(yes: YesOption = False, data: DataOption = None) -> None:
+    """Remove all data for good: database, archive, landed files, reports, exports, history of runs. Backups stay."""
     from profile_pipeline.warehouse.lease import holder_of
 
     paths = Paths.from_environment(data=data)
-    parts = [
-        p
-        for p in (paths.landing, paths.archive, paths.truth, paths.reports, paths.exports, paths.dagster_home)
-        if p.exists()
-    ]
+    folders = (
+        paths.landing, paths.archive, paths.truth, paths.reports, paths.exports, paths.dagster_home, paths.rebuilding, paths.restoring,
+        paths.replaced,
+    )  # fmt: skip
+    parts = [p for p in folders if p.exists()]
     # The lease's file stays: its inode is the lock of whoever waits for it.
     parts += sorted(p for p in paths.data.glob("*.duckdb*") if p.suffix != ".lease") if paths.data.is_dir() else []
     parts += [paths.serving_is_behind] if paths.serving_is_behind.exists() else []
@@ -92,4 +134,4 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False
             shutil.rmtree(part)
         else:
             part.unlink(missing_ok=True)
-    out.print("removed")
+    out.print("removed" + (f"; the backups in {paths.backups} stay" if paths.backups.exists() else ""))

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.paths import Paths
@@ -22,6 +23,7 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="profile.yaml; else PROFILE_PIPELINE_CONFIG, else ./profile.yaml")
 ]
 DataOption = Annotated[Path | None, typer.Option("--data", help="data folder; else PROFILE_PIPELINE_DATA, else ./data")]
+YesOption = Annotated[bool, typer.Option("--yes", help="do not ask")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -53,3 +55,21 @@ def day_of(text: str) -> dt.date:
         return dt.date.fromisoformat(text)
     except ValueError:
         raise CommandError(f"found {text!r}, expected a day as YYYY-MM-DD") from None
+
+
+def print_measured(stages: dict[str, tuple[float, float]], budget: dict[str, float]) -> None:
+    """Print what each stage took, beside its budget where it has one."""
+    if not stages:
+        out.print("nothing waits: everything is built")
+        return
+    table = Table("stage", "seconds", "CPU seconds", *(["budget"] if budget else []))
+    order = [*budget, *stages]
+    for name, (wall, cpu) in sorted(stages.items(), key=lambda stage: order.index(stage[0])):
+        table.add_row(name, f"{wall:.1f}", f"{cpu:.1f}", *([str(budget.get(name, ""))] if budget else []))
+    table.add_row(
+        "all",
+        f"{sum(w for w, _ in stages.values()):.1f}",
+        f"{sum(c for _, c in stages.values()):.1f}",
+        *([str(sum(budget.values()))] if budget else []),
+    )
+    out.print(table)

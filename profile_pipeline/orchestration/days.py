@@ -21,6 +21,7 @@ STALE_TAG = "profile_pipeline/stale"
 FILES_TAG = "profile_pipeline/files"
 RECOVER_TAG = "profile_pipeline/recover"
 SEED_TAG = "profile_pipeline/seed"
+RELOAD_TAG = "profile_pipeline/reload"
 OPEN_END = dt.date(9999, 12, 31)
 ONE_DAY = dt.timedelta(days=1)
 WEEK_DAYS = 7

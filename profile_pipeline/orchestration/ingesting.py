@@ -17,10 +17,21 @@ import duckdb
 import pyarrow as pa
 
 from profile_pipeline.orchestration.balance import require_files_add_up
+from profile_pipeline.orchestration.built_with import note_facts
 from profile_pipeline.orchestration.reading_apart import ReaderApart
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import Archived, FileState, NotReadableError, describe, state_of, store
-from profile_pipeline.raw.landing import LandingFile
+from profile_pipeline.raw.archive import (
+    Archived,
+    Delivery,
+    FileState,
+    NotReadableError,
+    deliveries,
+    describe,
+    state_of,
+    store,
+    verified_path,
+)
+from profile_pipeline.raw.landing import LandingFile, claimed_by, order_of
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
@@ -28,6 +39,7 @@ from profile_pipeline.raw.readers.read import FileRead, read_file
 from profile_pipeline.raw.readers.reasons import NO_SOURCE
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
+from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 # Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
@@ -85,6 +97,12 @@ class _Load:
         except NotReadableError as error:
             self.done.left_alone.append(f"{file.name}: {error}")
             return
+        version = self.settings.fingerprint("sources", "calendar")
+        describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
+        self.load(file, archived)
+
+    def load(self, file: LandingFile, archived: Archived) -> None:
+        """Load a file of the archive, or hold it; one that is loaded already is noted as a duplicate."""
         if any(held.row["file_id"] == archived.file_id for held in self.held):
             self.write_held()
         row = {
@@ -93,19 +111,19 @@ class _Load:
             "loaded_at": self.now, "arrived_at": self.now, "archived_sha256": archived.file_id, "status": "duplicate", "reason": None,
         }  # fmt: skip
         known = self.warehouse.rows(
-            "select path, n_loaded from raw.files where file_id = $file_id", {"file_id": archived.file_id}
+            "select path, n_loaded, arrived_at from raw.files where file_id = $file_id", {"file_id": archived.file_id}
         )
-        is_loaded = any(n_loaded for _, n_loaded in known)
+        is_loaded = any(n_loaded for _, n_loaded, _ in known)
+        seen = {path: arrived_at for path, _, arrived_at in known}
+        row["arrived_at"] = seen.get(file.name, self.now)
         if file.source is None:
             self.done.n_unclaimed += 1
             rejected = row | {"status": "rejected", "reason": NO_SOURCE}
-            self._note(file, archived, rejected, is_known=file.name in dict(known))
+            self._note(file, archived, rejected, is_known=file.name in seen)
             return
-        version = self.settings.fingerprint("sources", "calendar")
-        describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
         if is_loaded:
             self.done.n_duplicates += 1
-            self._note(file, archived, row, is_known=file.name in dict(known))
+            self._note(file, archived, row, is_known=file.name in seen)
             return
         if known:
             # Nothing of it was loaded before: it is read as if for the first time, because the mapping may have been mended.
@@ -253,6 +271,7 @@ class _Load:
                 " select p.event_date, p.file_id, p.n_events, 0, 0, p.n_events from raw.pending as p where list_contains($files, p.file_id)",
                 {"files": events},
             )
+        note_facts(self.warehouse, self.settings, sorted({row["source"] for row in rows if row["n_loaded"]}))
         require_files_add_up(self.warehouse.rows, [row["file_id"] for row in rows], since=self.now)
         for row in rows:
             self.done.n_files += 1
@@ -317,10 +336,57 @@ def ingest_files(
     return load.done
 
 
+def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> list[Delivery]:
+    """Return what the archive holds and the warehouse does not know: of before it was restored, or all where it is new."""
+    known = set(warehouse.rows("select file_id, path from raw.files"))
+    return [d for d in deliveries(paths.archive) if (d.file_id, d.path) not in known]
+
+
+def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say: Callable[[str], None]) -> Ingested:
+    """Load from the archive what the warehouse does not know, as of the time at which it arrived and in that order.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If the bytes of a file are not those that were delivered; what was loaded before it stays loaded.
+    """
+    files = sorted(
+        ((d, claimed_by(d.path, settings.sources)) for d in unknown_deliveries(warehouse, paths)),
+        key=lambda pair: (pair[0].arrived_at, order_of(pair[1], settings.sources), pair[0].path),
+    )
+    done, number = Ingested(), 0
+    with contextlib.closing(connect()) as engine, ReaderApart() as apart:
+        for arrived_at, together in itertools.groupby(files, key=lambda pair: pair[0].arrived_at):
+            load = _Load(warehouse, settings, paths, engine, apart, arrived_at, done)
+            for delivery, source in together:
+                archived = Archived.standing(delivery.file_id, verified_path(paths.archive, delivery.file_id))
+                load.load(
+                    LandingFile(archived.path, delivery.path, source, archived.size_bytes, modified_ns=0), archived
+                )
+                number += 1
+                if number % 50 == 0 and number < len(files):
+                    say(f"{number} of {len(files)} files of the archive read")
+            load.write_held()
+    say(f"{len(files)} files of the archive, {done.n_loaded:,} records loaded")
+    return done
+
+
 def insert_batches(
-    warehouse: Warehouse, settings: Settings, name: str, batches: list[tuple[str, pa.Table]], *, now: dt.datetime
+    warehouse: Warehouse,
+    settings: Settings,
+    name: str,
+    batches: list[tuple[str, pa.Table]],
+    *,
+    now: dt.datetime,
+    into: Table | None = None,
 ) -> int:
-    """Insert the records of files, by their ids, of one source; return how many."""
+    """Insert the records of files, by their ids, of one source; return how many.
+
+    Parameters
+    ----------
+    into
+        Another table of the same columns than that of the source.
+    """
     table = RECORD_TABLES[settings.sources[name].table]
     given = {"loaded_at": "$now"}
     parameters: dict[str, Any] = {"now": now}
@@ -339,7 +405,7 @@ def insert_batches(
         for file_id, batch in full
     )
     columns = ", ".join(f"{given.get(column, column)} as {column}" for column in table.column_names)
-    return warehouse.insert_from(table, f"select {columns} from incoming_arrow", incoming, parameters)
+    return warehouse.insert_from(into or table, f"select {columns} from incoming_arrow", incoming, parameters)
 
 
 def _check_counts(n_records: int, n_loaded: int, n_rejected: int, *, is_lossless: bool) -> None:

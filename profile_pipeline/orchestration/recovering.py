@@ -1,6 +1,7 @@
 """Records that were rejected: listed, shown, and read again from the archive once the mapping is mended.
 
 What is recovered enters as if it had been right the first time: the same row of the same file, judged like any other that waits.
+A mapping that changed since is taken for that of the whole source only if it gives every row that is loaded as it stands.
 Not here: why a record is rejected (`raw.readers`), loading of files (`ingesting`), or the command line.
 """
 
@@ -8,13 +9,15 @@ import contextlib
 import datetime as dt
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from profile_pipeline.errors import ConfigurationError
+from profile_pipeline.orchestration.built_with import adopt_source, differences, source_fact
 from profile_pipeline.orchestration.cleaning import write_ledger
 from profile_pipeline.orchestration.ingesting import insert_batches
 from profile_pipeline.paths import Paths
@@ -25,10 +28,14 @@ from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
 from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES
 from profile_pipeline.settings import Settings
+from profile_pipeline.table import quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 # Rejected records `r` with the path of their file.
 WITH_PATH = "left join (select file_id, min(path) as path from raw.files where status = 'loaded' group by file_id) as f on f.file_id = r.file_id"
+
+# Records of a file as the mapping gives them now, in a table of the connection's own.
+READ_AGAIN = "temp.read_again"
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,8 @@ def recover(
     ------
     DamagedArchiveError
         If the bytes of a file are not those that were delivered; files before it stay recovered.
+    ConfigurationError
+        If a mapping that changed gives other rows than those that are loaded: all of the source is to be built anew then.
     """
     done = Recovered()
     files = w.rows(
@@ -127,6 +136,8 @@ def recover(
         selection.parameters,
     )
     with contextlib.closing(connect()) as engine:
+        asked = {source for _, source, _ in files} | ({selection.source} if selection.source else set())
+        _adopt_mappings(w, settings, paths, asked, engine=engine, say=say)
         for file_id, source, numbers in files:
             if source not in settings.sources:
                 say(f"{len(numbers):,} records of {source}, which is no source any more, stay rejected")
@@ -137,6 +148,55 @@ def recover(
             done.n_recovered += n
             done.n_still_rejected += len(numbers) - n
     return done
+
+
+def _adopt_mappings(
+    w: Warehouse, settings: Settings, paths: Paths, sources: set[str], *, engine: Any, say: Callable[[str], None]
+) -> None:
+    """Take the changed mappings of sources for what their rows were built with, once that is seen to be true."""
+    faults = []
+    changed = differences(w, settings).keys()
+    for name in sorted(name for name in sources if source_fact(name) in changed):
+        files = w.rows(
+            "select file_id, n_loaded from raw.files where source = $source and n_loaded > 0 order by 1",
+            {"source": name},
+        )
+        n_loaded = sum(n for _, n in files)
+        n_same = sum(_count_same(w, settings, paths, name, file_id, engine) for file_id, _ in files)
+        if n_same < n_loaded:
+            faults.append(
+                f"sources.{name}: the mapping as it is now does not give {n_loaded - n_same:,} of the {n_loaded:,} records that are loaded as they are."
+                f" All of the source is to be read anew: profile-pipeline rebuild --source {name}"
+            )
+        else:
+            say(f"{name}: the mapping as it is now gives all {n_loaded:,} loaded records as they are")
+            adopt_source(w, settings, name)
+    if faults:
+        raise ConfigurationError("\n".join(faults))
+
+
+def _count_same(w: Warehouse, settings: Settings, paths: Paths, name: str, file_id: str, engine: Any) -> int:
+    """Return how many records of a file stand in the warehouse just as the mapping gives them now."""
+    table = RECORD_TABLES[settings.sources[name].table]
+    names = ", ".join(quote_identifier(c) for c in table.column_names if c != "loaded_at")
+    path, source, fresh = verified_path(paths.archive, file_id), settings.sources[name], replace(table, name=READ_AGAIN)
+    for is_lossless in (False, True):
+        n_same = 0
+        try:
+            for batch in read_file(path, name=name, source=source, engine=engine, is_lossless=is_lossless).batches:
+                w.temporary("read_again", f"select * from {table.name} where false")
+                insert_batches(w, settings, name, [(file_id, batch)], now=dt.datetime(1970, 1, 1), into=fresh)
+                same = (
+                    f"select {names} from {READ_AGAIN} intersect select {names} from {table.name} where file_id = $file"
+                )
+                n_same += w.scalar(f"select count(*) from ({same})", {"file": file_id})
+                w.drop("read_again")
+            return n_same
+        except UnsureError:
+            continue
+        except FileRefused:
+            return 0
+    return 0
 
 
 def _read_again(path: Path, name: str, settings: Settings, numbers: list[int], engine: Any) -> list[pa.Table]:

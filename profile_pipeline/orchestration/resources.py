@@ -10,7 +10,9 @@ from contextlib import nullcontext
 import dagster as dg
 
 from profile_pipeline.applications.publish import PER_PERSON, published
+from profile_pipeline.orchestration.built_with import refuse_newer, require_same
 from profile_pipeline.orchestration.catalogue import all_tables
+from profile_pipeline.orchestration.days import RECOVER_TAG
 from profile_pipeline.orchestration.instance import at_work
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
@@ -25,7 +27,7 @@ def open_warehouse(
     *,
     owner: str,
     say: Callable[[str], None],
-    on_first_write: Callable[[], None] = lambda: None,
+    on_first_write: Callable[[Warehouse], None] = lambda _: None,
     is_read_only: bool = False,
 ) -> Warehouse:
     """Return the warehouse of a configuration; nothing is opened before it is used, and then all tables are there, unless it
@@ -40,6 +42,7 @@ def open_warehouse(
         memory_limit=settings.memory_limit,
         threads=settings.threads,
         on_first_write=on_first_write,
+        on_open=refuse_newer,
         is_read_only=is_read_only,
     )
 
@@ -73,23 +76,27 @@ def warehouse_resource(
 ) -> dg.ResourceDefinition:
     """Return the resource: one warehouse a run, opened at first use; at the run's end what it changed is published.
 
+    Before the first statement that changes something the tables are held against the configuration.
+
     Parameters
     ----------
     say
         Where waiting is told; else in the log of the run.
     """
 
-    def mark() -> None:
-        paths.data.mkdir(parents=True, exist_ok=True)
-        paths.serving_is_behind.touch()
-
     @dg.resource(description="The DuckDB warehouse, under its lease.")
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
         run = context.run
+        reads_again = run is not None and RECOVER_TAG in run.tags
+
+        def check_and_mark(w: Warehouse) -> None:
+            require_same(w, settings, paths, sources_too=not reads_again)
+            paths.serving_is_behind.touch()
+
         owner = f"run {run.run_id[:8]} ({run.job_name})" if run else "no run"
         tell = say or (context.log.info if context.log else print)
         with at_work(paths, run.run_id, say=tell) if run else nullcontext():
-            opened = open_warehouse(settings, paths, owner=owner, say=tell, on_first_write=mark)
+            opened = open_warehouse(settings, paths, owner=owner, say=tell, on_first_write=check_and_mark)
             try:
                 yield opened
             finally:

@@ -15,6 +15,7 @@ import dagster as dg
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.build import build_defs
+from profile_pipeline.orchestration.built_with import require_same
 from profile_pipeline.orchestration.cleaning import waiting_days
 from profile_pipeline.orchestration.days import (
     FILES_TAG,
@@ -22,6 +23,7 @@ from profile_pipeline.orchestration.days import (
     RANGE_START_TAG,
     RECOVER_TAG,
     REFRESH_TAG,
+    RELOAD_TAG,
     WEEK_DAYS,
     DaysError,
     RunDays,
@@ -31,6 +33,7 @@ from profile_pipeline.orchestration.days import (
     stretches,
     weekly_partitions,
 )
+from profile_pipeline.orchestration.ingesting import unknown_deliveries
 from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
 from profile_pipeline.orchestration.load_report import load_report
@@ -140,7 +143,16 @@ class Steps:
     # ---- the stages
 
     def ingest(self) -> int:
-        """Load what has landed; return how many files there were."""
+        """Load what has landed; return how many files there were.
+
+        Raises
+        ------
+        ConfigurationError
+            If the tables that are there were built with something else than the configuration says.
+        """
+        if self.paths.warehouse.exists():
+            with closing(self.warehouse()) as warehouse:
+                require_same(warehouse, self.settings, self.paths)
         if len(self._landed(stable_seconds=0)) > len(self._landed(stable_seconds=self.settings.stable_seconds)):
             self.say(f"waiting {self.settings.stable_seconds:g} s for files that may still be being written")
             time.sleep(self.settings.stable_seconds)
@@ -151,8 +163,7 @@ class Steps:
             with self.measured.stage("ingest"):
                 result = self.execute(INGEST, tags={FILES_TAG: digest})
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
-            counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
-            self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
+            counts = self._tell_counts(told)
             self._tell_of_load()
             self.n_refused = counts["files_refused"]
         return len(files)
@@ -163,6 +174,27 @@ class Steps:
             result = self.execute(INGEST, tags={RECOVER_TAG: selection.written()})
         told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
         return int(str(told["records_recovered"].value)), int(str(told["records_still_rejected"].value))
+
+    def reload(self) -> None:
+        """Load from the archive what the warehouse does not know, as a run of ingest."""
+        self.say("reading the archive")
+        with self.measured.stage("ingest"):
+            result = self.execute(INGEST, tags={RELOAD_TAG: "true"})
+        told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
+        self._tell_counts(told)
+
+    def catch_up(self) -> None:
+        """Load what the archive holds and a warehouse that was restored does not know."""
+        with closing(self.warehouse()) as warehouse:
+            n_unknown = len(unknown_deliveries(warehouse, self.paths))
+        if n_unknown:
+            self.say(f"{n_unknown} files have arrived since")
+            self.reload()
+
+    def _tell_counts(self, told: Mapping[str, Any]) -> dict[str, int]:
+        counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
+        self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
+        return counts
 
     def _were_seen(self, files: Sequence[LandingFile], digest: str) -> bool:
         """Say whether the last ingest saw these very files: those of folders of others stay where they are."""

@@ -51,10 +51,30 @@ class Archived:
     size_bytes: int
     state: FileState
 
+    @staticmethod
+    def standing(file_id: str, path: Path) -> "Archived":
+        """Return a file of which only the archive is left."""
+        state = FileState.of(path.stat())
+        return Archived(file_id, path, state.size_bytes, state)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Under which name, and when first (UTC), bytes were delivered."""
+
+    file_id: str
+    path: str
+    arrived_at: dt.datetime
+
 
 def archived_path(archive: Path, file_id: str) -> Path:
     """Return where the bytes of a file lie."""
     return archive / file_id[:2] / file_id
+
+
+def sidecar_of(path: Path) -> Path:
+    """Return where it is said under which names archived bytes were delivered."""
+    return path.with_suffix(".json")
 
 
 def verified_path(archive: Path, file_id: str) -> Path:
@@ -140,11 +160,35 @@ def _block_of(source: BinaryIO) -> bytes:
         raise NotReadableError(error.strerror or str(error)) from None
 
 
+def deliveries(archive: Path) -> list[Delivery]:
+    """Return what the sidecars say: every name under which bytes were delivered, once, as of its first time.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If a sidecar can't be read.
+    """
+    found: dict[tuple[str, str], Delivery] = {}
+    for sidecar in sorted(archive.glob("??/*.json")):
+        try:
+            entries = [
+                Delivery(sidecar.stem, e["path"], dt.datetime.fromisoformat(e["arrived_at"]))
+                for e in json.loads(sidecar.read_text(encoding="utf-8"))
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedArchiveError(
+                f"{sidecar} does not say what was delivered ({error}). Restore it from a backup, or remove it: its file is then left out."
+            ) from None
+        for entry in sorted(entries, key=lambda e: e.arrived_at):
+            found.setdefault((entry.file_id, entry.path), entry)
+    return list(found.values())
+
+
 def describe(
     archived: Archived, *, source: str | None, path: str, arrived_at: dt.datetime, mapping_version: str
 ) -> None:
     """Write the sidecar: under which names and mapping the bytes were delivered, one entry a delivery."""
-    sidecar = archived.path.with_suffix(".json")
+    sidecar = sidecar_of(archived.path)
     entries = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else []
     entry = {"source": source, "path": path, "arrived_at": arrived_at.isoformat(), "mapping_version": mapping_version}
     if any(e["path"] == path and e["mapping_version"] == mapping_version for e in entries):

@@ -44,8 +44,7 @@ def complete_files(
     found = []
     for path in _plain_files(landing):
         name = _written(path.relative_to(landing))
-        claimed = next((key for key, source in sources.items() if matches(name, source.path)), None)
-        found.append(_described(path, name, claimed))
+        found.append(_described(path, name, claimed_by(name, sources)))
     for key, source in sources.items():
         if Path(source.path).is_absolute():
             folder = _fixed_part(source.path)
@@ -54,7 +53,7 @@ def complete_files(
     settled = (now_seconds - stable_seconds) * 1e9
     return sorted(
         (file for file in found if file is not None and file.modified_ns <= settled),
-        key=lambda file: (_order(file.source, sources), file.name),
+        key=lambda file: (order_of(file.source, sources), file.name),
     )
 
 
@@ -69,7 +68,13 @@ def digest_of(files: Iterable[LandingFile], mapping_version: str) -> str:
     return hashlib.sha256("|".join([mapping_version, *told]).encode()).hexdigest()[:20]
 
 
-def _order(source: str | None, sources: Mapping[str, SourceSettings]) -> int:
+def claimed_by(name: str, sources: Mapping[str, SourceSettings]) -> str | None:
+    """Return the source that claims a file of this name."""
+    return next((key for key, source in sources.items() if matches(name, source.path)), None)
+
+
+def order_of(source: str | None, sources: Mapping[str, SourceSettings]) -> int:
+    """Return at which place files of a source are loaded, of those that arrive together."""
     return list(sources).index(source) if source is not None else len(sources)
 
 

@@ -190,6 +190,16 @@ PENDING = Table(
     ),
 )
 
+BUILT_WITH = Table(
+    "raw.built_with",
+    grain="a setting that rows were made with, as it was when the first of them were loaded",
+    key=("name",),
+    columns=(
+        Column("name", "VARCHAR", "schema, calendar.start, calendar.timezone or sources.<name>", is_nullable=False),
+        Column("value", "JSON", "what it was; of a source what shapes its rows", is_nullable=False),
+    ),
+)
+
 RECORD_TABLES: dict[str, Table] = {
     "events": EVENTS,
     "users": USERS,
@@ -197,4 +207,5 @@ RECORD_TABLES: dict[str, Table] = {
     "relations": RELATIONS,
     "contacts": CONTACTS,
 }
+# What arrived, each an asset. BUILT_WITH is none: nothing is computed from it, it is what everything is held against.
 TABLES: tuple[Table, ...] = (FILES, *RECORD_TABLES.values(), REJECTED_RECORDS, PENDING)

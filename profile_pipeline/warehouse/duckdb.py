@@ -30,6 +30,9 @@ HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": "false",
 }
 
+# What the engine raises: of a damaged file, a full disk, a wrong query.
+EngineError = duckdb.Error
+
 
 class WarehouseError(ExpectedError):
     """The warehouse can't do what was asked; the text says what to do."""
@@ -81,7 +84,9 @@ class Warehouse:
     tables
         Created, where they are missing, when the file is opened.
     on_first_write
-        Called before the first statement that changes something, each time the file is opened.
+        Called before the first statement that changes something, each time the file is opened; what it raises refuses to write.
+    on_open
+        Called with the open warehouse before missing tables are created; what it raises refuses to open it.
     is_read_only
         The engine itself refuses to change the file, which must be there, and to read any other; temporary tables are still
         possible.
@@ -97,10 +102,11 @@ class Warehouse:
         lease_timeout_seconds: float = 3600,
         memory_limit: str | None = None,
         threads: int | None = None,
-        on_first_write: Callable[[], None] = lambda: None,
+        on_first_write: Callable[["Warehouse"], None] = lambda _: None,
+        on_open: Callable[["Warehouse"], None] = lambda _: None,
         is_read_only: bool = False,
     ) -> None:
-        self.is_read_only = is_read_only
+        self.is_read_only, self._on_open = is_read_only, on_open
         self.path, self.owner, self.say, self.tables = path, owner, say, tables
         self.lease_timeout_seconds, self.memory_limit, self.threads = lease_timeout_seconds, memory_limit, threads
         self._stack: contextlib.ExitStack | None = None
@@ -126,8 +132,13 @@ class Warehouse:
                 self._connection = self._open()
                 stack.callback(self._connection.close)
                 self._stack = stack.pop_all()
-            if not self.is_read_only:
-                self.create(self.tables)
+            try:
+                self._on_open(self)
+                if not self.is_read_only:
+                    self.create(self.tables)
+            except BaseException:
+                self.close()
+                raise
         return self._connection
 
     def close(self) -> None:
@@ -149,7 +160,7 @@ class Warehouse:
             try:
                 connection = duckdb.connect(str(self.path), read_only=self.is_read_only, config=config)
                 break
-            except duckdb.IOException as error:
+            except duckdb.Error as error:
                 waited = time.monotonic() - started
                 if "Could not set lock" not in str(error):
                     raise WarehouseError(
@@ -255,8 +266,13 @@ class Warehouse:
     def execute(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
         """Run a statement that changes something; return the number of rows that it says it changed."""
         if not self._has_written:
-            self._on_first_write()
+            # It may write itself.
             self._has_written = True
+            try:
+                self._on_first_write(self)
+            except BaseException:
+                self._has_written = False
+                raise
         return self._run(sql, parameters)
 
     def _run(self, sql: str, parameters: Mapping[str, Any] | None = None) -> int:
@@ -284,13 +300,29 @@ class Warehouse:
             self._is_in_transaction = False
 
     def create(self, tables: Iterable[Table]) -> None:
-        """Create what is missing: schemas, tables, and columns that a table has gained."""
-        existing: dict[str, set[str]] = {}
-        for schema, table, column in self.rows(
-            "select schema_name, table_name, column_name from duckdb_columns() where not internal"
+        """Create what is missing: schemas, tables, and columns that a table has gained.
+
+        Raises
+        ------
+        WarehouseError
+            If a column has another type than it should: rows of both can't stand in one table.
+        """
+        existing: dict[str, dict[str, str]] = {}
+        for schema, table, column, kind in self.rows(
+            "select schema_name, table_name, column_name, data_type from duckdb_columns() where not internal"
         ):
-            existing.setdefault(f"{schema}.{table}", set()).add(column)
+            existing.setdefault(f"{schema}.{table}", {})[column] = kind
         wanted = list(tables)
+        faults = [
+            f"{table.name}.{column.name} is {kind}, expected {column.type}"
+            for table in wanted
+            for column in table.columns
+            if (kind := existing.get(table.name, {}).get(column.name, column.type)) != column.type
+        ]
+        if faults:
+            raise WarehouseError(
+                f"{self.path} was written by another release: {'; '.join(faults)}. Build it anew from the archive: profile-pipeline rebuild"
+            )
         missing = [table for table in wanted if table.name not in existing]
         with self.transaction():
             for schema in dict.fromkeys(table.schema for table in missing):
@@ -342,7 +374,11 @@ class Warehouse:
         return self.insert_from(table, "select * from incoming_arrow", source, parameters)
 
     def insert_from(
-        self, table: Table, sql: str, incoming: pa.Table, parameters: Mapping[str, Any] | None = None
+        self,
+        table: Table,
+        sql: str,
+        incoming: pa.Table | pa.RecordBatchReader,
+        parameters: Mapping[str, Any] | None = None,
     ) -> int:
         """Insert what a query makes of Arrow rows, which it reads as `incoming_arrow`; return how many."""
         self.connection.register("incoming_arrow", incoming)

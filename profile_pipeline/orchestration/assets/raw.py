@@ -10,8 +10,9 @@ from typing import Any
 
 import dagster as dg
 
-from profile_pipeline.orchestration.days import RECOVER_TAG
-from profile_pipeline.orchestration.ingesting import ingest_files
+from profile_pipeline.orchestration.built_with import require_same
+from profile_pipeline.orchestration.days import RECOVER_TAG, RELOAD_TAG
+from profile_pipeline.orchestration.ingesting import Ingested, ingest_files, reload_files
 from profile_pipeline.orchestration.lineage import Lineage
 from profile_pipeline.orchestration.recovering import Selection, recover
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
@@ -41,14 +42,24 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> Iterator[dg.MaterializeResult]:
         w = warehouse
-        files = complete_files(
-            paths.landing, settings.sources, now_seconds=time.time(), stable_seconds=settings.stable_seconds
-        )
-        if not files:
-            context.log.warning(f"no complete file has landed in {paths.landing}: nothing to load")
-        now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-        done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
-        done.left_alone += not_followed(paths.landing)
+        tags, now = context.run.tags, dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        more: dict[str, int] = {}
+        if asked := tags.get(RECOVER_TAG):
+            # What has landed meanwhile waits for its own ingest, which looks at all mappings.
+            found = recover(w, settings, paths, Selection.parsed(asked), now=now, say=context.log.info)
+            done = Ingested()
+            more = {"records_recovered": found.n_recovered, "records_still_rejected": found.n_still_rejected}
+        elif RELOAD_TAG in tags:
+            done = reload_files(w, settings, paths, say=context.log.info)
+        else:
+            require_same(w, settings, paths)
+            files = complete_files(
+                paths.landing, settings.sources, now_seconds=time.time(), stable_seconds=settings.stable_seconds
+            )
+            if not files:
+                context.log.warning(f"no complete file has landed in {paths.landing}: nothing to load")
+            done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
+            done.left_alone += not_followed(paths.landing)
         for name, n in (
             ("refused as a whole", done.n_refused),
             ("claimed by no source", done.n_unclaimed),
@@ -59,14 +70,11 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
         ):
             if n:
                 context.log.warning(f"{n} files {name}; see raw.files")
-        told = {
+        told = more | {
             "files_loaded": done.n_files, "files_duplicate": done.n_duplicates, "files_refused": done.n_refused, "files_of_no_source": done.n_unclaimed,
             "files_left_alone": len(done.left_alone),
             "records": done.n_records, "records_loaded": done.n_loaded, "records_rejected": done.n_rejected,
         }  # fmt: skip
-        if asked := context.run.tags.get(RECOVER_TAG):
-            recovered = recover(w, settings, paths, Selection.parsed(asked), now=now, say=context.log.info)
-            told |= {"records_recovered": recovered.n_recovered, "records_still_rejected": recovered.n_still_rejected}
         for table in TABLES:
             yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=report_whole(w, table, **told))
 

@@ -1,0 +1,48 @@
+"""Commands about backups: taking one, and putting one in the place of what is there.
+
+Not here: what a backup holds (`orchestration.backing_up`).
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from profile_pipeline.commands.terminal import ConfigOption, DataOption, YesOption, opened, out, say
+
+
+def backup(
+    to: Annotated[Path | None, typer.Option("--to", help="folder for backups; else data/backups")] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Copy tables, reports, history of runs and archive; whoever writes is waited for. Files of the archive are copied once."""
+    from profile_pipeline.orchestration.backing_up import back_up
+
+    settings, paths = opened(config, data)
+    place = (to or paths.backups).absolute()
+    folder = back_up(settings, paths, place, now=dt.datetime.now(dt.UTC).replace(tzinfo=None), say=say)
+    out.print(f"{folder}", highlight=False, soft_wrap=True)
+    out.print(f"to put it back: profile-pipeline restore {folder}", style="bold", highlight=False, soft_wrap=True)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(help="the folder that `backup` named")],
+    yes: YesOption = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+) -> None:
+    """Put a backup in the place of tables, reports and history; what has arrived since is loaded again from the archive."""
+    from profile_pipeline.orchestration.backing_up import restore as restore_backup
+    from profile_pipeline.orchestration.running import Runner
+
+    settings, paths = opened(config, data)
+    if not yes and not typer.confirm(
+        f"Replace {paths.warehouse}, reports and the history of runs by those of {folder}?"
+    ):
+        raise typer.Exit(1)
+    restore_backup(settings, paths, folder.absolute(), say=say)
+    out.print(f"{folder} is restored", highlight=False, soft_wrap=True)
+    Runner(settings, paths, say).catch_up()
+    out.print("next: profile-pipeline run", style="bold")

@@ -1,0 +1,233 @@
+"""Backups: a folder for each, with tables, reports and the history of runs, beside one archive that all backups of a place share.
+
+A backup is there whole or not at all, and is never changed. Not here: how the database is copied (`warehouse.backup`), or the
+command line.
+"""
+
+import contextlib
+import datetime as dt
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from profile_pipeline.errors import ExpectedError
+from profile_pipeline.orchestration.built_with import SCHEMA, refuse_newer
+from profile_pipeline.paths import Paths
+from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, sidecar_of, store, verified_path
+from profile_pipeline.settings import Settings
+from profile_pipeline.warehouse.backup import copy_database, write_log_into_file
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.lease import lease
+from profile_pipeline.warehouse.replacing import put_in_place, sync, wal_of
+
+FORMAT = 1
+MANIFEST, DIGEST, DATABASE, HOME, REPORTS, ARCHIVE = (
+    "manifest.json", "manifest.sha256", "profile.duckdb", "dagster_home", "reports", "archive",
+)  # fmt: skip
+PARTIAL = ".partial-"
+
+
+class BackupError(ExpectedError):
+    """A backup can't be taken or restored; the text says what was found and what to do."""
+
+
+def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, say: Callable[[str], None]) -> Path:
+    """Write a backup; return its folder.
+
+    Whoever writes is waited for. The lease is held while the tables are copied, and not while files of the archive are: these
+    never change.
+
+    Parameters
+    ----------
+    place
+        Gets a folder named by the time (UTC) and, once, each file of the archive.
+    """
+    if not paths.warehouse.exists():
+        raise BackupError(
+            f"{paths.warehouse} is not there: there is nothing to back up. Run `profile-pipeline run` first."
+        )
+    target = place / f"{now:%Y-%m-%dT%H%M%SZ}"
+    if target.exists():
+        raise BackupError(f"{target} is there already, and no backup is ever written over. Try again in a second.")
+    place.mkdir(parents=True, exist_ok=True)
+    owner = "profile-pipeline backup"
+    with lease(place / ".lease", owner=owner, timeout_seconds=settings.lease_timeout_seconds, say=say):
+        for left in place.glob(f"{PARTIAL}*"):
+            shutil.rmtree(left)
+        partial = place / f"{PARTIAL}{target.name}"
+        partial.mkdir()
+        place_of_lease = paths.warehouse.with_suffix(".duckdb.lease")
+        with lease(place_of_lease, owner=owner, timeout_seconds=settings.lease_timeout_seconds, say=say):
+            copy_database(paths.warehouse, partial / DATABASE)
+            sidecars = {p.stem: p.read_text(encoding="utf-8") for p in sorted(paths.archive.glob("??/*.json"))}
+            _copy_home(paths.dagster_home, partial / HOME)
+            if paths.reports.exists():
+                shutil.copytree(paths.reports, partial / REPORTS)
+        if paths.config.is_file():
+            shutil.copyfile(paths.config, partial / "profile.yaml")
+        archived = [_keep(paths.archive, place / ARCHIVE, file_id, text) for file_id, text in sidecars.items()]
+        _write_manifest(partial, archived, now)
+        partial.rename(target)
+        sync(place)
+    return target
+
+
+def _copy_home(home: Path, target: Path) -> None:
+    """Copy the history of runs: without it nobody knows which partitions are built. Logs of runs are left out."""
+    for path in sorted(home.rglob("*.db")):
+        copy = target / path.relative_to(home)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy)) as new:
+            source.backup(new)
+    if (home / "dagster.yaml").is_file():
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(home / "dagster.yaml", target / "dagster.yaml")
+
+
+def _keep(archive: Path, kept: Path, file_id: str, sidecar: str) -> dict[str, Any]:
+    """Copy a file of the archive, unless an earlier backup has."""
+    source, copy = archived_path(archive, file_id), archived_path(kept, file_id)
+    if not copy.exists() or copy.stat().st_size != source.stat().st_size:
+        copy.unlink(missing_ok=True)
+        found = store(verified_path(archive, file_id), archive=kept)
+        sync(found.path.parent)
+    return {"file_id": file_id, "size_bytes": source.stat().st_size, "sidecar": sidecar}
+
+
+def _write_manifest(folder: Path, archived: list[dict[str, Any]], now: dt.datetime) -> None:
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        sync(path)
+        files[path.relative_to(folder).as_posix()] = {"sha256": _sha256(path), "size_bytes": path.stat().st_size}
+    told = {
+        "format": FORMAT, "release": importlib.metadata.version("profile-pipeline"), "schema": SCHEMA, "taken_at": now.isoformat(),
+        "files": files, "archive": archived,
+    }  # fmt: skip
+    manifest = folder / MANIFEST
+    manifest.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+    (folder / DIGEST).write_text(_sha256(manifest) + "\n", encoding="utf-8")
+    for path in (manifest, folder / DIGEST, *(p for p in folder.rglob("*") if p.is_dir()), folder):
+        sync(path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# ---- restoring
+
+
+def restore(settings: Settings, paths: Paths, folder: Path, *, say: Callable[[str], None]) -> None:
+    """Put a backup in the place of tables, reports and history of runs; files of the archive that are missing are added.
+
+    Raises
+    ------
+    BackupError
+        With everything that is missing or other than when it was taken; nothing is changed then.
+    LeaseTimeoutError
+        If a run or the UI is at work.
+    """
+    manifest = _verified(folder, paths)
+    with (
+        lease(paths.ui_lock, owner="profile-pipeline restore", timeout_seconds=0, say=say),
+        lease(
+            paths.warehouse.with_suffix(".duckdb.lease"), owner="profile-pipeline restore", timeout_seconds=0, say=say
+        ),
+    ):
+        coming = paths.restoring
+        if coming.exists():
+            shutil.rmtree(coming)
+        coming.mkdir(parents=True)
+        for name in manifest["files"]:
+            copy = coming / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, copy)
+            sync(copy)
+        _require_readable(settings, coming / DATABASE, say)
+        _add_archived(folder.parent / ARCHIVE, paths.archive, manifest)
+        _swap(coming, paths)
+
+
+def _verified(folder: Path, paths: Paths) -> dict[str, Any]:
+    """Read the manifest and hold everything against it."""
+    if not (folder / MANIFEST).is_file() or not (folder / DIGEST).is_file():
+        raise BackupError(f"{folder} is no backup: expected a folder that holds {MANIFEST} and {DIGEST}")
+    if _sha256(folder / MANIFEST) != (folder / DIGEST).read_text(encoding="utf-8").strip():
+        raise BackupError(f"{folder / MANIFEST} is not as it was written: take another backup")
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if manifest["format"] > FORMAT or manifest["schema"] > SCHEMA:
+        raise BackupError(f"{folder} was written by release {manifest['release']}, which is newer: install that one")
+    faults = []
+    for name, told in manifest["files"].items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(f"{path} is missing")
+        elif (found := _sha256(path)) != told["sha256"]:
+            faults.append(f"{path}: found the sha256 {found}, expected {told['sha256']}")
+    for entry in manifest["archive"]:
+        if not _is_good(paths.archive, entry["file_id"]) and not _is_good(folder.parent / ARCHIVE, entry["file_id"]):
+            faults.append(f"{archived_path(folder.parent / ARCHIVE, entry['file_id'])} is missing or damaged")
+    if faults:
+        raise BackupError("\n".join([*faults, "Nothing was changed. Take another backup."]))
+    return manifest
+
+
+def _is_good(archive: Path, file_id: str) -> bool:
+    try:
+        verified_path(archive, file_id)
+    except DamagedArchiveError:
+        return False
+    return True
+
+
+def _require_readable(settings: Settings, database: Path, say: Callable[[str], None]) -> None:
+    opened = Warehouse(
+        database, owner="profile-pipeline restore", say=say, on_open=refuse_newer, is_read_only=True,
+        lease_timeout_seconds=settings.lease_timeout_seconds,
+    )  # fmt: skip
+    with contextlib.closing(opened) as w:
+        w.rows("select count(*) from raw.files")
+
+
+def _add_archived(kept: Path, archive: Path, manifest: dict[str, Any]) -> None:
+    """Add the files that the archive lacks, or has damaged. What came after the backup stays, with what is said of it."""
+    for entry in manifest["archive"]:
+        file_id = entry["file_id"]
+        if not _is_good(archive, file_id):
+            archived_path(archive, file_id).unlink(missing_ok=True)
+            store(archived_path(kept, file_id), archive=archive)
+        sidecar = sidecar_of(archived_path(archive, file_id))
+        if not sidecar.exists():
+            sidecar.write_text(entry["sidecar"], encoding="utf-8")
+
+
+def _swap(coming: Path, paths: Paths) -> None:
+    """Replace history, then tables, then reports; what is replaced lies aside until all is done.
+
+    In this order: an older history makes a run build again what is there already, a newer one would make it leave things out.
+    """
+    aside = paths.replaced
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir()
+    paths.serving_is_behind.touch()
+    for new, path in ((coming / HOME, paths.dagster_home), (coming / REPORTS, paths.reports)):
+        if path.exists():
+            path.rename(aside / path.name)
+        if new.exists():
+            new.rename(path)
+    if paths.warehouse.exists():
+        # Only a damaged database keeps a log: else there would be a moment in which it lies apart from its file.
+        write_log_into_file(paths.warehouse)
+        (aside / DATABASE).hardlink_to(paths.warehouse)
+    if wal_of(paths.warehouse).exists():
+        wal_of(paths.warehouse).rename(aside / wal_of(paths.warehouse).name)
+    put_in_place(coming / DATABASE, paths.warehouse)
+    shutil.rmtree(coming)
+    shutil.rmtree(aside)

@@ -1,0 +1,166 @@
+"""What the tables were built with: kept with the first rows, and held against the configuration before anything is written.
+
+Rows that were loaded under one mapping, zone or first day, and rows loaded under another, would stand side by side as if they
+said the same. Not here: building anew (`rebuilding`), or reading rejected records again (`recovering`).
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from profile_pipeline.errors import ConfigurationError
+from profile_pipeline.paths import Paths
+from profile_pipeline.raw.tables import BUILT_WITH
+from profile_pipeline.settings import Settings
+from profile_pipeline.settings_file import line_finder
+from profile_pipeline.source_settings import SourceSettings
+from profile_pipeline.warehouse.duckdb import Warehouse, WarehouseError
+
+# Raised when tables change in a way that adding a column does not mend.
+SCHEMA = 1
+# Where files lie shapes no row, and versions of people and items are made of all records anew by each run.
+SHAPES_NO_ROW = frozenset({"path", "full_records"})
+LONGEST_TOLD = 120
+
+
+def source_fact(name: str) -> str:
+    """Return under which name the mapping of a source is kept."""
+    return f"sources.{name}"
+
+
+def facts_of(settings: Settings) -> dict[str, Any]:
+    """Return what shapes rows, by name, as the configuration says it now."""
+    calendar = settings.calendar
+    return {
+        "schema": SCHEMA,
+        "calendar.start": str(calendar.start),
+        "calendar.timezone": calendar.timezone,
+    } | {
+        source_fact(name): source.model_dump(mode="json", exclude=set(SHAPES_NO_ROW))
+        for name, source in settings.sources.items()
+    }
+
+
+def stored_facts(w: Warehouse) -> dict[str, Any]:
+    """Return what the tables were built with; a source of which nothing was loaded is not in it."""
+    return {name: json.loads(value) for name, value in w.rows("select name, value from raw.built_with")}
+
+
+def note_facts(w: Warehouse, settings: Settings, sources: Iterable[str]) -> None:
+    """Note what the first rows of these sources are built with; called in the transaction that writes them."""
+    known = {name for (name,) in w.rows("select name from raw.built_with")}
+    facts = facts_of(settings)
+    shared = [name for name in facts if not name.startswith(source_fact(""))]
+    for name in [*shared, *map(source_fact, sources)]:
+        if name not in known:
+            w.execute(
+                "insert into raw.built_with (name, value) values ($name, $value)",
+                {"name": name, "value": json.dumps(facts[name])},
+            )
+
+
+def adopt_source(w: Warehouse, settings: Settings, source: str) -> None:
+    """Take the mapping of a source, as it is now, for what its rows were built with."""
+    with w.transaction():
+        w.execute("delete from raw.built_with where name = $name", {"name": source_fact(source)})
+        note_facts(w, settings, [source])
+
+
+def differences(w: Warehouse, settings: Settings) -> dict[str, list[tuple[str, Any, Any]]]:
+    """Return what differs, by fact: the setting, what it was, what it is. A source that is gone or new differs in nothing."""
+    now, found = facts_of(settings), {}
+    for name, was in stored_facts(w).items():
+        if name == "schema" or name not in now:
+            continue
+        if name.startswith(source_fact("")):
+            was = _defaults(now[name]) | was
+        told = list(_differing(name, was, now[name]))
+        if told:
+            found[name] = told
+    return found
+
+
+def _defaults(source: dict[str, Any]) -> dict[str, Any]:
+    """A setting that a later release has added stood, before, at its default."""
+    fields = SourceSettings.model_fields
+    return {
+        name: json.loads(json.dumps(fields[name].get_default(call_default_factory=True)))
+        for name in source
+        if not fields[name].is_required()
+    }
+
+
+def _differing(place: str, was: Any, now: Any) -> Iterable[tuple[str, Any, Any]]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in sorted(was.keys() | now.keys()):
+            yield from _differing(f"{place}.{key}", was.get(key), now.get(key))
+    elif was != now:
+        yield place, was, now
+
+
+def require_same(w: Warehouse, settings: Settings, paths: Paths, *, sources_too: bool = True) -> None:
+    """Refuse to write to tables that were built with something else.
+
+    A warehouse of before these facts were kept is taken as built with what the configuration says now.
+
+    Parameters
+    ----------
+    sources_too
+        Look at mappings too; else at the calendar only, for who reads a source again and looks at its mapping himself.
+
+    Raises
+    ------
+    ConfigurationError
+        With all that differs, and the command that helps.
+    """
+    found = differences(w, settings)
+    told = {name: faults for name, faults in found.items() if sources_too or not name.startswith(source_fact(""))}
+    if told:
+        raise ConfigurationError(_message(told, paths))
+    if not stored_facts(w) and not w.is_read_only:
+        loaded = [name for (name,) in w.rows("select distinct source from raw.files where n_loaded > 0")]
+        if loaded:
+            note_facts(w, settings, sorted(set(loaded) & settings.sources.keys()))
+
+
+def _message(found: dict[str, list[tuple[str, Any, Any]]], paths: Paths) -> str:
+    line_of = line_finder(paths.config) if paths.config.is_file() else None
+    lines = [
+        f"{paths.config}{f':{line_of(place)}' if line_of else ''}: {place}: found {_told(now)}, the tables were built with {_told(was)}"
+        for faults in found.values()
+        for place, was, now in faults
+    ]
+    sources = [name.removeprefix(source_fact("")) for name in found if name.startswith(source_fact(""))]
+    options = "".join(f" --source {name}" for name in sources) if len(sources) == len(found) else ""
+    lines.append(
+        f"Nothing was written. Put it back, or build the tables as if it had always been so: profile-pipeline rebuild{options}"
+    )
+    if options:
+        lines += [
+            f"Where only records that were rejected are to change: profile-pipeline rejected recover --source {name}"
+            for name in sources
+        ]
+    return "\n".join(lines)
+
+
+def _told(value: Any) -> str:
+    text = "nothing" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}…"
+
+
+def refuse_newer(w: Warehouse) -> None:
+    """Refuse a warehouse whose tables a newer release has shaped.
+
+    Raises
+    ------
+    WarehouseError
+        With both versions, and what can be done.
+    """
+    if not w.has_table(BUILT_WITH.name):
+        return
+    schema = stored_facts(w).get("schema", SCHEMA)
+    if schema > SCHEMA:
+        raise WarehouseError(
+            f"{w.path} has tables of schema {schema}, and this release knows schemas up to {SCHEMA}: a newer release wrote it."
+            " Install that release again, or restore a backup of before: profile-pipeline restore FOLDER"
+        )

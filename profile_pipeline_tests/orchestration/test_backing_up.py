@@ -1,0 +1,224 @@
+"""Backups: taken while somebody works, put back, and gone on from."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from profile_pipeline.orchestration import backing_up
+from profile_pipeline.orchestration.backing_up import BackupError, restore
+from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.raw.archive import archived_path, deliveries, verified_path
+from profile_pipeline.warehouse.lease import LeaseTimeoutError, holder_of, lease
+from profile_pipeline_tests.conftest import ROOT
+from profile_pipeline_tests.orchestration.small_project import (
+    CONFIG,
+    OF_THE_RUN,
+    assert_equal,
+    build,
+    contents,
+    day,
+    deliver,
+    land,
+    rows,
+    runner,
+)
+from profile_pipeline_tests.orchestration.test_rebuilding import command, environment
+
+SHORT = CONFIG.replace("end: 2026-03-01", "end: 2026-01-18")
+N_DAYS = 14
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three days, loaded and backed up."""
+    data = tmp_path_factory.mktemp("loaded") / "data"
+    deliver(data, range(3))
+    r = runner(data, SHORT)
+    r.ingest()
+    r.instance.dispose()
+    done = command(data, "backup")
+    assert done.returncode == 0, done.stderr
+    return data
+
+
+@pytest.fixture
+def project(loaded: Path, tmp_path: Path) -> Path:
+    """A copy of it, to work on."""
+    shutil.copytree(loaded, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def backups_of(place: Path) -> list[Path]:
+    return sorted(p for p in place.iterdir() if p.name[0].isdigit())
+
+
+def put_back(data: Path, folder: Path) -> None:
+    r = runner(data, SHORT)
+    restore(r.settings, r.paths, folder, say=lambda _: None)
+
+
+def test_a_backup_tells_its_files_by_their_sha256_and_holds_the_archive(loaded: Path) -> None:
+    (folder,) = backups_of(loaded / "backups")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert {"profile.duckdb", "profile.yaml", "dagster_home/history/runs.db"} <= manifest["files"].keys()
+    ids = {file_id for (file_id,) in rows(loaded / "profile.duckdb", "select file_id from raw.files")}
+    assert {entry["file_id"] for entry in manifest["archive"]} == ids
+    for file_id in ids:
+        kept, original = (
+            archived_path(place, file_id) for place in (loaded / "backups" / "archive", loaded / "archive")
+        )
+        assert kept.read_bytes() == original.read_bytes()
+    assert_equal(contents(folder / "profile.duckdb"), contents(loaded / "profile.duckdb"))
+    assert [p for p in (loaded / "backups").rglob("*") if p.name.startswith((".partial", ".incoming"))] == []
+
+
+@pytest.mark.parametrize("name", ["profile.duckdb", "profile.yaml", "manifest.json", "dagster_home/history/runs.db"])
+def test_a_backup_that_was_damaged_is_refused_and_nothing_is_changed(project: Path, name: str) -> None:
+    (folder,) = backups_of(project / "backups")
+    written = bytearray((folder / name).read_bytes())
+    written[len(written) // 2] ^= 1
+    (folder / name).write_bytes(written)
+    before = (project / "profile.duckdb").read_bytes()
+    with pytest.raises(BackupError, match=re.escape(name)):
+        put_back(project, folder)
+    assert (project / "profile.duckdb").read_bytes() == before
+    assert not (project / "restoring").exists()
+
+
+def test_a_restore_that_fails_half_way_leaves_the_tables_and_the_next_one_goes_through(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder,) = backups_of(project / "backups")
+    with closing(runner(project, SHORT).warehouse()) as w:
+        w.execute("delete from raw.rejected_records")
+    before = contents(project / "profile.duckdb")
+
+    def fail(new: Path, path: Path) -> None:
+        raise OSError(f"no space left for {new} in place of {path}")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="no space left"):
+        patched.setattr(backing_up, "put_in_place", fail)
+        put_back(project, folder)
+    assert_equal(contents(project / "profile.duckdb"), before)
+    put_back(project, folder)
+    assert_equal(contents(project / "profile.duckdb"), contents(folder / "profile.duckdb"))
+    assert not (project / "replaced").exists()
+
+
+def test_a_backup_is_enough_on_an_empty_machine(project: Path, tmp_path: Path) -> None:
+    (folder,) = backups_of(project / "backups")
+    data = tmp_path / "new"
+    put_back(data, folder)
+    assert_equal(contents(data / "profile.duckdb"), contents(project / "profile.duckdb"))
+    assert deliveries(data / "archive") == deliveries(project / "archive")
+    for delivery in deliveries(data / "archive"):
+        assert verified_path(data / "archive", delivery.file_id).is_file()
+    r = runner(data, SHORT)
+    assert r.instance.get_latest_materialization_event(key_of("raw.events")) is not None
+    r.instance.dispose()
+
+
+def test_nothing_is_restored_over_a_run_at_work(project: Path) -> None:
+    (folder,) = backups_of(project / "backups")
+    with (
+        lease(project / "profile.duckdb.lease", owner="run 12345678 (daily)", timeout_seconds=1, say=print),
+        pytest.raises(LeaseTimeoutError, match=r"in use after 0 s, by run 12345678 \(daily\)"),
+    ):
+        put_back(project, folder)
+
+
+@pytest.mark.faults
+def test_what_came_after_a_backup_is_loaded_again_and_a_damaged_file_of_the_archive_comes_back(project: Path) -> None:
+    deliver(project, range(3, 5))
+    r = runner(project, SHORT)
+    r.ingest()
+    r.instance.dispose()
+    wanted = contents(project / "profile.duckdb")
+    ((file_id,),) = rows(project / "profile.duckdb", f"select file_id from raw.files where path = 'shop/{day(1)}.csv'")
+    archived_path(project / "archive", file_id).write_bytes(b"damaged")
+    (folder,) = backups_of(project / "backups")
+    done = command(project, "restore", str(folder), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "2 files have arrived since" in done.stderr
+    assert_equal(contents(project / "profile.duckdb"), wanted)
+    assert b"ts,action" in archived_path(project / "archive", file_id).read_bytes()
+    assert not (project / "replaced").exists()
+    assert not (project / "restoring").exists()
+
+
+@pytest.mark.faults
+def test_a_backup_taken_during_a_write_holds_whole_commits_and_work_goes_on_from_it(
+    tmp_path: Path, finished: Path
+) -> None:
+    data, place = tmp_path / "data", tmp_path / "elsewhere"
+    deliver(data, range(N_DAYS))
+    (data / "profile.yaml").write_text(SHORT, encoding="utf-8")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "profile_pipeline.cli", "run"], cwd=ROOT, env=environment(data), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )  # fmt: skip
+    while not is_judging(data):
+        assert child.poll() is None
+        time.sleep(0.02)
+    taking = subprocess.Popen(
+        [sys.executable, "-m", "profile_pipeline.cli", "backup", "--to", str(place)], cwd=ROOT, env=environment(data), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    assert taking.stderr
+    # It waits; what the writer leaves when it is killed is what it gets.
+    assert "waiting for the warehouse, in use by run" in taking.stderr.readline()
+    child.send_signal(signal.SIGKILL)
+    said = taking.stderr.read()
+    assert taking.wait() == 0, said
+    taking.stderr.close()
+    child.wait()
+    (folder,) = backups_of(place)
+    with duckdb.connect(str(folder / "profile.duckdb"), read_only=True) as connection:
+        told = connection.execute(
+            "select (select sum(n_loaded) from raw.files where source = 'shop'), (select count(*) from raw.events),"
+            " (select sum(n_waiting) from cleaned.ledger), (select coalesce(sum(n_events), 0) from raw.pending),"
+            " (select sum(n_cleaned + n_excluded) from cleaned.ledger),"
+            " (select count(*) from cleaned.events) + (select count(*) from cleaned.excluded_events)"
+        ).fetchall()[0]
+    n_loaded, n_rows, n_waiting, n_pending, n_judged, n_placed = told
+    assert n_loaded == n_rows == n_waiting + n_judged > 0
+    assert (n_waiting, n_judged) == (n_pending, n_placed)
+    done = command(data, "restore", str(folder), "--yes")
+    assert done.returncode == 0, done.stderr
+    done = command(data, "run")
+    assert done.returncode == 0, done.stderr
+    of_the_run = OF_THE_RUN | {"arrived_at"}
+    assert_equal(contents(data / "profile.duckdb", but_for=of_the_run), contents(finished / "profile.duckdb", but_for=of_the_run))  # fmt: skip
+
+
+def is_judging(data: Path) -> bool:
+    """Say whether a run of the daily job has the warehouse."""
+    return "(daily)" in (holder_of(data / "profile.duckdb.lease") or "")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two weeks that nobody disturbed."""
+    data = tmp_path_factory.mktemp("finished") / "data"
+    deliver(data, range(N_DAYS))
+    build(data, SHORT)
+    return data
+
+
+def test_a_second_backup_leaves_the_first_and_copies_no_file_of_the_archive_again(project: Path) -> None:
+    (first,) = backups_of(project / "backups")
+    kept = [p for p in (project / "backups" / "archive").rglob("*") if p.is_file()]
+    before = {p: p.stat().st_ino for p in kept}
+    land(project, "shop/later.csv", "ts,action,uid,cookie,item,price\n2026-01-08T00:00:00Z,page_view,u1,c1,i1,\n")
+    done = command(project, "backup")
+    assert done.returncode == 0, done.stderr
+    assert backups_of(project / "backups")[0] == first
+    assert len(backups_of(project / "backups")) == 2
+    assert {p: p.stat().st_ino for p in kept} == before
