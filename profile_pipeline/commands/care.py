@@ -51,7 +51,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False
     ]
     # The lease's file stays: its inode is the lock of whoever waits for it.
     parts += sorted(p for p in paths.data.glob("*.duckdb*") if p.suffix != ".lease") if paths.data.is_dir() else []
-    parts += [paths.serving_is_behind] if paths.serving_is_behind.exists() else []
+    parts += [mark for mark in (paths.serving_is_behind, paths.profiles_are_behind) if mark.exists()]
     if not parts:
         out.print(f"nothing to remove in {paths.data}")
         return

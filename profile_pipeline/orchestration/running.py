@@ -22,6 +22,9 @@ from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
 
 
+VERSIONED_TABLES = ("users", "items", "relations")
+
+
 class Runner(Steps):
     """Builds what a command asks for."""
 
@@ -46,9 +49,9 @@ class Runner(Steps):
         restate_from = self.days[max(0, len(self.days) - 1 - self.settings.restate_days)]
         behind = self._behind(FEATURE_CONSUMERS)
         is_built = self.has("features.user_features", [self.days[-1]])
-        is_new = bool(whole or rest or behind or not is_built or self._has_new_versions())
-        if is_new:
+        if whole or rest or behind or not is_built or self._has_new_versions():
             first = min([*whole, restate_from]) if every_day else restate_from
+            self._note_restated([day for day in self.days if day >= restate_from])
             self.build_features(first, self.days[-1])
         weeks = [
             week
@@ -63,14 +66,29 @@ class Runner(Steps):
             self.judge(unjudged)
         known = [day for day in self.profile_days() if self.has("features.user_features", [day])]
         days = [day for day in known if not self.has("applications.insights", [day]) or self._is_outscored(day)]
-        if is_new or weeks:
+        restated = self._restated()
+        if restated or weeks:
             days = sorted({*days, *(day for day in known if day == self.days[-1])})
-        if is_new:
-            self.follow_profiles([day for day in self.days if day >= restate_from and day not in days])
+        self.follow_profiles([day for day in restated if day not in days])
         self.build_profiles(days)
+        self._forget_restated()
         for first, last in stretches(self._behind(DAY_CONSUMERS)):
             self.build_metrics(first, last)
         self.publish()
+
+    def _note_restated(self, days: Sequence[dt.date]) -> None:
+        """Note on disk, before their features are built, which days' profiles have to follow: a killed run forgets nothing."""
+        with self.paths.profiles_are_behind.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{day}\n" for day in days))
+
+    def _restated(self) -> list[dt.date]:
+        """Days of the calendar whose features were built and whose profiles may not have followed."""
+        noted = self.paths.profiles_are_behind
+        found = set(noted.read_text(encoding="utf-8").split()) if noted.exists() else set()
+        return [day for day in self.days if str(day) in found]
+
+    def _forget_restated(self) -> None:
+        self.paths.profiles_are_behind.unlink(missing_ok=True)
 
     def _unjudged_weeks(self) -> list[dt.date]:
         """Weeks whose chosen model is not the one that its gate judged: a run that was killed in between leaves them."""
@@ -106,13 +124,17 @@ class Runner(Steps):
         return [day for day in noted if self.days[0] <= day <= self.days[-1]]
 
     def _has_new_versions(self) -> bool:
-        """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day."""
-        for table in ("users", "items", "relations"):
-            loaded, built = (
-                self.instance.get_latest_materialization_event(key_of(f"{stage}.{table}"))
-                for stage in ("raw", "cleaned")
-            )
-            if loaded and (built is None or loaded.timestamp > built.timestamp):
+        """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day.
+
+        The rows say when they were loaded: a killed ingest may have loaded them and not told Dagster.
+        """
+        with closing(self.warehouse()) as warehouse:
+            loaded = {
+                table: warehouse.scalar(f"select epoch(max(loaded_at)) from raw.{table}") for table in VERSIONED_TABLES
+            }
+        for table, loaded_at in loaded.items():
+            built = self.instance.get_latest_materialization_event(key_of(f"cleaned.{table}"))
+            if loaded_at is not None and (built is None or loaded_at > built.timestamp):
                 return True
         return False
 
@@ -129,7 +151,9 @@ class Runner(Steps):
     def rebuild_stale(self) -> int:
         """Rebuild the snapshots that are marked as stale; return how many."""
         _, _, stale = self.waiting()
+        self._note_restated(stale)
         for first, last in stretches(stale):
             self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, tags={STALE_TAG: "true"})
-            self.follow_profiles([day for day in stale if first <= day <= last])
+        self.follow_profiles(self._restated())
+        self._forget_restated()
         return len(stale)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 import dagster as dg
 
@@ -31,7 +31,7 @@ from profile_pipeline.orchestration.days import (
     stretches,
     weekly_partitions,
 )
-from profile_pipeline.orchestration.instance import open_instance
+from profile_pipeline.orchestration.instance import join_commands, open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
 from profile_pipeline.orchestration.load_report import load_report
 from profile_pipeline.orchestration.measured import Measured
@@ -65,6 +65,7 @@ class Steps:
     measured: Measured = field(default_factory=Measured)
     n_refused: int = 0
     _is_within_command: bool = False
+    _joined: BinaryIO | None = None
 
     @cached_property
     def defs(self) -> dg.Definitions:
@@ -73,7 +74,9 @@ class Steps:
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
-        return open_instance(self.paths)
+        instance = open_instance(self.paths)
+        self._joined = join_commands(instance, self.paths)
+        return instance
 
     @cached_property
     def days(self) -> list[dt.date]:

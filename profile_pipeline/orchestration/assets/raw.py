@@ -46,7 +46,9 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
         )
         if not files:
             context.log.warning(f"no complete file has landed in {paths.landing}: nothing to load")
-        now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        with w.transaction():
+            # Under the lease: whoever has followed what was loaded so far has done so before.
+            now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
         for name, n in (
             ("refused as a whole", done.n_refused),
