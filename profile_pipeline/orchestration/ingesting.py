@@ -7,14 +7,14 @@ import contextlib
 import datetime as dt
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import Archived, ChangedWhileReadError, describe, store
+from profile_pipeline.raw.archive import Archived, ChangedWhileReadError, describe, store, sweep
 from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
@@ -42,6 +42,9 @@ class Ingested:
     n_rejected: int = 0
     left_alone: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Ingested") -> "Ingested":
+        return Ingested(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -250,6 +253,7 @@ def ingest_files(
     now
         Taken as `arrived_at` and `loaded_at`, UTC.
     """
+    sweep(paths.archive)
     with contextlib.closing(connect()) as engine:
         load = _Load(warehouse, settings, paths, engine, now, Ingested())
         for number, file in enumerate(files, start=1):

@@ -34,6 +34,7 @@ from profile_pipeline.orchestration.days import (
 from profile_pipeline.orchestration.instance import join_commands, open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
 from profile_pipeline.orchestration.load_report import load_report
+from profile_pipeline.orchestration.lost_files import lost_ids
 from profile_pipeline.orchestration.measured import Measured
 from profile_pipeline.orchestration.recovering import Selection
 from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
@@ -42,6 +43,7 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import LandingFile, complete_files, digest_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.faults import explained
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
@@ -49,6 +51,11 @@ INGEST_TOLD = (
 )  # fmt: skip
 FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")
+# Errors of the engine, the disk and Dagster's own databases, as Dagster's log names them.
+OF_STORAGE = {
+    "Error", "IOException", "FatalException", "InternalException", "OutOfMemoryException", "SerializationException", "TransactionException",
+    "OSError", "PermissionError", "MemoryError", "OperationalError",
+}  # fmt: skip
 
 
 class RunFailedError(ExpectedError):
@@ -125,7 +132,7 @@ class Steps:
             instance=self.instance, tags=told, run_config=QUIET, raise_on_error=False, asset_selection=keys or None
         )
         if not result.success:
-            raise RunFailedError(_reason(result))
+            raise RunFailedError(_reason(result, self.paths))
         return result
 
     @cached_property
@@ -149,8 +156,13 @@ class Steps:
             time.sleep(self.settings.stable_seconds)
         files = self._landed(stable_seconds=self.settings.stable_seconds)
         digest = digest_of(files, self.settings.fingerprint("sources", "calendar"))
-        if files and not self._were_seen(files, digest):
-            self.say(f"ingest: {len(files)} files")
+        is_new = bool(files) and not self._were_seen(files, digest)
+        # An ingest loads them too; what a killed one has archived and not loaded has still landed.
+        n_lost = 0 if is_new else self._n_lost()
+        if n_lost:
+            self.say(f"{n_lost} files of {self.paths.archive} are not in the warehouse: they are loaded again")
+        if is_new or n_lost:
+            self.say(f"ingest: {len(files) + n_lost} files")
             with self.measured.stage("ingest"):
                 result = self.execute(INGEST, tags={FILES_TAG: digest})
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
@@ -158,7 +170,14 @@ class Steps:
             self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
             self._tell_of_load()
             self.n_refused = counts["files_refused"]
-        return len(files)
+        return len(files) + n_lost
+
+    def _n_lost(self) -> int:
+        """Count the files of which only the archive knows."""
+        if not self.paths.archive.exists():
+            return 0
+        with closing(self.warehouse()) as warehouse:
+            return len(lost_ids(warehouse, self.paths))
 
     def recover(self, selection: Selection) -> tuple[int, int]:
         """Read rejected records again, as a run of ingest; return how many are loaded now and how many stay rejected."""
@@ -303,7 +322,7 @@ def _week_stretches(weeks: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
     return found
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
+def _reason(result: dg.ExecuteInProcessResult, paths: Paths) -> str:
     """What the failed step said, without the stack."""
     for event in result.all_events:
         if event.is_step_failure:
@@ -313,5 +332,6 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
             if error and error.cls_name == "DagsterExecutionInterruptedError":
                 return f"{event.step_key}: interrupted; the same command goes on where it was"
             name, _, text = words.partition(": ")
-            return f"{event.step_key}: {text or name}"
+            storage = explained(text or name, paths.warehouse) if error and error.cls_name in OF_STORAGE else None
+            return f"{event.step_key}: {storage or text or name}"
     return "the run failed before a step began; the run's page in the UI says why"

@@ -6,6 +6,7 @@ Here belong what a child does, its crash points, and how it is killed. Not here:
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,13 +14,14 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import duckdb
 
+from profile_pipeline.cli import main
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.tiny_world import FIRST, LAST_DAY, deliver, runner, write_deliveries
 
@@ -53,7 +55,8 @@ class Children:
         self._process.wait(60)
 
     def try_step(
-        self, step: str, data: Path, *, kill_after: float | None = None, crash_at: int | None = None, points: Path | None = None
+        self, step: str, data: Path, *, kill_after: float | None = None, crash_at: int | None = None, points: Path | None = None,
+        uid: int | None = None, file_bytes: int | None = None, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None,
     ) -> Ended:  # fmt: skip
         """Run a step in a child.
 
@@ -65,6 +68,12 @@ class Children:
             Number of the crash point, from 0, at which it kills itself.
         points
             Where the names of the crash points that it passes are written.
+        uid
+            User as whom it runs.
+        file_bytes
+            How large a file may grow.
+        arguments, environment
+            Of a `command`, after its name.
         """
         asked = {
             "step": step,
@@ -72,6 +81,10 @@ class Children:
             "kill_after": kill_after,
             "crash_at": crash_at,
             "points": str(points or ""),
+            "uid": uid,
+            "file_bytes": file_bytes,
+            "arguments": list(arguments),
+            "environment": dict(environment or {}),
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -83,7 +96,7 @@ class Children:
 # ---- in the child
 
 
-def run(data: Path) -> None:
+def run(data: Path, *_: str) -> None:
     """What `profile-pipeline run` does."""
     r = runner(data)
     with r.publishing_once():
@@ -92,7 +105,7 @@ def run(data: Path) -> None:
     r.instance.dispose()
 
 
-def backfill(data: Path) -> None:
+def backfill(data: Path, *_: str) -> None:
     """What `profile-pipeline run --from --to` does."""
     r = runner(data)
     with r.publishing_once():
@@ -101,7 +114,13 @@ def backfill(data: Path) -> None:
     r.instance.dispose()
 
 
-STEPS: dict[str, Callable[[Path], None]] = {"run": run, "backfill": backfill}
+def command(data: Path, *arguments: str) -> None:
+    """A command, from the words that a person types; what it prints is what the child said."""
+    sys.argv = ["profile-pipeline", *arguments, "--data", str(data), "--config", str(data / "profile.yaml")]
+    main()
+
+
+STEPS: dict[str, Callable[..., None]] = {"run": run, "backfill": backfill, "command": command}
 
 
 def _install_crash_points(crash_at: int | None, points: str) -> None:
@@ -172,14 +191,24 @@ def _forked(asked: dict[str, Any]) -> Ended:
             status = 1
             try:
                 os.setpgid(0, 0)
+                os.environ.update(asked["environment"])
+                if asked["file_bytes"]:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
+                if asked["uid"]:
+                    os.setuid(asked["uid"])
+                for stream in (1, 2):
+                    os.dup2(said.fileno(), stream)
                 if asked["crash_at"] is not None or asked["points"]:
                     _install_crash_points(asked["crash_at"], asked["points"])
-                STEPS[asked["step"]](Path(asked["data"]))
+                STEPS[asked["step"]](Path(asked["data"]), *asked["arguments"])
                 status = 0
+            except SystemExit as ended:
+                status = int(ended.code or 0)
             except BaseException:
                 said.write(traceback.format_exc())
                 said.flush()
             finally:
+                sys.stdout.flush()
                 os._exit(status)
         while True:
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -193,9 +222,8 @@ def _forked(asked: dict[str, Any]) -> Ended:
         return Ended(os.waitstatus_to_exitcode(status), time.monotonic() - started, said.read())
 
 
-def main() -> None:
+def serve() -> None:
     """Load everything by running once, then fork a child for each line."""
-    sys.stdout = sys.stderr
     with tempfile.TemporaryDirectory() as folder:
         write_deliveries(Path(folder) / "deliveries")
         data = Path(folder) / "data"
@@ -209,4 +237,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve()

@@ -13,9 +13,11 @@ import dagster as dg
 from profile_pipeline.orchestration.days import RECOVER_TAG
 from profile_pipeline.orchestration.ingesting import ingest_files
 from profile_pipeline.orchestration.lineage import Lineage
+from profile_pipeline.orchestration.lost_files import lost_files
 from profile_pipeline.orchestration.recovering import Selection, recover
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
 from profile_pipeline.paths import Paths
+from profile_pipeline.raw.archive import DamagedArchiveError
 from profile_pipeline.raw.landing import complete_files
 from profile_pipeline.raw.tables import TABLES
 from profile_pipeline.settings import Settings
@@ -50,6 +52,12 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
             # Under the lease: whoever has followed what was loaded so far has done so before.
             now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
+        lost, damaged = lost_files(w, paths, settings.sources)
+        if lost:
+            context.log.warning(f"{len(lost)} files of the archive are not in the warehouse: they are loaded again")
+            done = done + ingest_files(w, settings, paths, lost, now=now, say=context.log.info)
+        if damaged:
+            raise DamagedArchiveError("\n".join(damaged))
         for name, n in (
             ("refused as a whole", done.n_refused),
             ("claimed by no source", done.n_unclaimed),
