@@ -21,7 +21,6 @@ from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
 
-
 VERSIONED_TABLES = ("users", "items", "relations")
 
 
@@ -53,10 +52,11 @@ class Runner(Steps):
             first = min([*whole, restate_from]) if every_day else restate_from
             self._note_restated([day for day in self.days if day >= restate_from])
             self.build_features(first, self.days[-1])
+        gone_weeks, gone_days = self._gone()
         weeks = [
             week
             for week in self.weeks[-self.settings.training.backfill_weeks :]
-            if not self.has("evaluation.report", [week])
+            if not self.has("evaluation.report", [week]) or week in gone_weeks
         ]
         weeks = [week for week in weeks if self.has("features.user_features", [last_day_of(week)])]
         if weeks:
@@ -65,7 +65,11 @@ class Runner(Steps):
         if unjudged:
             self.judge(unjudged)
         known = [day for day in self.profile_days() if self.has("features.user_features", [day])]
-        days = [day for day in known if not self.has("applications.insights", [day]) or self._is_outscored(day)]
+        days = [
+            day
+            for day in known
+            if not self.has("applications.insights", [day]) or day in gone_days or self._is_outscored(day)
+        ]
         restated = self._restated()
         if restated or weeks:
             days = sorted({*days, *(day for day in known if day == self.days[-1])})
@@ -75,6 +79,17 @@ class Runner(Steps):
         for first, last in stretches(self._behind(DAY_CONSUMERS)):
             self.build_metrics(first, last)
         self.publish()
+
+    def _gone(self) -> tuple[set[dt.date], set[dt.date]]:
+        """Weeks without a judgement, and days with features and without profiles: of those that Dagster's log holds for built,
+        such as were lost with the database or a write-ahead log.
+        """
+        with closing(self.warehouse()) as warehouse:
+            judged = warehouse.days("select distinct week from evaluation.gates")
+            gone = warehouse.days(
+                "select as_of_date from features.user_features except select as_of_date from profiles.user_profiles"
+            )
+        return (set(self.weeks) - set(judged) if self.settings.models else set()), set(gone)
 
     def _note_restated(self, days: Sequence[dt.date]) -> None:
         """Note on disk, before their features are built, which days' profiles have to follow: a killed run forgets nothing."""

@@ -126,13 +126,12 @@ STEPS: dict[str, Callable[..., None]] = {"run": run, "backfill": backfill, "comm
 def _install_crash_points(crash_at: int | None, points: str) -> None:
     """Count what changes a disk: statements that change tables, before and after a commit, and files moved, removed or synced."""
     passed = 0
-    written = Path(points).open("a", encoding="utf-8") if points else None
 
     def point(name: str) -> None:
         nonlocal passed
-        if written is not None:
-            written.write(name + "\n")
-            written.flush()
+        if points:
+            with Path(points).open("a", encoding="utf-8") as written:
+                written.write(f"{name}\n")
         if passed == crash_at:
             os.kill(os.getpid(), signal.SIGKILL)
         passed += 1

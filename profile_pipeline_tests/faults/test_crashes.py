@@ -119,7 +119,7 @@ def test_killed_at_random_moments_again_and_again_it_ends_as_if_nothing_had_happ
 
     def one(child: Children, a_try: tuple[int, str]) -> list[str]:
         number, name = a_try
-        scenario, chance = scenarios[name], random.Random(f"{number} {name}")  # noqa: S311
+        scenario, chance = scenarios[name], random.Random(f"{number} {name}")
         data, n_killed, moments = tmp_path / f"{number} {name}", 0, []
         shutil.copytree(scenario.before, data)
         while n_killed < KILLS_A_ROUND:
@@ -155,7 +155,7 @@ def test_killed_at_every_boundary_it_ends_as_if_nothing_had_happened(
         for point in dict.fromkeys(scenario.points)
     ]
     if len(points) > N_POINTS:
-        points = random.Random(5).sample(points, N_POINTS)  # noqa: S311
+        points = random.Random(5).sample(points, N_POINTS)
 
     def one(child: Children, a_try: tuple[str, int]) -> list[str]:
         name, number = a_try
@@ -176,7 +176,7 @@ def test_killed_at_every_boundary_it_ends_as_if_nothing_had_happened(
 def test_commands_whose_process_group_is_killed_go_on_at_the_next_call(
     scenarios: dict[str, Scenario], tmp_path: Path
 ) -> None:
-    scenario, chance = scenarios["first load"], random.Random(9)  # noqa: S311
+    scenario, chance = scenarios["first load"], random.Random(9)
     data, n_killed = tmp_path / "data", 0
     shutil.copytree(scenario.before, data)
     command = [sys.executable, "-W", "ignore", "-m", "profile_pipeline.cli", "run", "--config", str(data / "profile.yaml"), "--data", str(data)]  # fmt: skip
