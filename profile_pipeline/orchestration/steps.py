@@ -47,7 +47,7 @@ from profile_pipeline.warehouse.faults import explained
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
-    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "files_left_alone", "records_loaded", "records_rejected",
+    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "files_left_alone", "files_changed", "records_loaded", "records_rejected",
 )  # fmt: skip
 FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")

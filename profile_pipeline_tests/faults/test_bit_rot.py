@@ -1,6 +1,5 @@
 """One bit flips: it is found before what it changed is used, every time; and a damaged write-ahead log has a rescue that works."""
 
-import contextlib
 import datetime as dt
 import gzip
 import hashlib
@@ -15,10 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.pipeline import Pipeline
+from sklearn.tree import DecisionTreeClassifier
 
-from profile_pipeline.models.algorithms import fit
+from profile_pipeline.models.algorithms import SklearnScorer
 from profile_pipeline.models.artifact import ArtifactError, digest_of, stored_bytes, to_bytes
+from profile_pipeline.models.frame import Frame
+from profile_pipeline.models.predict import predict
+from profile_pipeline.models.segments import assign
 from profile_pipeline.raw.archive import DamagedArchiveError, store, verified_path
+from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.parquet import read
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline_tests.faults.children import Children
 from profile_pipeline_tests.faults.tiny_world import IS_TORTURE, deliver, differences, logical_hashes, runner
@@ -114,6 +120,19 @@ def test_a_flip_in_a_landed_gzip_file_refuses_it(tiny: Path, tmp_path: Path) -> 
     assert sum(not same for same in with_flips.values()) >= 0.8 * len(with_flips)
 
 
+def test_a_flip_in_a_file_that_stays_where_it_lies_is_told_when_it_is_taken_again(
+    tiny: Path, child: Children, built: Path
+) -> None:
+    """Plain text has no check sum: other bytes under a name may be a correction. They are told; the archive keeps both."""
+    (users,) = sorted((tiny / "first" / "crm").iterdir())[:1]
+    target = built / "landing" / "crm" / users.name
+    shutil.copy(users, target)
+    flip(target, target.stat().st_size * 8 - 20)
+    ended = child.try_step("command", built, arguments=["run"])
+    assert ended.status == 0, ended.said
+    assert "1 files changed" in ended.said
+
+
 # ---- the database
 
 
@@ -154,16 +173,17 @@ def test_a_damaged_database_is_one_message_and_all_is_built_again_from_the_archi
 
 
 def test_a_flip_in_a_model_is_found_before_it_is_loaded() -> None:
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(80, 3))
-    data, artifact_format = to_bytes(fit("decision_tree", x, (x[:, 0] > 0).astype(int), n_classes=2, seed=1))
+    pipeline = Pipeline([("model", DecisionTreeClassifier(max_depth=2).fit([[0.0], [1.0], [2.0]], [0, 1, 1]))])
+    data, artifact_format = to_bytes(SklearnScorer(pipeline))
     row = {"model": "churn", "week": dt.date(2026, 3, 23), "artifact_format": artifact_format, "artifact_sha256": digest_of(data)}  # fmt: skip
     assert stored_bytes(row | {"artifact": data}) == data
+    nobody = Frame(np.empty(0, dtype=object), np.empty(0), (), np.empty((0, 0)))
     for bit in [0, len(data) * 8 - 1, *random.Random(7).sample(range(len(data) * 8), N_FLIPS)]:
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ArtifactError, match="the model churn of the week 2026-03-23 is not what was written"):
-            stored_bytes(row | {"artifact": bytes(damaged)})
+        for use in (predict, assign):
+            with pytest.raises(ArtifactError, match="the model churn of the week 2026-03-23 is not what was written"):
+                use(row | {"artifact": bytes(damaged)}, nobody)
 
 
 # ---- the write-ahead log
@@ -237,13 +257,21 @@ def test_a_log_that_was_cut_short_opens_with_whole_commits(tmp_path: Path) -> No
 # ---- Parquet
 
 
-def test_a_flip_in_a_landed_parquet_file_with_page_check_sums_refuses_it(tmp_path: Path) -> None:
-    """The reader verifies pages that carry check sums; the file's own writer decides whether they do."""
+def text_batches(path: Path) -> list[dict[str, list[str | None]]]:
+    return [{name: column.to_pylist() for name, column in batch.columns.items()} for batch in read(path)]
+
+
+def test_a_flip_in_a_landed_parquet_file_refuses_it_or_changes_no_value(tmp_path: Path) -> None:
+    """Pages carry check sums here: the writer of a file decides whether they do, the reader verifies those that are there."""
     target = tmp_path / "events.parquet"
     pq.write_table(pa.table({"n": list(range(2000)), "t": [f"text {i}" for i in range(2000)]}), target, write_page_checksum=True)  # fmt: skip
-    expected = pq.read_table(target)
+    expected, n_refused = text_batches(target), 0
     for bit in bits_of(target):
         flip(target, bit)
-        with contextlib.suppress(OSError, pa.ArrowException):
-            assert pq.read_table(target, page_checksum_verification=True) == expected
+        try:
+            assert text_batches(target) == expected, f"bit {bit} changed what is read"
+        except FileRefused as refusal:
+            assert refusal.reason == "damaged_parquet"
+            n_refused += 1
         flip(target, bit)
+    assert n_refused >= 0.8 * N_FLIPS

@@ -12,9 +12,9 @@ from profile_pipeline_tests.faults.tiny_world import IS_TORTURE, deliver
 
 N_RUNS, N_WARM_UP = (300, 30) if IS_TORTURE else (30, 10)
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
-# What a run may leave: Dagster keeps a little of each run (about 0.1 MB measured), the allocator some fragments. A leaked
-# connection of the engine holds megabytes, a leaked snapshot of the tiny world ten and more.
-MEGABYTES_A_RUN, SLACK_MEGABYTES = 0.25, 20
+# The allocator keeps fragments, and the engine's buffers come and go: over 80 runs memory was seen to move between 330 and
+# 350 MB. A tenth is the bound; a run that kept a connection of the engine, or its rows as Arrow, would pass it in 30 runs.
+MOST_GROWTH = 0.1
 RUNS = """
 import gc, json, os, sys
 from pathlib import Path
@@ -50,4 +50,4 @@ def test_runs_in_one_process_leave_neither_descriptors_nor_memory(tiny: Path, tm
     assert set(descriptors) == {descriptors[0]}
     third = len(told) // 3
     grown = sorted(megabytes[-third:])[third // 2] - sorted(megabytes[:third])[third // 2]
-    assert grown <= SLACK_MEGABYTES + MEGABYTES_A_RUN * len(told), [round(m) for m in megabytes]
+    assert grown <= MOST_GROWTH * megabytes[0], [round(m) for m in megabytes]

@@ -70,7 +70,7 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
                 context.log.warning(f"{n} files {name}; see raw.files")
         told = {
             "files_loaded": done.n_files, "files_duplicate": done.n_duplicates, "files_refused": done.n_refused, "files_of_no_source": done.n_unclaimed,
-            "files_left_alone": len(done.left_alone),
+            "files_left_alone": len(done.left_alone), "files_changed": _n_changed(w, now),
             "records": done.n_records, "records_loaded": done.n_loaded, "records_rejected": done.n_rejected,
         }  # fmt: skip
         if asked := context.run.tags.get(RECOVER_TAG):
@@ -80,6 +80,16 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
             yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=report_whole(w, table, **told))
 
     return [ingest]
+
+
+def _n_changed(w: Warehouse, now: dt.datetime) -> int:
+    """Count the files of a load whose name was delivered before with other bytes: a correction, or bits that rot where it lies."""
+    n: int = w.scalar(
+        "select count(*) from raw.files as f where f.loaded_at = $now and exists (select 1 from raw.files as o"
+        " where o.path = f.path and o.file_id <> f.file_id and o.loaded_at < $now)",
+        {"now": now},
+    )
+    return n
 
 
 def _mapping(table: Table, settings: Settings) -> dict[str, Any]:
