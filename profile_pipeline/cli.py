@@ -4,9 +4,12 @@ Here commands get their names, and mistakes their one message. Not here: any com
 """
 
 import sys
+from itertools import pairwise
+from pathlib import Path
 
 import duckdb
 import typer
+from sqlalchemy.exc import OperationalError
 
 from profile_pipeline.commands.backups import backup, restore
 from profile_pipeline.commands.build import demo, run, ui, world
@@ -18,6 +21,8 @@ from profile_pipeline.commands.terminal import err
 from profile_pipeline.commands.training import training_set
 from profile_pipeline.commands.verify import verify
 from profile_pipeline.errors import ExpectedError
+from profile_pipeline.paths import Paths
+from profile_pipeline.warehouse.faults import explained
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,9 +51,18 @@ def main() -> None:
     """Run a command; what is wrong with the input is one message and exit status 1, never a stack."""
     try:
         app()
-    except (ExpectedError, duckdb.Error, OSError) as error:
-        err.print(str(error).strip(), style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(1)
+    except ExpectedError as error:
+        _complain(str(error))
+    except (duckdb.Error, OSError, MemoryError, OperationalError) as error:
+        # The option's value is known to no one else by now.
+        given = [Path(value) for name, value in pairwise(sys.argv) if name == "--data"]
+        paths = Paths.from_environment(data=given[-1] if given else None)
+        _complain(explained(str(error) or "Out of memory", paths.warehouse) or str(error))
+
+
+def _complain(told: str) -> None:
+    err.print(told.strip(), style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -46,14 +46,13 @@ def verify(
     settings, paths = opened(config, data)
     if not paths.warehouse.exists():
         raise CommandError(f"{paths.warehouse} is not there. Run `profile-pipeline run` first.")
-    instance = open_instance(paths)
-    try:
-        is_new = has_new_versions(instance)
-    finally:
-        instance.dispose()
-    with closing(
-        open_warehouse(settings, paths, owner="profile-pipeline verify", say=say, is_read_only=True)
-    ) as warehouse:
+    with (
+        closing(
+            open_warehouse(settings, paths, owner="profile-pipeline verify", say=say, is_read_only=True)
+        ) as warehouse,
+        open_instance(paths) as instance,
+    ):
+        is_new = has_new_versions(warehouse, instance)
         verdict = verify(warehouse, settings, n_people=sample, has_new_versions=is_new, seed=seed)
     if as_json:
         print_json(

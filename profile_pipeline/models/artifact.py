@@ -3,10 +3,13 @@
 Not here: where the bytes are kept.
 """
 
+import datetime as dt
+import hashlib
 import io
 import json
 import re
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import lightgbm as lgb
@@ -65,6 +68,29 @@ def stable_skops(model: object) -> bytes:
         for name, data in sorted({**parts, _SCHEMA: schema.encode()}.items()):
             stable.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), data)
     return target.getvalue()
+
+
+def digest_of(data: bytes | None) -> str | None:
+    """Return the sha256 under which a model's bytes are kept; None where there are none."""
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def stored_bytes(row: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a model from its row, once they are seen to be those that were written.
+
+    Raises
+    ------
+    ArtifactError
+        If they are others. A row of a release that kept no sha256 is taken as it is.
+    """
+    data: bytes = row["artifact"]
+    found, expected = digest_of(data), row["artifact_sha256"]
+    if expected is not None and found != expected:
+        raise ArtifactError(
+            f"the model {row['model']} of the week {row['week']} is not what was written: found the sha256 {found}, expected {expected}."
+            f" Train it again: profile-pipeline run --from {row['week']} --to {row['week'] + dt.timedelta(days=6)}"
+        )
+    return data
 
 
 def from_bytes(data: bytes, artifact_format: str) -> Scorer:

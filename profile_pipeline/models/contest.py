@@ -25,7 +25,7 @@ from profile_pipeline.models.algorithms import (
     SklearnScorer,
     fit,
 )
-from profile_pipeline.models.artifact import to_bytes
+from profile_pipeline.models.artifact import digest_of, to_bytes
 from profile_pipeline.models.baselines import majority, one_feature
 from profile_pipeline.models.calibrate import Calibration, fit_calibration, probabilities
 from profile_pipeline.models.frame import Features, Frame, folds, held_out
@@ -206,7 +206,7 @@ def train_classifier(
             "algorithm": algorithm, "feature_names": reads[algorithm], "params": json.dumps(PARAMETERS[algorithm]), "is_chosen": algorithm == chosen,
             "calibration": json.dumps(calibrations[algorithm]), "reference": json.dumps(_reference(held_scores)) if algorithm == chosen else None,
             "explanation": json.dumps(_explained(fitted[algorithm], reads[algorithm], classes) | {"validation_score": quality[algorithm], "one_feature": names[place], "skipped": skipped}),
-            "artifact": artifact, "artifact_format": artifact_format,
+            "artifact": artifact, "artifact_format": artifact_format, "artifact_sha256": digest_of(artifact),
         })  # fmt: skip
     return Trained(tuple(classes), chosen, records, scored, selected, importance)
 

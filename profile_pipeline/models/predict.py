@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from profile_pipeline.features.matrix import CATEGORY_PREFIX, INTEREST_PREFIX, ITEM_PREFIX
-from profile_pipeline.models.artifact import from_bytes
+from profile_pipeline.models.artifact import from_bytes, stored_bytes
 from profile_pipeline.models.calibrate import probabilities
 from profile_pipeline.models.frame import Frame
 
@@ -49,7 +49,7 @@ def item_names_of(feature_names: list[str]) -> list[str]:
 
 def predict(row: Mapping[str, Any], frame: Frame) -> Predicted:
     """Score the people of a frame with a row of the model's table."""
-    scorer = from_bytes(row["artifact"], row["artifact_format"])
+    scorer = from_bytes(stored_bytes(row), row["artifact_format"])
     calibration, reference, classes = (
         json.loads(row["calibration"]),
         json.loads(row["reference"]),

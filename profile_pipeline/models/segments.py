@@ -21,7 +21,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from profile_pipeline.models.algorithms import SklearnScorer, compressed
-from profile_pipeline.models.artifact import ArtifactError, load_skops, to_bytes
+from profile_pipeline.models.artifact import ArtifactError, digest_of, load_skops, stored_bytes, to_bytes
 from profile_pipeline.models.contest import NotTrained
 from profile_pipeline.models.frame import Frame
 from profile_pipeline.models.inputs import SEGMENT_FEATURES
@@ -146,7 +146,7 @@ def train_segments(
             "silhouette_by_k": silhouettes, "inertia_by_k": inertias, "least_share_by_k": shares_by_k, "inertia": float(fitted.inertia_), "iterations": int(fitted.n_iter_), "most_iterations": MAX_ITERATIONS,
             "is_converged": bool(fitted.n_iter_ < MAX_ITERATIONS), "shuffled_silhouette": shuffled_silhouette,
         }),
-        "artifact": artifact, "artifact_format": artifact_format,
+        "artifact": artifact, "artifact_format": artifact_format, "artifact_sha256": digest_of(artifact),
     }  # fmt: skip
     labels = np.array(names, dtype=object)[clusters]
     return Segmented(
@@ -225,7 +225,7 @@ def assign(row: Mapping[str, Any], frame: Frame) -> tuple[np.ndarray, np.ndarray
     segments, scores
         Shape (n,): the name, and 1 - d1/d2 of the distances to the two nearest centres, 0 on the border, 1 at the centre.
     """
-    pipeline = load_skops(row["artifact"])
+    pipeline = load_skops(stored_bytes(row))
     if not isinstance(pipeline, Pipeline):
         raise ArtifactError(f"found a {type(pipeline).__name__}, expected a pipeline")
     with threadpool_limits(1):

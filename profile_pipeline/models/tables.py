@@ -36,6 +36,7 @@ def model_table(name: str) -> Table:
             Column("explanation", "JSON", "for the report: tree, weights, k, inertia"),
             Column("artifact", "BLOB", "the model"),
             Column("artifact_format", "VARCHAR", "skops or lightgbm"),
+            Column("artifact_sha256", "VARCHAR", "sha256 of the model's bytes, looked at before they are loaded"),
         ),
     )
 

@@ -23,13 +23,18 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 VERSIONED = ("users", "items", "relations")
 
 
-def has_new_versions(instance: dg.DagsterInstance) -> bool:
-    """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day."""
+def has_new_versions(w: Warehouse, instance: dg.DagsterInstance) -> bool:
+    """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day.
+
+    The rows say when they were loaded too: a killed ingest may have loaded them and not told Dagster.
+    """
     for table in VERSIONED:
-        loaded, built = (
+        told, built = (
             instance.get_latest_materialization_event(key_of(f"{stage}.{table}")) for stage in ("raw", "cleaned")
         )
-        if loaded and (built is None or loaded.timestamp > built.timestamp):
+        loaded_at = w.scalar(f"select epoch(max(loaded_at)) from raw.{table}")
+        newest = max(told.timestamp if told else 0.0, loaded_at or 0.0)
+        if newest and (built is None or newest > built.timestamp):
             return True
     return False
 

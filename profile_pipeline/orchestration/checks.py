@@ -117,7 +117,7 @@ def _verified(settings: Settings) -> dg.AssetChecksDefinition:
     )
     def verified(context: dg.AssetCheckExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.AssetCheckResult:
         seed = context.run.tags.get(SEED_TAG)
-        new = has_new_versions(context.instance)
+        new = has_new_versions(warehouse, context.instance)
         try:
             verdict = verify(warehouse, settings, n_people=VERIFIED_PEOPLE, has_new_versions=new, seed=seed)
         except NothingBuiltError as nothing:

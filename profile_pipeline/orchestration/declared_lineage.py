@@ -139,7 +139,7 @@ def _models(settings: Settings) -> dict[str, Lineage]:
     for name in settings.models:
         labels, times = _labels(settings, name), _times(settings, name)
         learnt = [*_features(settings, name), *labels, *times]
-        sources = dict.fromkeys(("version", "is_chosen", "feature_names", "data_fingerprint", "explanation", "artifact"), learnt) | {
+        sources = dict.fromkeys(("version", "is_chosen", "feature_names", "data_fingerprint", "explanation", "artifact", "artifact_sha256"), learnt) | {
             "algorithm": [] if is_segments[name] else learnt,
             "params": learnt if is_segments[name] else [],
             "n_train": [*rows["profile_id"], *labels, *times],

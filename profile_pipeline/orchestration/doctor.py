@@ -92,7 +92,7 @@ def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
                 Finding(
                     f"the write-ahead log is damaged: {text}",
                     False,
-                    f"mv {paths.warehouse}.wal {paths.warehouse}.wal.damaged  # loses its last commits; then: profile-pipeline run",
+                    f"mv {paths.warehouse}.wal {paths.warehouse}.wal.damaged  # then: profile-pipeline run, which does again what its commits had",
                 )
             ]
         if "version number" in text:
@@ -107,7 +107,7 @@ def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
             Finding(
                 f"the warehouse can't be opened: {text}",
                 False,
-                f"mv {paths.warehouse} {paths.warehouse}.damaged  # then load again from data/archive",
+                f"mv {paths.warehouse} {paths.warehouse}.damaged  # then: profile-pipeline run, which loads again from data/archive",
             )
         ]
     try:

@@ -9,7 +9,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,16 @@ from profile_pipeline.orchestration.reading_apart import ReaderApart
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import (
     Archived,
+    DamagedArchiveError,
     Delivery,
     FileState,
     NotReadableError,
     deliveries,
     describe,
+    ids_of,
     state_of,
     store,
+    sweep,
     verified_path,
 )
 from profile_pipeline.raw.landing import LandingFile, claimed_by, order_of
@@ -62,6 +65,9 @@ class Ingested:
     n_rejected: int = 0
     left_alone: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Ingested") -> "Ingested":
+        return Ingested(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -325,6 +331,7 @@ def ingest_files(
     now
         Taken as `arrived_at` and `loaded_at`, UTC.
     """
+    sweep(paths.archive)
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
         load = _Load(warehouse, settings, paths, engine, apart, now, Ingested())
         for number, (file, stored) in enumerate(_archived(files, paths.archive), start=1):
@@ -334,6 +341,12 @@ def ingest_files(
         load.write_held()
     say(f"{len(files)} of {len(files)} files, {load.done.n_loaded:,} records loaded")
     return load.done
+
+
+def lost_ids(warehouse: Warehouse, paths: Paths) -> list[str]:
+    """Return the ids of archived files that the warehouse does not know: their commit was lost with a write-ahead log or the database."""
+    known = {file_id for (file_id,) in warehouse.rows("select distinct file_id from raw.files")}
+    return sorted(ids_of(paths.archive) - known)
 
 
 def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> list[Delivery]:
@@ -348,25 +361,31 @@ def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say:
     Raises
     ------
     DamagedArchiveError
-        If the bytes of a file are not those that were delivered; what was loaded before it stays loaded.
+        If the bytes of some files are not those that were delivered; all others are loaded.
     """
     files = sorted(
         ((d, claimed_by(d.path, settings.sources)) for d in unknown_deliveries(warehouse, paths)),
         key=lambda pair: (pair[0].arrived_at, order_of(pair[1], settings.sources), pair[0].path),
     )
-    done, number = Ingested(), 0
+    done, number, damaged = Ingested(), 0, []
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
         for arrived_at, together in itertools.groupby(files, key=lambda pair: pair[0].arrived_at):
             load = _Load(warehouse, settings, paths, engine, apart, arrived_at, done)
             for delivery, source in together:
-                archived = Archived.standing(delivery.file_id, verified_path(paths.archive, delivery.file_id))
+                number += 1
+                try:
+                    archived = Archived.standing(delivery.file_id, verified_path(paths.archive, delivery.file_id))
+                except DamagedArchiveError as error:
+                    damaged.append(str(error))
+                    continue
                 load.load(
                     LandingFile(archived.path, delivery.path, source, archived.size_bytes, modified_ns=0), archived
                 )
-                number += 1
                 if number % 50 == 0 and number < len(files):
                     say(f"{number} of {len(files)} files of the archive read")
             load.write_held()
+    if damaged:
+        raise DamagedArchiveError("\n".join(damaged))
     say(f"{len(files)} files of the archive, {done.n_loaded:,} records loaded")
     return done
 

@@ -3,11 +3,13 @@
 Not here: servers (`servers`), or what runs.
 """
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
 import dagster as dg
 
@@ -74,13 +76,36 @@ def orphaned_runs(instance: dg.DagsterInstance, paths: Paths) -> list[dg.Dagster
     ]
 
 
-def end_orphaned_runs(instance: dg.DagsterInstance, paths: Paths) -> list[str]:
+def join_commands(instance: dg.DagsterInstance, paths: Paths) -> BinaryIO:
+    """Say that a command works here for as long as the returned file is open; the only one ends what killed commands have left.
+
+    A command that has just begun a run may not have marked it yet, so runs are judged only while there is no other command.
+    """
+    joined = (paths.dagster_home / "commands.lock").open("ab")
+    try:
+        fcntl.flock(joined, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass
+    else:
+        end_orphaned_runs(instance, paths, of_commands_only=True)
+    fcntl.flock(joined, fcntl.LOCK_SH)
+    return joined
+
+
+def end_orphaned_runs(instance: dg.DagsterInstance, paths: Paths, *, of_commands_only: bool = False) -> list[str]:
     """End the runs that no process works on any more, so that they are retried; return their ids.
 
     Called before the servers start. A worker that outlived its server goes on, and a run of the command line is not touched.
+
+    Parameters
+    ----------
+    of_commands_only
+        Leave runs of the servers alone: one that is starting has no mark yet.
     """
     ended = []
     for run in orphaned_runs(instance, paths):
+        if of_commands_only and run.remote_job_origin:
+            continue
         again = "it is retried" if run.remote_job_origin else "start its command again, it goes on where it was"
         instance.report_run_failed(run, f"The machine or its server ended while this run was working; {again}.")
         _mark_of(paths, run.run_id).unlink(missing_ok=True)

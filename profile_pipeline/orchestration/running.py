@@ -48,14 +48,15 @@ class Runner(Steps):
         behind = self._behind(FEATURE_CONSUMERS)
         is_built = self.has("features.user_features", [self.days[-1]])
         is_outdated = any(day >= restate_from for day in stale)
-        is_new = bool(whole or rest or behind or is_outdated or not is_built or has_new_versions(self.instance))
-        if is_new:
+        if whole or rest or behind or is_outdated or not is_built or self._has_new_versions():
             first = min([*whole, restate_from]) if every_day else restate_from
+            self._note_restated([day for day in self.days if day >= restate_from])
             self.build_features(first, self.days[-1])
+        gone_weeks, gone_days = self._gone()
         weeks = [
             week
             for week in self.weeks[-self.settings.training.backfill_weeks :]
-            if not self.has("evaluation.report", [week])
+            if not self.has("evaluation.report", [week]) or week in gone_weeks
         ]
         weeks = [week for week in weeks if self.has("features.user_features", [last_day_of(week)])]
         if weeks:
@@ -64,15 +65,45 @@ class Runner(Steps):
         if unjudged:
             self.judge(unjudged)
         known = [day for day in self.profile_days() if self.has("features.user_features", [day])]
-        days = [day for day in known if not self.has("applications.insights", [day]) or self._is_outscored(day)]
-        if is_new or weeks:
+        days = [
+            day
+            for day in known
+            if not self.has("applications.insights", [day]) or day in gone_days or self._is_outscored(day)
+        ]
+        restated = self._restated()
+        if restated or weeks:
             days = sorted({*days, *(day for day in known if day == self.days[-1])})
-        if is_new:
-            self.follow_profiles([day for day in self.days if day >= restate_from and day not in days])
+        self.follow_profiles([day for day in restated if day not in days])
         self.build_profiles(days)
+        self._forget_restated()
         for first, last in stretches(self._behind(DAY_CONSUMERS)):
             self.build_metrics(first, last)
         self.publish()
+
+    def _gone(self) -> tuple[set[dt.date], set[dt.date]]:
+        """Weeks without a judgement, and days with features and without profiles: of those that Dagster's log holds for built,
+        such as were lost with the database or a write-ahead log.
+        """
+        with closing(self.warehouse()) as warehouse:
+            judged = warehouse.days("select distinct week from evaluation.gates")
+            gone = warehouse.days(
+                "select as_of_date from features.user_features except select as_of_date from profiles.user_profiles"
+            )
+        return (set(self.weeks) - set(judged) if self.settings.models else set()), set(gone)
+
+    def _note_restated(self, days: Sequence[dt.date]) -> None:
+        """Note on disk, before their features are built, which days' profiles have to follow: a killed run forgets nothing."""
+        with self.paths.profiles_are_behind.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{day}\n" for day in days))
+
+    def _restated(self) -> list[dt.date]:
+        """Days of the calendar whose features were built and whose profiles may not have followed."""
+        noted = self.paths.profiles_are_behind
+        found = set(noted.read_text(encoding="utf-8").split()) if noted.exists() else set()
+        return [day for day in self.days if str(day) in found]
+
+    def _forget_restated(self) -> None:
+        self.paths.profiles_are_behind.unlink(missing_ok=True)
 
     def _unjudged_weeks(self) -> list[dt.date]:
         """Weeks whose chosen model is not the one that its gate judged: a run that was killed in between leaves them."""
@@ -107,6 +138,10 @@ class Runner(Steps):
             )
         return [day for day in noted if self.days[0] <= day <= self.days[-1]]
 
+    def _has_new_versions(self) -> bool:
+        with closing(self.warehouse()) as warehouse:
+            return has_new_versions(warehouse, self.instance)
+
     def build_range(self, first: dt.date, last: dt.date) -> None:
         """A range by hand: its days, the weeks that end in it, the profiles of its days."""
         checked_range(first, last, self.days)
@@ -120,7 +155,9 @@ class Runner(Steps):
     def rebuild_stale(self) -> int:
         """Rebuild the snapshots that are marked as stale; return how many."""
         _, _, stale = self.waiting()
+        self._note_restated(stale)
         for first, last in stretches(stale):
             self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, tags={STALE_TAG: "true"})
-            self.follow_profiles([day for day in stale if first <= day <= last])
+        self.follow_profiles(self._restated())
+        self._forget_restated()
         return len(stale)

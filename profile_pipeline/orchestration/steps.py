@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 import dagster as dg
 
@@ -33,8 +33,8 @@ from profile_pipeline.orchestration.days import (
     stretches,
     weekly_partitions,
 )
-from profile_pipeline.orchestration.ingesting import unknown_deliveries
-from profile_pipeline.orchestration.instance import open_instance
+from profile_pipeline.orchestration.ingesting import lost_ids, unknown_deliveries
+from profile_pipeline.orchestration.instance import join_commands, open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
 from profile_pipeline.orchestration.load_report import load_report
 from profile_pipeline.orchestration.measured import Measured
@@ -45,13 +45,19 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import LandingFile, complete_files, digest_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.faults import explained
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
-    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "files_left_alone", "records_loaded", "records_rejected",
+    "files_loaded", "files_duplicate", "files_refused", "files_of_no_source", "files_left_alone", "files_changed", "records_loaded", "records_rejected",
 )  # fmt: skip
 FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")
+# Errors of the engine, the disk and Dagster's own databases, as Dagster's log names them.
+OF_STORAGE = {
+    "Error", "IOException", "FatalException", "InternalException", "OutOfMemoryException", "SerializationException", "TransactionException",
+    "OSError", "PermissionError", "MemoryError", "OperationalError",
+}  # fmt: skip
 
 
 class RunFailedError(ExpectedError):
@@ -68,6 +74,7 @@ class Steps:
     measured: Measured = field(default_factory=Measured)
     n_refused: int = 0
     _is_within_command: bool = False
+    _joined: BinaryIO | None = None
 
     @cached_property
     def defs(self) -> dg.Definitions:
@@ -76,7 +83,9 @@ class Steps:
 
     @cached_property
     def instance(self) -> dg.DagsterInstance:
-        return open_instance(self.paths)
+        instance = open_instance(self.paths)
+        self._joined = join_commands(instance, self.paths)
+        return instance
 
     @cached_property
     def days(self) -> list[dt.date]:
@@ -125,7 +134,7 @@ class Steps:
             instance=self.instance, tags=told, run_config=QUIET, raise_on_error=False, asset_selection=keys or None
         )
         if not result.success:
-            raise RunFailedError(_reason(result))
+            raise RunFailedError(_reason(result, self.paths))
         return result
 
     @cached_property
@@ -158,15 +167,27 @@ class Steps:
             time.sleep(self.settings.stable_seconds)
         files = self._landed(stable_seconds=self.settings.stable_seconds)
         digest = digest_of(files, self.settings.fingerprint("sources", "calendar"))
-        if files and not self._were_seen(files, digest):
-            self.say(f"ingest: {len(files)} files")
+        is_new = bool(files) and not self._were_seen(files, digest)
+        # An ingest loads them too; what a killed one has archived and not loaded has still landed.
+        n_lost = 0 if is_new else self._n_lost()
+        if n_lost:
+            self.say(f"{n_lost} files of {self.paths.archive} are not in the warehouse: they are loaded again")
+        if is_new or n_lost:
+            self.say(f"ingest: {len(files) + n_lost} files")
             with self.measured.stage("ingest"):
                 result = self.execute(INGEST, tags={FILES_TAG: digest})
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
             counts = self._tell_counts(told)
             self._tell_of_load()
             self.n_refused = counts["files_refused"]
-        return len(files)
+        return len(files) + n_lost
+
+    def _n_lost(self) -> int:
+        """Count the files of which only the archive knows."""
+        if not self.paths.archive.exists():
+            return 0
+        with closing(self.warehouse()) as warehouse:
+            return len(lost_ids(warehouse, self.paths))
 
     def recover(self, selection: Selection) -> tuple[int, int]:
         """Read rejected records again, as a run of ingest; return how many are loaded now and how many stay rejected."""
@@ -332,7 +353,7 @@ def _week_stretches(weeks: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
     return found
 
 
-def _reason(result: dg.ExecuteInProcessResult) -> str:
+def _reason(result: dg.ExecuteInProcessResult, paths: Paths) -> str:
     """What the failed step said, without the stack."""
     for event in result.all_events:
         if event.is_step_failure:
@@ -342,5 +363,6 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
             if error and error.cls_name == "DagsterExecutionInterruptedError":
                 return f"{event.step_key}: interrupted; the same command goes on where it was"
             name, _, text = words.partition(": ")
-            return f"{event.step_key}: {text or name}"
+            storage = explained(text or name, paths.warehouse) if error and error.cls_name in OF_STORAGE else None
+            return f"{event.step_key}: {storage or text or name}"
     return "the run failed before a step began; the run's page in the UI says why"

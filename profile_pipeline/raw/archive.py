@@ -4,6 +4,7 @@ Everything can be rebuilt from it. Not here: reading what is in a file, or the t
 """
 
 import datetime as dt
+import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from typing import BinaryIO
 from profile_pipeline.errors import ExpectedError
 
 BLOCK_BYTES = 1 << 20
+INCOMING = ".incoming-"
 
 
 class DamagedArchiveError(ExpectedError):
@@ -88,8 +90,7 @@ def verified_path(archive: Path, file_id: str) -> Path:
     path = archived_path(archive, file_id)
     if not path.is_file():
         raise DamagedArchiveError(f"{path} is not there. Deliver the file again.")
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = _sha256(path)
     if found != file_id:
         raise DamagedArchiveError(
             f"{path} is not what was delivered: found the sha256 {found}, expected its name. Restore it from a backup, or remove it and deliver the file again."
@@ -97,8 +98,24 @@ def verified_path(archive: Path, file_id: str) -> Path:
     return path
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sweep(archive: Path) -> None:
+    """Remove the copies that killed processes have left unfinished; one that is being written is locked."""
+    for unfinished in archive.glob(f"{INCOMING}*"):
+        with unfinished.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            unfinished.unlink(missing_ok=True)
+
+
 def store(path: Path, *, archive: Path) -> Archived:
-    """Copy a file into the archive under the sha256 of its bytes; a copy that is there already stays.
+    """Copy a file into the archive under the sha256 of its bytes; a sound copy that is there already stays.
 
     Raises
     ------
@@ -109,10 +126,11 @@ def store(path: Path, *, archive: Path) -> Archived:
     """
     archive.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    descriptor, name = tempfile.mkstemp(dir=archive, prefix=".incoming-")
+    descriptor, name = tempfile.mkstemp(dir=archive, prefix=INCOMING)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as target, _plain_file(path) as source:
+            fcntl.flock(target, fcntl.LOCK_EX)
             before = FileState.of(os.fstat(source.fileno()))
             while block := _block_of(source):
                 digest.update(block)
@@ -123,9 +141,11 @@ def store(path: Path, *, archive: Path) -> Archived:
                 raise NotReadableError("changed while it was read; it is taken when it is complete")
         file_id = digest.hexdigest()
         kept = archived_path(archive, file_id)
-        if not kept.exists():
+        # Bits rot: a copy that is no longer what was delivered gives way to the one that has just come.
+        if not kept.exists() or _sha256(kept) != file_id:
             kept.parent.mkdir(exist_ok=True)
             temporary.replace(kept)
+            _sync(kept.parent)
         return Archived(file_id=file_id, path=kept, size_bytes=before.size_bytes, state=before)
     finally:
         temporary.unlink(missing_ok=True)
@@ -160,6 +180,11 @@ def _block_of(source: BinaryIO) -> bytes:
         raise NotReadableError(error.strerror or str(error)) from None
 
 
+def ids_of(archive: Path) -> set[str]:
+    """Return the ids of all files that were delivered."""
+    return {sidecar.stem for sidecar in archive.glob("??/*.json")}
+
+
 def deliveries(archive: Path) -> list[Delivery]:
     """Return what the sidecars say: every name under which bytes were delivered, once, as of its first time.
 
@@ -189,10 +214,28 @@ def describe(
 ) -> None:
     """Write the sidecar: under which names and mapping the bytes were delivered, one entry a delivery."""
     sidecar = sidecar_of(archived.path)
-    entries = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else []
+    try:
+        entries = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else []
+    except ValueError:
+        raise DamagedArchiveError(
+            f"{sidecar} does not say what was delivered: it is no JSON. Restore it from a backup, or remove it: it is written anew."
+        ) from None
     entry = {"source": source, "path": path, "arrived_at": arrived_at.isoformat(), "mapping_version": mapping_version}
     if any(e["path"] == path and e["mapping_version"] == mapping_version for e in entries):
         return
     temporary = sidecar.with_suffix(".tmp")
-    temporary.write_text(json.dumps([*entries, entry], indent=1, ensure_ascii=False), encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump([*entries, entry], file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(sidecar)
+    _sync(sidecar.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Have a new name in a folder outlive a loss of power: the file under its old name may be removed after this."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.table import Table, quote_identifier
+from profile_pipeline.warehouse.faults import explained
 from profile_pipeline.warehouse.lease import LeaseTimeoutError, lease
 
 # Tools of the 1.x line still open a file of this format; later connections keep it.
@@ -164,14 +165,15 @@ class Warehouse:
                 waited = time.monotonic() - started
                 if "Could not set lock" not in str(error):
                     raise WarehouseError(
-                        f"{self.path} can't be opened: {str(error).splitlines()[0]}. `profile-pipeline doctor` says what can be done."
+                        f"{self.path} can't be opened: {explained(str(error), self.path) or str(error).splitlines()[0]}"
                     ) from error
                 if waited >= self.lease_timeout_seconds:
                     raise LeaseTimeoutError(
-                        f"{self.path} is still open in another program after {waited:.0f} s: {str(error).splitlines()[0]}"
+                        f"{self.path} is still open in another program after {waited:.0f} s: {_holder_in(str(error))}."
+                        f" Expected it to be free: close it there, then run again; readers can use {self.path.with_name('serving.duckdb').name} at any time."
                     ) from None
                 if not has_told:
-                    self.say(f"waiting for a program that has {self.path.name} open: {str(error).splitlines()[0]}")
+                    self.say(f"waiting for a program that has {self.path.name} open: {_holder_in(str(error))}")
                     has_told = True
                 time.sleep(0.2)
         spill = self.path.with_suffix(".duckdb.tmp")
@@ -443,6 +445,12 @@ class Warehouse:
             added = self.insert(table, "select * from new_rows")
             self.drop("incoming_rows", "outdated_rows", "new_rows")
         return removed, added
+
+
+def _holder_in(said: str) -> str:
+    """Who holds the file, of what the engine says at length."""
+    found = re.search(r"held in (.+ \(PID \d+\))", said)
+    return found[1] if found else said.splitlines()[0]
 
 
 def _literal(value: object) -> str:

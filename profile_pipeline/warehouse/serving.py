@@ -21,7 +21,8 @@ def publish(warehouse: Warehouse, path: Path, published: Sequence[tuple[str, str
         (table, condition on its rows); `<schema>.*` names all tables of a schema.
     """
     temporary = path.with_suffix(".publishing.duckdb")
-    temporary.unlink(missing_ok=True)
+    for left in (temporary, temporary.with_name(f"{temporary.name}.wal")):
+        left.unlink(missing_ok=True)
     names = [
         f"{schema}.{table}"
         for schema, table in warehouse.rows("select schema_name, table_name from duckdb_tables() where not temporary")

@@ -1,21 +1,18 @@
-"""How long tests of the laws try, and how they say how often they have tried.
+"""What the tests of this folder share: how they say how often they have tried, deliveries of the tiny world, a process that forks, and
+the world when nothing goes wrong.
 
-`examples(50, torture=1_000)` is the number of examples: the first, or with TORTURE=1 in the environment the second. A test that
-tries more than once takes the fixture `tried` and calls it for each example: `make torture` tells the sum in docs/reliability.md.
-Not here: any test.
+A test that tries more than once takes the fixture `tried` and calls it for each example: `make torture` tells the sum in
+docs/reliability.md. Not here: any test, or how long they try (`torture`).
 """
 
-import os
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-IS_TORTURE = bool(os.environ.get("TORTURE"))
-
-
-def examples(n: int, *, torture: int) -> int:
-    """Return how many examples to try."""
-    return torture if IS_TORTURE else n
+from profile_pipeline_tests.faults.children import Children
+from profile_pipeline_tests.faults.tiny_world import deliver, write_deliveries
 
 
 @pytest.fixture
@@ -29,3 +26,33 @@ def tried(record_property: Callable[[str, object], None]) -> Iterator[Callable[.
 
     yield count
     record_property("examples", counted)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The deliveries of the tiny world."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_deliveries(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def child() -> Iterator[Children]:
+    with Children() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny: Path, child: Children, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder after a first load in which nothing went wrong; copy it before you write to it."""
+    data = tmp_path_factory.mktemp("undisturbed") / "data"
+    deliver(tiny, "first", data)
+    ended = child.try_step("run", data)
+    assert ended.status == 0, ended.said
+    return data
+
+
+@pytest.fixture
+def built(undisturbed: Path, tmp_path: Path) -> Path:
+    """A copy of the undisturbed data folder."""
+    return shutil.copytree(undisturbed, tmp_path / "built")

@@ -14,6 +14,7 @@ from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.deliveries import CONFIG, HEADERS, line
 from profile_pipeline_tests.faults.test_security import HOSTILE
+from profile_pipeline_tests.torture import examples
 
 pytestmark = pytest.mark.faults
 SECRET = "canary-key-8c1f2d"
@@ -107,7 +108,7 @@ hostile = st.sampled_from(HOSTILE).filter(lambda text: "\r" not in text and "\n"
 
 
 @settings(
-    max_examples=12 if "TORTURE" not in os.environ else 300,
+    max_examples=examples(12, torture=300),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,

@@ -22,7 +22,6 @@ from profile_pipeline.settings import (
     TrainingSettings,
 )
 from profile_pipeline_tests.conftest import LAST_DAY, small_settings
-from profile_pipeline_tests.faults.conftest import IS_TORTURE, examples
 from profile_pipeline_tests.faults.deliveries import (
     COMPARED,
     FIRST,
@@ -33,6 +32,7 @@ from profile_pipeline_tests.faults.deliveries import (
     orderly,
     shop,
 )
+from profile_pipeline_tests.torture import IS_TORTURE, examples
 
 pytestmark = pytest.mark.faults
 SEEDS = examples(3, torture=40)

@@ -16,6 +16,7 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
 from profile_pipeline_tests.raw.test_damage import DELIMITED, JSON, REFUSED
 from profile_pipeline_tests.raw.test_malformed import CORPUS, MANIFEST
+from profile_pipeline_tests.torture import examples
 
 COLUMNS = "{event_id: event_id, user_id: user_id, event_type: event_type, event_time: event_time, item_id: item_id, price: price, quantity: quantity}"
 CONFIG = f"""
@@ -28,7 +29,7 @@ sources:
 """
 HEADER = "event_id,user_id,event_type,event_time,item_id,price,quantity"
 pytestmark = pytest.mark.faults
-N_MUTATIONS = int(os.environ.get("TORTURE_EXAMPLES", "1000"))
+N_MUTATIONS = examples(1_000, torture=20_000)
 
 
 def ingest(data: Path) -> int:

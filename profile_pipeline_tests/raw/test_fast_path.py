@@ -1,6 +1,5 @@
 """The fast path of delimited text against the lossless one: equal rows and rejects, or the file takes the slow path."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ from profile_pipeline.raw.readers import csv, csv_lossless
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.records import Rejects
 from profile_pipeline.source_settings import SourceSettings
+from profile_pipeline_tests.torture import examples
 
-N_EXAMPLES = int(os.environ.get("TORTURE_EXAMPLES", "300"))
+N_EXAMPLES = examples(300, torture=6_000)
 SETTINGS = SourceSettings(table="users", path="*", format="csv", columns={"user_id": "a"})
 
 PLAIN = st.text(alphabet="ab é\x85\u2028\ufeff", max_size=4)

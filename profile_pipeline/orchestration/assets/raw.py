@@ -12,7 +12,7 @@ import dagster as dg
 
 from profile_pipeline.orchestration.built_with import require_same
 from profile_pipeline.orchestration.days import RECOVER_TAG, RELOAD_TAG
-from profile_pipeline.orchestration.ingesting import Ingested, ingest_files, reload_files
+from profile_pipeline.orchestration.ingesting import Ingested, ingest_files, lost_ids, reload_files
 from profile_pipeline.orchestration.lineage import Lineage
 from profile_pipeline.orchestration.recovering import Selection, recover
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
@@ -42,8 +42,10 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> Iterator[dg.MaterializeResult]:
         w = warehouse
-        tags, now = context.run.tags, dt.datetime.now(dt.UTC).replace(tzinfo=None)
-        more: dict[str, int] = {}
+        tags, more = context.run.tags, dict[str, int]()
+        with w.transaction():
+            # Under the lease: whoever has followed what was loaded so far has done so before.
+            now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         if asked := tags.get(RECOVER_TAG):
             # What has landed meanwhile waits for its own ingest, which looks at all mappings.
             found = recover(w, settings, paths, Selection.parsed(asked), now=now, say=context.log.info)
@@ -60,6 +62,9 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
                 context.log.warning(f"no complete file has landed in {paths.landing}: nothing to load")
             done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
             done.left_alone += not_followed(paths.landing)
+            if lost := lost_ids(w, paths):
+                context.log.warning(f"{len(lost)} files of the archive are not in the warehouse: they are loaded again")
+                done = done + reload_files(w, settings, paths, say=context.log.info)
         for name, n in (
             ("refused as a whole", done.n_refused),
             ("claimed by no source", done.n_unclaimed),
@@ -72,13 +77,23 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
                 context.log.warning(f"{n} files {name}; see raw.files")
         told = more | {
             "files_loaded": done.n_files, "files_duplicate": done.n_duplicates, "files_refused": done.n_refused, "files_of_no_source": done.n_unclaimed,
-            "files_left_alone": len(done.left_alone),
+            "files_left_alone": len(done.left_alone), "files_changed": _n_changed(w, now),
             "records": done.n_records, "records_loaded": done.n_loaded, "records_rejected": done.n_rejected,
         }  # fmt: skip
         for table in TABLES:
             yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=report_whole(w, table, **told))
 
     return [ingest]
+
+
+def _n_changed(w: Warehouse, now: dt.datetime) -> int:
+    """Count the files of a load whose name was delivered before with other bytes: a correction, or bits that rot where it lies."""
+    n: int = w.scalar(
+        "select count(*) from raw.files as f where f.loaded_at = $now and exists (select 1 from raw.files as o"
+        " where o.path = f.path and o.file_id <> f.file_id and o.loaded_at < $now)",
+        {"now": now},
+    )
+    return n
 
 
 def _mapping(table: Table, settings: Settings) -> dict[str, Any]:

@@ -1,0 +1,206 @@
+"""Whenever a process is killed, the same command goes on and ends as if nothing had happened."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from profile_pipeline.orchestration.instance import open_instance
+from profile_pipeline.paths import Paths
+from profile_pipeline_tests.conftest import ROOT
+from profile_pipeline_tests.faults.children import Children, Ended
+from profile_pipeline_tests.faults.tiny_world import (
+    deliver,
+    differences,
+    logical_hashes,
+    names_in,
+    write_deliveries,
+)
+from profile_pipeline_tests.torture import IS_TORTURE
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
+N_KILLS, N_KILLS_OF_COMMANDS, N_POINTS = (300, 50, 10_000) if IS_TORTURE else (30, 5, 24)
+KILLS_A_ROUND = 5
+# A run leaves its history in Dagster's home, a file and a folder a run.
+HISTORY = re.compile(r"^dagster_home/(storage/|logs/)")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A step, the folder on which it begins, and how that folder ends when nothing goes wrong."""
+
+    step: str
+    before: Path
+    hashes: dict[str, tuple[int, str]]
+    served: dict[str, tuple[int, str]]
+    names: set[str]
+    seconds: float
+    points: list[str]
+
+    def faults(self, data: Path, ended: Ended) -> list[str]:
+        """Say what differs from the undisturbed end."""
+        if ended.status != 0:
+            return [f"the rerun ended with {ended.status}: {ended.said[-3000:]}"]
+        found = [f"file {name}" for name in sorted(told(data) ^ self.names)]
+        found += differences(logical_hashes(data / "profile.duckdb"), self.hashes)
+        return found + [f"served {d}" for d in differences(logical_hashes(data / "serving.duckdb"), self.served)]
+
+
+def told(data: Path) -> set[str]:
+    return {name for name in names_in(data) if not HISTORY.match(name)}
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator["SimpleQueue[Children]"]:
+    """Two processes that fork: as many tries at once as the machine has cores."""
+    free: SimpleQueue[Children] = SimpleQueue()
+    with Children() as first, Children() as second:
+        free.put(first)
+        free.put(second)
+        yield free
+
+
+@pytest.fixture(scope="module")
+def scenarios(children: "SimpleQueue[Children]", tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scenario]:
+    """A first load; a late delivery folded in by a refresh; a backfill by hand."""
+    folder = tmp_path_factory.mktemp("scenarios")
+    write_deliveries(folder / "deliveries")
+    child = children.get()
+    found, before = {}, folder / "nothing"
+    for name, step, part in (("first load", "run", "first"), ("refresh", "run", "late"), ("backfill", "backfill", "")):
+        start, data = folder / f"before {name}", folder / f"after {name}"
+        if before.exists():
+            shutil.copytree(before, start)
+        if part:
+            deliver(folder / "deliveries", part, start)
+        shutil.copytree(start, data)
+        ended = child.try_step(step, data, points=folder / f"points of {name}")
+        assert ended.status == 0, ended.said
+        points = (folder / f"points of {name}").read_text(encoding="utf-8").splitlines()
+        found[name] = Scenario(
+            step, start, logical_hashes(data / "profile.duckdb"), logical_hashes(data / "serving.duckdb"), told(data), ended.seconds, points
+        )  # fmt: skip
+        before = data
+    children.put(child)
+    assert found["first load"].hashes != found["refresh"].hashes
+    return found
+
+
+def side_by_side(children: "SimpleQueue[Children]", tries: list[Any], one: Callable[[Children, Any], list[str]]) -> list[str]:  # fmt: skip
+    """Make tries with the processes that are free; return what was found wrong."""
+
+    def with_a_child(a_try: Any) -> list[str]:
+        child = children.get()
+        try:
+            return one(child, a_try)
+        finally:
+            children.put(child)
+
+    with ThreadPoolExecutor(2) as pool:
+        return [fault for faults in pool.map(with_a_child, tries) for fault in faults]
+
+
+def test_killed_at_random_moments_again_and_again_it_ends_as_if_nothing_had_happened(
+    children: "SimpleQueue[Children]", scenarios: dict[str, Scenario], tmp_path: Path
+) -> None:
+    rounds = [(number, name) for number in range(N_KILLS // KILLS_A_ROUND // 3) for name in scenarios]
+
+    def one(child: Children, a_try: tuple[int, str]) -> list[str]:
+        number, name = a_try
+        scenario, chance = scenarios[name], random.Random(f"{number} {name}")
+        data, n_killed, moments = tmp_path / f"{number} {name}", 0, []
+        shutil.copytree(scenario.before, data)
+        while n_killed < KILLS_A_ROUND:
+            moments.append(round(chance.uniform(0, scenario.seconds), 3))
+            ended = child.try_step(scenario.step, data, kill_after=moments[-1])
+            if ended.status == 0:  # it was faster: its end is looked at too, and it begins anew
+                if faults := scenario.faults(data, ended):
+                    return [f"{name}, killed after {moments} s: {fault}" for fault in faults]
+                shutil.rmtree(data)
+                shutil.copytree(scenario.before, data)
+            elif ended.status != -signal.SIGKILL:
+                return [f"{name}, killed after {moments} s: {ended.said[-3000:]}"]
+            else:
+                n_killed += 1
+        faults = scenario.faults(data, child.try_step(scenario.step, data))
+        shutil.rmtree(data)
+        return [f"{name}, killed after {moments} s: {fault}" for fault in faults]
+
+    faults = side_by_side(children, rounds, one)
+    assert not faults, "\n".join(faults)
+
+
+def test_killed_at_every_boundary_it_ends_as_if_nothing_had_happened(
+    children: "SimpleQueue[Children]", scenarios: dict[str, Scenario], tmp_path: Path
+) -> None:
+    """A boundary is a statement that changes a table, a commit (before, after), or a file moved, removed, touched or synced (before, after).
+
+    Each (statement, call site) is tried once in torture; in CI a seeded sample of them.
+    """
+    points = [
+        (name, scenario.points.index(point))
+        for name, scenario in scenarios.items()
+        for point in dict.fromkeys(scenario.points)
+    ]
+    if len(points) > N_POINTS:
+        points = random.Random(5).sample(points, N_POINTS)
+
+    def one(child: Children, a_try: tuple[str, int]) -> list[str]:
+        name, number = a_try
+        scenario, data = scenarios[name], tmp_path / f"{name} {number}"
+        shutil.copytree(scenario.before, data)
+        where = f"{name}, point {number}, {scenario.points[number]}"
+        crashed = child.try_step(scenario.step, data, crash_at=number)
+        if crashed.status != -signal.SIGKILL:
+            return [f"{where}: was not reached, it ended with {crashed.status}: {crashed.said[-3000:]}"]
+        faults = scenario.faults(data, child.try_step(scenario.step, data))
+        shutil.rmtree(data)
+        return [f"{where}: {fault}" for fault in faults]
+
+    faults = side_by_side(children, points, one)
+    assert not faults, "\n".join(faults)
+
+
+def test_commands_whose_process_group_is_killed_go_on_at_the_next_call(
+    scenarios: dict[str, Scenario], tmp_path: Path
+) -> None:
+    scenario, chance = scenarios["first load"], random.Random(9)
+    data, n_killed = tmp_path / "data", 0
+    shutil.copytree(scenario.before, data)
+    command = [sys.executable, "-W", "ignore", "-m", "profile_pipeline.cli", "run", "--config", str(data / "profile.yaml"), "--data", str(data)]  # fmt: skip
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    seconds = time.monotonic() - began
+    assert scenario.faults(data, Ended(done.returncode, seconds, done.stderr)) == []
+    while n_killed < N_KILLS_OF_COMMANDS:
+        if n_killed % KILLS_A_ROUND == 0:
+            shutil.rmtree(data)
+            shutil.copytree(scenario.before, data)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True)  # fmt: skip
+        time.sleep(chance.uniform(0.3, 1) * seconds)
+        ended_before = process.poll() is not None
+        if not ended_before:
+            os.killpg(process.pid, signal.SIGKILL)
+            n_killed += 1
+        process.wait()
+        if ended_before or n_killed % KILLS_A_ROUND == 0:
+            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+            assert scenario.faults(data, Ended(done.returncode, 0, done.stderr)) == []
+            if ended_before:
+                shutil.rmtree(data)
+                shutil.copytree(scenario.before, data)
+    instance = open_instance(Paths(config=data / "profile.yaml", data=data))
+    assert [run.status.value for run in instance.get_runs() if not run.is_finished] == []
+    instance.dispose()

@@ -1,0 +1,80 @@
+"""The same files give the same tables, whatever the machine: threads, time zone, hash seed, locale, one run or a run a day."""
+
+import datetime as dt
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from profile_pipeline.raw.world.write import write_world
+from profile_pipeline_tests.conftest import LAST_DAY, ROOT, write_config
+from profile_pipeline_tests.faults.tiny_world import differences, logical_hashes
+from profile_pipeline_tests.torture import IS_TORTURE
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 900)]
+N_PEOPLE, N_DAYS = (120, 28) if IS_TORTURE else (60, 15)
+FIRST = LAST_DAY - dt.timedelta(days=N_DAYS - 1)
+# One process each: what a process reads of its surroundings it reads at its start.
+VARIATIONS: dict[str, tuple[dict[str, str], int, str]] = {
+    "one thread, Shanghai": ({"TZ": "Asia/Shanghai", "PYTHONHASHSEED": "0"}, 1, "range"),
+    "four threads, New York": ({"TZ": "America/New_York", "PYTHONHASHSEED": "1"}, 4, "range"),
+    "a run a day, another locale": ({"TZ": "UTC", "LC_ALL": "C", "LANG": "C", "PYTHONHASHSEED": "2"}, 2, "days"),
+}
+BUILD = """
+import datetime as dt, sys
+from pathlib import Path
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.jobs import DAILY
+from profile_pipeline.orchestration.steps import FEATURE_STAGES
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings_file import load_settings
+data, threads, how = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+settings = load_settings(data / "profile.yaml").model_copy(update={"threads": threads, "stable_seconds": 0.0})
+r = Runner(settings, Paths(config=data / "profile.yaml", data=data), lambda _: None)
+r.ingest()
+for first, last in [(r.days[0], r.days[-1])] if how == "range" else [(day, day) for day in r.days]:
+    r.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES)
+# What a later day's events say of an earlier one is marked, and built again.
+r.build_features(r.days[0], r.days[-1])
+r.train(r.weeks[-1:])
+r.build_profiles(r.days[-1:])
+r.build_metrics(r.days[0], r.days[-1])
+r.instance.dispose()
+"""
+
+
+def built(data: Path, landed: Path, environment: dict[str, str], threads: int, how: str) -> dict[str, tuple[int, str]]:
+    """Build a world in a process of its own; return its tables' hashes."""
+    data.mkdir()
+    shutil.copytree(landed / "landing", data / "landing")
+    write_config(data / "profile.yaml", FIRST, LAST_DAY)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", BUILD, str(data), str(threads), how], capture_output=True, text=True, cwd=ROOT, env=os.environ | environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return logical_hashes(data / "profile.duckdb")
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("landed")
+    write_world(folder, n_users=N_PEOPLE, n_days=N_DAYS, seed=11, say=lambda _: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(landed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Two threads, in the zone and locale of this machine, as one range."""
+    return built(tmp_path_factory.mktemp("expected") / "data", landed, {}, 2, "range")
+
+
+@pytest.mark.parametrize("variation", VARIATIONS)
+def test_the_tables_do_not_depend_on(
+    variation: str, landed: Path, expected: dict[str, tuple[int, str]], tmp_path: Path
+) -> None:
+    assert differences(built(tmp_path / "data", landed, *VARIATIONS[variation]), expected) == []
+    full = {table for table, (n_rows, _) in expected.items() if n_rows}
+    assert {"cleaned.events", "features.user_features", "profiles.user_profiles", "models.segments"} <= full
