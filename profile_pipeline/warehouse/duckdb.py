@@ -8,7 +8,7 @@ import contextlib
 import datetime as dt
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from profile_pipeline.errors import ExpectedError
 from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.warehouse.faults import explained
 from profile_pipeline.warehouse.lease import LeaseTimeoutError, lease
+from profile_pipeline.warehouse.shape import missing_parts, type_faults
 
 # Tools of the 1.x line still open a file of this format; later connections keep it.
 STORAGE_FORMAT = "v1.5.0"
@@ -107,13 +108,12 @@ class Warehouse:
         on_open: Callable[["Warehouse"], None] = lambda _: None,
         is_read_only: bool = False,
     ) -> None:
-        self.is_read_only, self._on_open = is_read_only, on_open
         self.path, self.owner, self.say, self.tables = path, owner, say, tables
         self.lease_timeout_seconds, self.memory_limit, self.threads = lease_timeout_seconds, memory_limit, threads
         self._stack: contextlib.ExitStack | None = None
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._is_in_transaction = False
-        self._has_written, self._on_first_write = False, on_first_write
+        self._is_in_transaction, self._has_written = False, False
+        self.is_read_only, self._on_open, self._on_first_write = is_read_only, on_open, on_first_write
 
     # ---- opening and closing
 
@@ -244,13 +244,7 @@ class Warehouse:
 
     def has_table(self, name: str) -> bool:
         """Say whether a table exists."""
-        schema, table = name.split(".")
-        return bool(
-            self.rows(
-                "select 1 from duckdb_tables() where schema_name = $schema and table_name = $table",
-                {"schema": schema, "table": table},
-            )
-        )
+        return bool(self.columns_of(name))
 
     def columns_of(self, name: str) -> list[tuple[str, str]]:
         """Return the columns of a table with their types, in order."""
@@ -301,40 +295,20 @@ class Warehouse:
         finally:
             self._is_in_transaction = False
 
-    def create(self, tables: Iterable[Table]) -> None:
-        """Create what is missing: schemas, tables, and columns that a table has gained.
-
-        Raises
-        ------
-        WarehouseError
-            If a column has another type than it should: rows of both can't stand in one table.
-        """
+    def create(self, tables: Sequence[Table]) -> None:
+        """Create what is missing: schemas, tables, columns that a table has gained; a column of another type is a WarehouseError."""
         existing: dict[str, dict[str, str]] = {}
         for schema, table, column, kind in self.rows(
             "select schema_name, table_name, column_name, data_type from duckdb_columns() where not internal"
         ):
             existing.setdefault(f"{schema}.{table}", {})[column] = kind
-        wanted = list(tables)
-        faults = [
-            f"{table.name}.{column.name} is {kind}, expected {column.type}"
-            for table in wanted
-            for column in table.columns
-            if (kind := existing.get(table.name, {}).get(column.name, column.type)) != column.type
-        ]
-        if faults:
+        if faults := type_faults(tables, existing):
             raise WarehouseError(
                 f"{self.path} was written by another release: {'; '.join(faults)}. Build it anew from the archive: profile-pipeline rebuild"
             )
-        missing = [table for table in wanted if table.name not in existing]
         with self.transaction():
-            for schema in dict.fromkeys(table.schema for table in missing):
-                self._run(f"create schema if not exists {quote_identifier(schema)}")
-            for table in missing:
-                self._run(table.ddl())
-            for table in wanted:
-                for column in table.columns if table.name in existing else ():
-                    if column.name not in existing[table.name]:
-                        self._run(f"alter table {table.name} add column {quote_identifier(column.name)} {column.type}")
+            for statement in missing_parts(tables, existing):
+                self._run(statement)
 
     def temporary(self, name: str, source: pa.Table | str, parameters: Mapping[str, Any] | None = None) -> None:
         """Make a temporary table from Arrow or from a query, replacing one of that name."""
