@@ -1,6 +1,6 @@
 """Loading files: from a landing folder into the archive and the raw tables, each file once and whole.
 
-Not here: how a file is read (`raw.readers`), or Dagster's side of it (`assets/raw.py`).
+Not here: how a file is read (`raw.readers`), what only the archive has left (`reloading`), or Dagster's side of it (`assets/raw.py`).
 """
 
 import contextlib
@@ -20,21 +20,8 @@ from profile_pipeline.orchestration.balance import require_files_add_up
 from profile_pipeline.orchestration.built_with import note_facts
 from profile_pipeline.orchestration.reading_apart import ReaderApart
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import (
-    Archived,
-    DamagedArchiveError,
-    Delivery,
-    FileState,
-    NotReadableError,
-    deliveries,
-    describe,
-    ids_of,
-    state_of,
-    store,
-    sweep,
-    verified_path,
-)
-from profile_pipeline.raw.landing import LandingFile, claimed_by, order_of
+from profile_pipeline.raw.archive import Archived, FileState, NotReadableError, describe, state_of, store, sweep
+from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
@@ -82,7 +69,7 @@ class _Held:
 
 
 @dataclass
-class _Load:
+class Load:
     """A load under way: small files are read one by one and written together, many in one transaction."""
 
     warehouse: Warehouse
@@ -333,7 +320,7 @@ def ingest_files(
     """
     sweep(paths.archive)
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
-        load = _Load(warehouse, settings, paths, engine, apart, now, Ingested())
+        load = Load(warehouse, settings, paths, engine, apart, now, Ingested())
         for number, (file, stored) in enumerate(_archived(files, paths.archive), start=1):
             load.take(file, stored)
             if number % 50 == 0 and number < len(files):
@@ -341,53 +328,6 @@ def ingest_files(
         load.write_held()
     say(f"{len(files)} of {len(files)} files, {load.done.n_loaded:,} records loaded")
     return load.done
-
-
-def lost_ids(warehouse: Warehouse, paths: Paths) -> list[str]:
-    """Return the ids of archived files that the warehouse does not know: their commit was lost with a write-ahead log or the database."""
-    known = {file_id for (file_id,) in warehouse.rows("select distinct file_id from raw.files")}
-    return sorted(ids_of(paths.archive) - known)
-
-
-def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> list[Delivery]:
-    """Return what the archive holds and the warehouse does not know: of before it was restored, or all where it is new."""
-    known = set(warehouse.rows("select file_id, path from raw.files"))
-    return [d for d in deliveries(paths.archive) if (d.file_id, d.path) not in known]
-
-
-def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say: Callable[[str], None]) -> Ingested:
-    """Load from the archive what the warehouse does not know, as of the time at which it arrived and in that order.
-
-    Raises
-    ------
-    DamagedArchiveError
-        If the bytes of some files are not those that were delivered; all others are loaded.
-    """
-    files = sorted(
-        ((d, claimed_by(d.path, settings.sources)) for d in unknown_deliveries(warehouse, paths)),
-        key=lambda pair: (pair[0].arrived_at, order_of(pair[1], settings.sources), pair[0].path),
-    )
-    done, number, damaged = Ingested(), 0, []
-    with contextlib.closing(connect()) as engine, ReaderApart() as apart:
-        for arrived_at, together in itertools.groupby(files, key=lambda pair: pair[0].arrived_at):
-            load = _Load(warehouse, settings, paths, engine, apart, arrived_at, done)
-            for delivery, source in together:
-                number += 1
-                try:
-                    archived = Archived.standing(delivery.file_id, verified_path(paths.archive, delivery.file_id))
-                except DamagedArchiveError as error:
-                    damaged.append(str(error))
-                    continue
-                load.load(
-                    LandingFile(archived.path, delivery.path, source, archived.size_bytes, modified_ns=0), archived
-                )
-                if number % 50 == 0 and number < len(files):
-                    say(f"{number} of {len(files)} files of the archive read")
-            load.write_held()
-    if damaged:
-        raise DamagedArchiveError("\n".join(damaged))
-    say(f"{len(files)} files of the archive, {done.n_loaded:,} records loaded")
-    return done
 
 
 def insert_batches(

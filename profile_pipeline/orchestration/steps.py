@@ -33,12 +33,12 @@ from profile_pipeline.orchestration.days import (
     stretches,
     weekly_partitions,
 )
-from profile_pipeline.orchestration.ingesting import lost_ids, unknown_deliveries
 from profile_pipeline.orchestration.instance import join_commands, open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
 from profile_pipeline.orchestration.load_report import load_report
 from profile_pipeline.orchestration.measured import Measured
 from profile_pipeline.orchestration.recovering import Selection
+from profile_pipeline.orchestration.reloading import lost_ids, unknown_deliveries
 from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths

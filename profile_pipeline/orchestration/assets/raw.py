@@ -12,9 +12,10 @@ import dagster as dg
 
 from profile_pipeline.orchestration.built_with import require_same
 from profile_pipeline.orchestration.days import RECOVER_TAG, RELOAD_TAG
-from profile_pipeline.orchestration.ingesting import Ingested, ingest_files, lost_ids, reload_files
+from profile_pipeline.orchestration.ingesting import Ingested, ingest_files
 from profile_pipeline.orchestration.lineage import Lineage
 from profile_pipeline.orchestration.recovering import Selection, recover
+from profile_pipeline.orchestration.reloading import lost_ids, reload_files
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files, not_followed

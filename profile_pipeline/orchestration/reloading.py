@@ -1,0 +1,64 @@
+"""Loading again what the archive holds and the warehouse does not know: after a rebuild, a restore, or a commit that was lost.
+
+Not here: loading a file (`ingesting`), or the archive itself (`raw.archive`).
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable
+
+from profile_pipeline.orchestration.ingesting import Ingested, Load
+from profile_pipeline.orchestration.reading_apart import ReaderApart
+from profile_pipeline.paths import Paths
+from profile_pipeline.raw.archive import Archived, DamagedArchiveError, Delivery, deliveries, ids_of, verified_path
+from profile_pipeline.raw.landing import LandingFile, claimed_by, order_of
+from profile_pipeline.raw.readers.evaluate import connect
+from profile_pipeline.settings import Settings
+from profile_pipeline.warehouse.duckdb import Warehouse
+
+
+def lost_ids(warehouse: Warehouse, paths: Paths) -> list[str]:
+    """Return the ids of archived files that the warehouse does not know: their commit was lost with a write-ahead log or the database."""
+    known = {file_id for (file_id,) in warehouse.rows("select distinct file_id from raw.files")}
+    return sorted(ids_of(paths.archive) - known)
+
+
+def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> list[Delivery]:
+    """Return what the archive holds and the warehouse does not know: of before it was restored, or all where it is new."""
+    known = set(warehouse.rows("select file_id, path from raw.files"))
+    return [d for d in deliveries(paths.archive) if (d.file_id, d.path) not in known]
+
+
+def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say: Callable[[str], None]) -> Ingested:
+    """Load from the archive what the warehouse does not know, as of the time at which it arrived and in that order.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If the bytes of some files are not those that were delivered; all others are loaded.
+    """
+    files = sorted(
+        ((d, claimed_by(d.path, settings.sources)) for d in unknown_deliveries(warehouse, paths)),
+        key=lambda pair: (pair[0].arrived_at, order_of(pair[1], settings.sources), pair[0].path),
+    )
+    done, number, damaged = Ingested(), 0, []
+    with contextlib.closing(connect()) as engine, ReaderApart() as apart:
+        for arrived_at, together in itertools.groupby(files, key=lambda pair: pair[0].arrived_at):
+            load = Load(warehouse, settings, paths, engine, apart, arrived_at, done)
+            for delivery, source in together:
+                number += 1
+                try:
+                    archived = Archived.standing(delivery.file_id, verified_path(paths.archive, delivery.file_id))
+                except DamagedArchiveError as error:
+                    damaged.append(str(error))
+                    continue
+                load.load(
+                    LandingFile(archived.path, delivery.path, source, archived.size_bytes, modified_ns=0), archived
+                )
+                if number % 50 == 0 and number < len(files):
+                    say(f"{number} of {len(files)} files of the archive read")
+            load.write_held()
+    if damaged:
+        raise DamagedArchiveError("\n".join(damaged))
+    say(f"{len(files)} files of the archive, {done.n_loaded:,} records loaded")
+    return done
