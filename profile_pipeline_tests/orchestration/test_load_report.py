@@ -53,7 +53,7 @@ def files_of(configured: Settings, paths: Paths) -> list[tuple]:
     ("text", "name", "said"),
     [
         (GOOD, "shopp/a.csv", r"shopp/a.csv: no source claims it; the paths of sources: are shop/\*.csv"),
-        (GOOD.replace(",", ";"), "shop/a.csv", "The whole header 'ts;action;uid' is one column: is `delimiter` right"),
+        (GOOD.replace(",", "~"), "shop/a.csv", "The whole header 'ts~action~uid' is one column: is `delimiter` right"),
         (GOOD.replace("2026-01-0", "0"), "shop/a.csv", "rejected: 2 records of shop: bad_time, .*Set time_format"),
         (GOOD.replace("2026", "2016"), "shop/a.csv", "2 events of 2016-01-07 to 2016-01-08 lie outside of the calendar, 2026-01-05 to 2026-01-11"),
     ],
@@ -70,14 +70,14 @@ def test_what_is_wrong_with_a_part_is_said_and_the_rest_counts(tmp_path: Path) -
 
 
 def test_a_file_of_which_nothing_was_loaded_is_read_again_with_the_mended_mapping(tmp_path: Path) -> None:
-    paths = landed(tmp_path, GOOD.replace(",", ";"))
+    paths = landed(tmp_path, GOOD.replace(",", "~"))
     with pytest.raises(NothingCountsError):
         ingest(settings(), paths)
-    mended = settings(delimiter=";")
-    landed(tmp_path, GOOD.replace(",", ";"))
+    mended = settings(delimiter="~")
+    landed(tmp_path, GOOD.replace(",", "~"))
     ingest(mended, paths)
     assert files_of(mended, paths) == [("loaded", 2, 0)]
-    landed(tmp_path, GOOD.replace(",", ";"))
+    landed(tmp_path, GOOD.replace(",", "~"))
     ingest(mended, paths)
     assert files_of(mended, paths) == [("loaded", 2, 0)]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePath
 
-_PACKED = (".gz", ".zst")
+_PACKED = (".gz", ".bz2", ".zst")
 _DATE_PARTS = re.compile(
     r"\d+|\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|part|sample|full|final|copy|data|export|dump|csv|new|of|the)[a-z]{0,6}\b"
 )

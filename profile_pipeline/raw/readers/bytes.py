@@ -64,6 +64,11 @@ def open_binary(path: Path) -> BinaryIO:
     return io.BufferedReader(_Weighed(raw, unpacked), BLOCK_BYTES)  # type: ignore[return-value]
 
 
+def is_packed(head: bytes) -> bool:
+    """Say whether the first four bytes of a file are those of a packed one."""
+    return head[:2] == _GZIP or (head[:3] == _BZIP2 and head[3:4].isdigit()) or head == _ZSTD
+
+
 class _Unpacked(io.RawIOBase):
     """What the members of a packed file hold, one after another; their checksums are verified.
 

@@ -20,7 +20,8 @@ from profile_pipeline.raw.readers.bytes import (
 # Whole strings, so that no brace within one counts; a quote alone begins a string that has not been read to its end.
 _MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
 _BETWEEN = b" \t\r\n,"
-MOST_DAMAGED_LINES = 1000
+# After damage what follows is looked at again; beyond this the rest is one damaged record.
+MOST_BYTES_AGAIN = 16 << 20
 
 
 def texts_of(path: Path, encoding: str) -> Iterator[bytes]:
@@ -65,7 +66,7 @@ class _Cut:
         self.held = b""
         # Where in `held` the object begins, how far it was looked at, and how deep that place lies in it; 0: between objects.
         self.start = self.place = self.depth = 0
-        self.n_arrays = self.n_damaged = 0
+        self.n_arrays = self.n_bytes_again = 0
 
     def fed(self, block: bytes) -> Iterator[bytes]:
         self.held += block
@@ -99,16 +100,16 @@ class _Cut:
 
     def _ended(self, end: int) -> Iterator[bytes]:
         text, self.start = self.held[self.start : end], end
-        if b"\n" in text.strip() and self.n_damaged < MOST_DAMAGED_LINES and not _is_json(text):
+        if b"\n" in text.strip() and self.n_bytes_again < MOST_BYTES_AGAIN and not _is_json(text):
             yield self._first_line_of(end - len(text))
             return
         yield text
 
     def _first_line_of(self, start: int) -> bytes:
         """Take the first line of what is no object for damaged, and go on with the next."""
-        self.n_damaged += 1
         end = self.held.find(b"\n", start)
         end = len(self.held) if end < 0 else end
+        self.n_bytes_again += len(self.held) - end
         self.start = self.place = end
         self.depth = 0
         return self.held[start:end]
@@ -116,7 +117,7 @@ class _Cut:
     def rest(self) -> Iterator[bytes]:
         """Return what is left at the end of the file; an object or an array that is not closed is damage."""
         was_cut = False
-        while self.depth and self.n_damaged < MOST_DAMAGED_LINES:
+        while self.depth and self.n_bytes_again < MOST_BYTES_AGAIN:
             was_cut = True
             yield self._first_line_of(self.start)
             yield from self._scanned()

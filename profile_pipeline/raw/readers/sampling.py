@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from profile_pipeline.raw.readers.bytes import FileRefused, open_binary, refusing_damage
+from profile_pipeline.raw.readers.bytes import FileRefused, is_packed, open_binary, refusing_damage
 
 SAMPLE_BYTES = 16 << 20
 N_PIECES = 8
 PARQUET_ROWS = 100_000
-_PARQUET, _GZIP, _ZSTD = b"PAR1", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_PARQUET = b"PAR1"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -56,7 +56,7 @@ def sample_of(path: Path, *, limit_bytes: int = SAMPLE_BYTES) -> FileSample:
         content = stream.read(limit_bytes + 1)
     if len(content) <= limit_bytes:
         return FileSample(content, is_whole=True, is_parquet=False)
-    is_seekable = head[:2] not in (_GZIP, *_UTF16) and head != _ZSTD
+    is_seekable = head[:2] not in _UTF16 and not is_packed(head)
     content = content[: limit_bytes // 2 if is_seekable else limit_bytes]
     content = content[: _last_line_end(content)]
     if is_seekable and content.count(b'"') == 0:
