@@ -128,7 +128,9 @@ class Behind:
                 f"{len(self.stale)} snapshots are outdated by late events: {_listed(self.stale)}: profile-pipeline run --stale"
             )
         if self.is_unfinished or (self.snapshots_from is not None):
-            said.append("a run was cut short, or new records of people or items wait: profile-pipeline run")
+            said.append(
+                "what was loaded last, or what a killed run has left, is not followed everywhere: profile-pipeline run"
+            )
         return said
 
 
