@@ -5,7 +5,7 @@ said the same. Not here: building anew (`rebuilding`), or reading rejected recor
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from profile_pipeline.errors import ConfigurationError
@@ -21,6 +21,7 @@ SCHEMA = 1
 # Where files lie shapes no row, and versions of people and items are made of all records anew by each run.
 SHAPES_NO_ROW = frozenset({"path", "full_records"})
 LONGEST_TOLD = 120
+Ask = Callable[[str], list[tuple[Any, ...]]]
 
 
 def source_fact(name: str) -> str:
@@ -41,9 +42,9 @@ def facts_of(settings: Settings) -> dict[str, Any]:
     }
 
 
-def stored_facts(w: Warehouse) -> dict[str, Any]:
+def stored_facts(ask: Ask) -> dict[str, Any]:
     """Return what the tables were built with; a source of which nothing was loaded is not in it."""
-    return {name: json.loads(value) for name, value in w.rows("select name, value from raw.built_with")}
+    return {name: json.loads(value) for name, value in ask("select name, value from raw.built_with")}
 
 
 def note_facts(w: Warehouse, settings: Settings, sources: Iterable[str]) -> None:
@@ -66,10 +67,10 @@ def adopt_source(w: Warehouse, settings: Settings, source: str) -> None:
         note_facts(w, settings, [source])
 
 
-def differences(w: Warehouse, settings: Settings) -> dict[str, list[tuple[str, Any, Any]]]:
+def differences(ask: Ask, settings: Settings) -> dict[str, list[tuple[str, Any, Any]]]:
     """Return what differs, by fact: the setting, what it was, what it is. A source that is gone or new differs in nothing."""
     now, found = facts_of(settings), {}
-    for name, was in stored_facts(w).items():
+    for name, was in stored_facts(ask).items():
         if name == "schema" or name not in now:
             continue
         if name.startswith(source_fact("")):
@@ -113,11 +114,11 @@ def require_same(w: Warehouse, settings: Settings, paths: Paths, *, sources_too:
     ConfigurationError
         With all that differs, and the command that helps.
     """
-    found = differences(w, settings)
+    found = differences(w.rows, settings)
     told = {name: faults for name, faults in found.items() if sources_too or not name.startswith(source_fact(""))}
     if told:
         raise ConfigurationError(_message(told, paths))
-    if not stored_facts(w) and not w.is_read_only:
+    if not stored_facts(w.rows) and not w.is_read_only:
         loaded = [name for (name,) in w.rows("select distinct source from raw.files where n_loaded > 0")]
         if loaded:
             note_facts(w, settings, sorted(set(loaded) & settings.sources.keys()))
@@ -158,7 +159,7 @@ def refuse_newer(w: Warehouse) -> None:
     """
     if not w.has_table(BUILT_WITH.name):
         return
-    schema = stored_facts(w).get("schema", SCHEMA)
+    schema = stored_facts(w.rows).get("schema", SCHEMA)
     if schema > SCHEMA:
         raise WarehouseError(
             f"{w.path} has tables of schema {schema}, and this release knows schemas up to {SCHEMA}: a newer release wrote it."

@@ -12,10 +12,12 @@ import duckdb
 
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.balance import IN_WHOLE, LISTED, Balance, balance_of
+from profile_pipeline.orchestration.built_with import Ask, differences
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
+from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import HARDENED
 from profile_pipeline.warehouse.lease import holder_of
 
@@ -44,8 +46,9 @@ def examine(paths: Paths) -> Examined:
     """Look at everything."""
     examined = Examined()
     findings = examined.findings
+    settings = None
     try:
-        load_checked(paths)
+        settings = load_checked(paths)
         findings.append(Finding(f"configuration {paths.config}", True))
     except ConfigurationError as error:
         findings.append(Finding(f"configuration: {error}", False, f"edit {paths.config}"))
@@ -61,7 +64,7 @@ def examine(paths: Paths) -> Examined:
     holder = holder_of(paths.warehouse.with_suffix(".duckdb.lease"))
     findings.append(Finding(f"the warehouse is {'in use by ' + holder if holder else 'free'}", True))
     if holder is None:
-        findings += _warehouse(paths, examined)
+        findings += _warehouse(paths, settings, examined)
     findings += _instance(paths)
     findings.append(
         Finding(
@@ -72,7 +75,7 @@ def examine(paths: Paths) -> Examined:
     return examined
 
 
-def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
+def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> list[Finding]:
     if not paths.warehouse.exists():
         return [Finding(f"no warehouse at {paths.warehouse} yet", True, "profile-pipeline run (or: make demo)")]
     try:
@@ -92,7 +95,7 @@ def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
                 Finding(
                     f"the write-ahead log is damaged: {text}",
                     False,
-                    f"mv {paths.warehouse}.wal {paths.warehouse}.wal.damaged  # then: profile-pipeline run, which does again what its commits had",
+                    f"mv {paths.warehouse}.wal {paths.warehouse}.wal.damaged  # then: profile-pipeline run, which does again what its commits had; or: profile-pipeline rebuild",
                 )
             ]
         if "version number" in text:
@@ -107,7 +110,7 @@ def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
             Finding(
                 f"the warehouse can't be opened: {text}",
                 False,
-                f"mv {paths.warehouse} {paths.warehouse}.damaged  # then: profile-pipeline run, which loads again from data/archive",
+                "profile-pipeline rebuild  # from data/archive; or, where there is a backup: profile-pipeline restore …",
             )
         ]
     try:
@@ -117,6 +120,8 @@ def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
             f"{s}.{t}" for s, t in connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         }
         findings = [Finding(f"warehouse {paths.warehouse}", True)]
+        if settings and "raw.built_with" in names:
+            findings += _other_mappings(settings, lambda query: connection.execute(query).fetchall())
         if "cleaned.ledger" in names:
             examined.balance = balance = balance_of(lambda query: connection.execute(query).fetchall())
             findings.append(_told_of(balance))
@@ -146,6 +151,19 @@ def _warehouse(paths: Paths, examined: Examined) -> list[Finding]:
         return findings
     finally:
         connection.close()
+
+
+def _other_mappings(settings: Settings, ask: Ask) -> list[Finding]:
+    changed = [place for told in differences(ask, settings).values() for place, _, _ in told]
+    if not changed:
+        return []
+    return [
+        Finding(
+            f"the tables were built with another {', '.join(changed[:LISTED])}: nothing is written to them",
+            False,
+            "profile-pipeline run  # says what differs, and which command helps",
+        )
+    ]
 
 
 def _told_of(balance: Balance) -> Finding:

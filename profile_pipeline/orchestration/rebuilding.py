@@ -105,7 +105,7 @@ def _held(settings: Settings, paths: Paths, say: Callable[[str], None]) -> Itera
 
 def _require_others_same(old: Warehouse, settings: Settings, sources: Sequence[str]) -> None:
     """Refuse to keep records of others that were built with something else."""
-    others = sorted(differences(old, settings).keys() - set(map(source_fact, sources)))
+    others = sorted(differences(old.rows, settings).keys() - set(map(source_fact, sources)))
     if others:
         raise ConfigurationError(
             f"found other changes too: {', '.join(others)}. Build all tables anew: profile-pipeline rebuild"

@@ -155,7 +155,7 @@ def _adopt_mappings(
 ) -> None:
     """Take the changed mappings of sources for what their rows were built with, once that is seen to be true."""
     faults = []
-    changed = differences(w, settings).keys()
+    changed = differences(w.rows, settings).keys()
     for name in sorted(name for name in sources if source_fact(name) in changed):
         files = w.rows(
             "select file_id, n_loaded from raw.files where source = $source and n_loaded > 0 order by 1",

@@ -261,7 +261,7 @@ def remedy(difference: Difference, settings: Settings) -> str:
     """Return the command that mends what a difference is about."""
     table, newest = difference.table, day_keys(daily_partitions(settings.calendar))[-1]
     if table.startswith("raw."):
-        return "what was loaded was changed in the database itself: build anew, in another data folder, from the files in data/archive"
+        return "profile-pipeline rebuild"
     if not difference.day:
         first = settings.calendar.start if table == SESSIONS.name else newest
         return f"profile-pipeline run --from {first} --to {newest}"

@@ -25,6 +25,7 @@ from profile_pipeline.models.segments import assign
 from profile_pipeline.raw.archive import DamagedArchiveError, store, verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.parquet import read
+from profile_pipeline.raw.readers.records import Rejects
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline_tests.faults.children import Children
 from profile_pipeline_tests.faults.tiny_world import deliver, differences, logical_hashes, runner
@@ -259,7 +260,7 @@ def test_a_log_that_was_cut_short_opens_with_whole_commits(tmp_path: Path) -> No
 
 
 def text_batches(path: Path) -> list[dict[str, list[str | None]]]:
-    return [{name: column.to_pylist() for name, column in batch.columns.items()} for batch in read(path)]
+    return [{name: column.to_pylist() for name, column in batch.columns.items()} for batch in read(path, Rejects())]
 
 
 def test_a_flip_in_a_landed_parquet_file_refuses_it_or_changes_no_value(tmp_path: Path) -> None:
