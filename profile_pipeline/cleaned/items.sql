@@ -10,6 +10,15 @@ with records as (
         )) as record_md5
     from raw.items as r left join full_record_sources on full_record_sources.source = r.source
 ),
+-- The order of records, said once: what is told of two records that differ in anything depends on no file.
+ordered as (
+    select
+        *,
+        row_number() over (
+            partition by item_id order by updated_at asc nulls first, record_md5, is_full_record, kind, title, brand, author, currency
+        ) as record_number
+    from records
+),
 dated as (
     select
         *,
@@ -19,14 +28,14 @@ dated as (
             else cast(updated_at at time zone 'UTC' at time zone $timezone as date)
         end as valid_from,
         sum(case when is_full_record then 1 else 0 end) over (
-            partition by item_id order by updated_at asc nulls first, record_md5
+            partition by item_id order by record_number
             rows between unbounded preceding and current row
         ) as n_full_records
-    from records
+    from ordered
 ),
 filled as (
     select
-        item_id, valid_from, is_timeless, updated_at, record_md5,
+        item_id, valid_from, is_timeless, record_number,
         last_value(kind ignore nulls) over known as kind,
         last_value(title ignore nulls) over known as title,
         last_value(categories ignore nulls) over known as categories,
@@ -37,14 +46,14 @@ filled as (
         last_value(attributes ignore nulls) over known as attributes
     from dated
     window known as (
-        partition by item_id, n_full_records order by updated_at asc nulls first, record_md5
+        partition by item_id, n_full_records order by record_number
         rows between unbounded preceding and current row
     )
 ),
 ranked as (
     select
         *,
-        row_number() over (partition by item_id, valid_from order by updated_at desc nulls last, record_md5 desc) as place
+        row_number() over (partition by item_id, valid_from order by record_number desc) as place
     from filled
 ),
 versions as (

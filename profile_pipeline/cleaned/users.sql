@@ -11,6 +11,15 @@ with records as (
         )) as record_md5
     from raw.users as r left join full_record_sources on full_record_sources.source = r.source
 ),
+-- The order of records, said once: what is told of two records that differ in anything depends on no file.
+ordered as (
+    select
+        *,
+        row_number() over (
+            partition by user_id order by updated_at asc nulls first, record_md5, is_full_record, gender, income_band, occupation, education, city, country
+        ) as record_number
+    from records
+),
 dated as (
     select
         *,
@@ -20,14 +29,14 @@ dated as (
             else cast(updated_at at time zone 'UTC' at time zone $timezone as date)
         end as valid_from,
         sum(case when is_full_record then 1 else 0 end) over (
-            partition by user_id order by updated_at asc nulls first, record_md5
+            partition by user_id order by record_number
             rows between unbounded preceding and current row
         ) as n_full_records
-    from records
+    from ordered
 ),
 filled as (
     select
-        user_id, valid_from, is_timeless, updated_at, record_md5,
+        user_id, valid_from, is_timeless, record_number,
         last_value(gender ignore nulls) over known as gender,
         last_value(birth_date ignore nulls) over known as birth_date,
         last_value(birth_year ignore nulls) over known as birth_year,
@@ -40,7 +49,7 @@ filled as (
         list(attributes) over known as attributes_so_far
     from dated
     window known as (
-        partition by user_id, n_full_records order by updated_at asc nulls first, record_md5
+        partition by user_id, n_full_records order by record_number
         rows between unbounded preceding and current row
     )
 ),
@@ -49,7 +58,7 @@ ranked as (
         *,
         -- Field by field: a record that names some keeps the others.
         list_reduce(list_filter(attributes_so_far, lambda a: a is not null), lambda a, b: json_merge_patch(a, b), json('{}')) as merged_attributes,
-        row_number() over (partition by user_id, valid_from order by updated_at desc nulls last, record_md5 desc) as place
+        row_number() over (partition by user_id, valid_from order by record_number desc) as place
     from filled
 ),
 versions as (

@@ -18,25 +18,32 @@ class CountingError(Exception):
     """Records would be lost or doubled; nothing was written."""
 
 
-# Of each file in $files: records read, and where they are now. `loaded_at` is there for speed: newest blocks only.
+# Rows of a load, of a table: `loaded_at` is there for speed (newest blocks only), and a join finds a thousand files faster than a list.
+def _loaded(table: str) -> str:
+    return (
+        f"select * from {table} semi join (select unnest($files) as file_id) using (file_id) where loaded_at >= $since"
+    )
+
+
+# Of each file in $files: records read, and where they are now.
 _PLACED = " union all ".join(
-    f"select file_id, count(*) as n_placed, 0 as n_refused from {table.name} where loaded_at >= $since and list_contains($files, file_id) group by file_id"
+    f"select file_id, count(*) as n_placed, 0 as n_refused from ({_loaded(table.name)}) group by file_id"
     for table in RECORD_TABLES.values()
 )
 _FILES_THAT_DO_NOT_ADD_UP = (
-    f"with placed as ({_PLACED} union all select file_id, 0 as n_placed, count(*) as n_refused from raw.rejected_records"
-    " where loaded_at >= $since and list_contains($files, file_id) group by file_id),"
+    f"with placed as ({_PLACED} union all select file_id, 0 as n_placed, count(*) as n_refused from ({_loaded('raw.rejected_records')}) group by file_id),"
     " found as (select file_id, cast(sum(n_placed) as bigint) as n_placed, cast(sum(n_refused) as bigint) as n_refused from placed group by file_id)"
     " select f.path, f.n_records, f.n_loaded, coalesce(n_placed, 0), f.n_rejected, coalesce(n_refused, 0), f.n_suppressed"
-    " from raw.files as f left join found using (file_id) where list_contains($files, f.file_id) and f.status = 'loaded'"
+    f" from ({_loaded('raw.files')}) as f left join found using (file_id) where f.status = 'loaded'"
     " and (f.n_records <> f.n_loaded + f.n_rejected + f.n_suppressed or f.n_loaded <> coalesce(n_placed, 0) or f.n_rejected <> coalesce(n_refused, 0))"
     " order by f.path"
 )
 # Of the events of $files: as many as were loaded wait, day by day, and the ledger says so.
 _EVENTS_THAT_DO_NOT_WAIT = (
-    "with loaded as (select event_date, file_id, count(*) as n from raw.events where loaded_at >= $since and list_contains($files, file_id) group by all),"
-    " waiting as (select event_date, file_id, cast(sum(n_events) as bigint) as n from raw.pending where list_contains($files, file_id) group by all),"
-    " booked as (select event_date, file_id, n_loaded, n_waiting from cleaned.ledger where list_contains($files, file_id))"
+    f"with loaded as (select event_date, file_id, count(*) as n from ({_loaded('raw.events')}) group by all),"
+    " files as (select unnest($files) as file_id),"
+    " waiting as (select event_date, file_id, cast(sum(n_events) as bigint) as n from raw.pending semi join files using (file_id) group by all),"
+    " booked as (select event_date, file_id, n_loaded, n_waiting from cleaned.ledger semi join files using (file_id))"
     " select event_date, file_id, loaded.n, waiting.n, n_loaded, n_waiting from loaded full join waiting using (event_date, file_id)"
     " full join booked using (event_date, file_id) where loaded.n is distinct from waiting.n or loaded.n is distinct from n_loaded"
     " or loaded.n is distinct from n_waiting order by all"
@@ -138,7 +145,7 @@ _BALANCE = (
     " union all select file_id, count(*) as n, 'excluded' as place from cleaned.excluded_events group by file_id"
     " union all select file_id, cast(sum(n_events) as bigint) as n, 'waiting' as place from raw.pending where file_id is not null group by file_id),"
     " found as (pivot places on place in ('kept', 'cleaned', 'excluded', 'waiting', 'rejected') using coalesce(sum(n), 0) group by file_id)"
-    " select f.file_id, f.path, f.source, f.n_records, f.n_loaded, f.n_rejected, f.n_suppressed,"
+    " select file_id, f.path, f.source, f.n_records, f.n_loaded, f.n_rejected, f.n_suppressed,"
     " coalesce(kept, 0), coalesce(cleaned, 0), coalesce(excluded, 0), coalesce(waiting, 0), coalesce(rejected, 0)"
     " from found full join (select * from raw.files where status = 'loaded') as f using (file_id) order by f.source, f.path"
 )

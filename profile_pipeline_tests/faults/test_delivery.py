@@ -27,6 +27,7 @@ from profile_pipeline_tests.faults.deliveries import (
     FIRST,
     LAST,
     Part,
+    Record,
     delivered,
     line,
     orderly,
@@ -191,3 +192,28 @@ def test_the_jobs_give_the_same_tables_and_the_same_models_to_the_byte(
         found = built(data, recut(landing, tmp_path / f"cut_{seed}", n_deliveries=3, seed=seed))
         assert differences(found, expected) == {}
         shutil.rmtree(data)
+
+
+def test_two_records_of_one_moment_are_ordered_by_what_they_say_wherever_a_field_ends_and_whatever_their_source_leaves_out() -> (
+    None
+):
+    older = Record("crm", "u1,,上海,1990,1,2026-01-05T00:00:00Z")
+    partial, whole = (Record(source, "u1,f,,,2,2026-02-01T00:00:00Z") for source in ("crm", "crm_whole"))
+    one, other = (
+        Record(
+            "catalogue", f'{{"sku": "i1", "brand": "{brand}", "author": "{author}", "changed": "2026-02-01T00:00:00Z"}}'
+        )
+        for brand, author in (("x|", "y"), ("x", "|y"))
+    )
+    found = []
+    for first, then in (((older, partial, one), (whole, other)), ((older, whole, other), (partial, one))):
+        with line() as told:
+            delivered(told, [[Part(0, first)], [Part(1, then)]], [False, True])
+            found.append(
+                (
+                    told.warehouse.rows("select city, valid_to from cleaned.users order by valid_from"),
+                    told.warehouse.rows("select brand, author from cleaned.items"),
+                )
+            )
+    assert found[0] == found[1]
+    assert found[0][0] == [("上海", dt.date(2026, 2, 1)), (None, None)]
