@@ -14,7 +14,7 @@ from profile_pipeline_tests.torture import IS_TORTURE
 N_RUNS, N_WARM_UP = (300, 30) if IS_TORTURE else (30, 10)
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
 # The allocator keeps fragments, and the engine's buffers come and go: over 80 runs memory was seen to move between 330 and
-# 350 MB. A tenth is the bound; a run that kept a connection of the engine, or its rows as Arrow, would pass it in 30 runs.
+# 350 MB, up and down. A tenth is the bound. What holds a file open shows in the descriptors, to the piece.
 MOST_GROWTH = 0.1
 RUNS = """
 import gc, json, os, sys
