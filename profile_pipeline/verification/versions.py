@@ -77,13 +77,13 @@ def _day_of(updated_at: dt.datetime | None, settings: Settings) -> dt.date:
 
 
 def _versions(records: Iterable[Row], key: str, fields: Sequence[str], settings: Settings) -> Iterable[Row]:
+    full = {name for name, source in settings.sources.items() if source.full_records}
     for name, of_key in by_key(records, key).items():
         by_day: dict[dt.date, Row] = {}
         known: Row = {}
         attributes: list[str] = []
-        for record in sorted(of_key, key=lambda r: _order(r, fields)):
-            source = settings.sources.get(record["source"])
-            if source is not None and source.full_records:
+        for record in sorted(of_key, key=lambda r: _order(r, fields, is_full=r["source"] in full)):
+            if record["source"] in full:
                 known, attributes = {}, []
             known = known | {
                 field: record[field] for field in fields if field != "attributes" and record[field] is not None
@@ -103,10 +103,8 @@ def _versions(records: Iterable[Row], key: str, fields: Sequence[str], settings:
             yield {**by_day[day], "valid_to": following}
 
 
-def _order(record: Mapping[str, Any], fields: Sequence[str]) -> tuple[bool, dt.datetime, str]:
+def _order(record: Mapping[str, Any], fields: Sequence[str], *, is_full: bool) -> tuple[Any, ...]:
     updated_at = record["updated_at"]
-    return (
-        updated_at is not None,
-        updated_at or dt.datetime.min,
-        md5_of([record[TEXT + field] for field in fields]),
-    )
+    texts = [record[TEXT + field] for field in fields]
+    told = [(record[field] is None, record[field] or "") for field in fields if isinstance(record[field], str | None)]
+    return (updated_at is not None, updated_at or dt.datetime.min, md5_of(texts), is_full, told)
