@@ -10,7 +10,7 @@ from contextlib import closing
 import dagster as dg
 
 from profile_pipeline.orchestration.behind import has_new_versions
-from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS
+from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS, REBUILT, STALE_CONSUMER
 from profile_pipeline.orchestration.days import (
     STALE_TAG,
     WEEK_DAYS,
@@ -48,7 +48,8 @@ class Runner(Steps):
         behind = self._behind(FEATURE_CONSUMERS)
         is_built = self.has("features.user_features", [self.days[-1]])
         is_outdated = any(day >= restate_from for day in stale)
-        if whole or rest or behind or is_outdated or not is_built or self._has_new_versions():
+        is_unfinished = bool(behind or self._has_new_versions() or self._is_unmarked())
+        if whole or rest or is_outdated or not is_built or is_unfinished:
             first = min([*whole, restate_from]) if every_day else restate_from
             self._note_restated([day for day in self.days if day >= restate_from])
             self.build_features(first, self.days[-1])
@@ -137,6 +138,15 @@ class Runner(Steps):
                 {"consumers": list(consumers)},
             )
         return [day for day in noted if self.days[0] <= day <= self.days[-1]]
+
+    def _is_unmarked(self) -> bool:
+        """Say whether something changed, or was built, that stale snapshots have not been marked for: a killed refresh leaves it."""
+        with closing(self.warehouse()) as warehouse:
+            n_notes: int = warehouse.scalar(
+                "select count(*) from cleaned.touched where consumer = $stale or starts_with(consumer, $rebuilt)",
+                {"stale": STALE_CONSUMER, "rebuilt": REBUILT},
+            )
+        return n_notes > 0
 
     def _has_new_versions(self) -> bool:
         with closing(self.warehouse()) as warehouse:
