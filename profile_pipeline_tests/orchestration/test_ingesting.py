@@ -107,16 +107,16 @@ def test_a_file_that_takes_the_place_of_one_being_loaded_is_taken_by_the_next_ru
 ) -> None:
     landed(tmp_path, "csv/f.csv", table("e1"))
     landed(tmp_path, "csv/gone.csv", table("e2"))
-    write = ingesting._Load.write_held
+    write = ingesting.Load.write_held
 
-    def replacing(load: ingesting._Load) -> None:
+    def replacing(load: ingesting.Load) -> None:
         if load.held:
             landed(tmp_path, "new", table("e3")).replace(tmp_path / "landing" / "csv" / "f.csv")
             (tmp_path / "landing" / "csv" / "gone.csv").unlink()
         write(load)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingesting._Load, "write_held", replacing)
+        patch.setattr(ingesting.Load, "write_held", replacing)
         ingest(tmp_path)
     assert rows(tmp_path, "select event_id from raw.events order by all") == [("e1",), ("e2",)]
     ingest(tmp_path)
