@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from profile_pipeline.commands.terminal import (
     CommandError,
@@ -59,7 +60,7 @@ def list_rejected(
     table = Table("source", "reason", "records", "files", "the first of them", title_justify="left")
     for g in groups:
         first = f"{g['first_file']} at {g['first_row']:,}"
-        table.add_row(g["source"], g["reason_code"], f"{g['n_records']:,}", f"{g['n_files']:,}", first)
+        table.add_row(g["source"], g["reason_code"], f"{g['n_records']:,}", f"{g['n_files']:,}", Text(first))
     out.print(table)
     for code in dict.fromkeys(g["reason_code"] for g in groups):
         out.print(f"{code}: {remedy_of(code)}", highlight=False, markup=False, soft_wrap=True)

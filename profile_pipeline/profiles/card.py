@@ -96,8 +96,13 @@ def _tags_table(tags: Sequence[Mapping[str, Any]]) -> RenderableType:
             # Segments have no probability: 0 is the border to the next one, 1 the middle of one's own.
             source, sure = f"{sure} from the border to the next, {source}", ""
         because = evidence.get("when") or source
+        # As text: a string is read for markup, and values come from data.
         table.add_row(
-            tag["tag"], tag["value"], tag["kind"], sure, Text(str(because), overflow="ellipsis", no_wrap=True)
+            Text(tag["tag"]),
+            Text(tag["value"]),
+            tag["kind"],
+            sure,
+            Text(str(because), overflow="ellipsis", no_wrap=True),
         )
     return table
 
@@ -108,7 +113,7 @@ def _scores_table(scores: Sequence[Mapping[str, Any]]) -> RenderableType:
         return _line("scores", "no model yet")
     table = _table("score", "class", "probability", "percentile", "week")
     for s in told:
-        table.add_row(s["model"], s["class"], f"{s['probability']:.2f}", f"{s['percentile']:.0%}", str(s["week"]))
+        table.add_row(s["model"], Text(s["class"]), f"{s['probability']:.2f}", f"{s['percentile']:.0%}", str(s["week"]))
     return table
 
 
