@@ -8,7 +8,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from profile_pipeline.commands.terminal import (
@@ -139,7 +139,7 @@ def sql(
     if as_json:
         print_json(rows)
         return
-    table = Table(*(Text(name) for name in (rows[0] if rows else ["no row"])))
+    table = Table(*(Column(Text(name)) for name in (rows[0] if rows else ["no row"])))
     for row in rows:
         table.add_row(*(Text("" if v is None else str(v)) for v in row.values()))
     out.print(table)
