@@ -31,7 +31,7 @@ def test_a_database_of_this_schema_is_kept() -> None:
 def test_a_kept_database_opens_and_has_every_table_and_column_of_today(name: str, tmp_path: Path) -> None:
     r = runner(tmp_path / "data", unpacked(name, tmp_path / "data"))
     with closing(r.warehouse()) as w:
-        assert stored_facts(w)["calendar.start"] == str(day(0))
+        assert stored_facts(w.rows)["calendar.start"] == str(day(0))
         for table in all_tables(r.settings):
             assert dict(w.columns_of(table.name)).keys() >= set(table.column_names), table.name
 

@@ -127,7 +127,7 @@ def test_what_shapes_no_loaded_row_may_change(project: Path, before: str, after:
     assert changed != CONFIG
     r = runner(project, changed)
     with closing(r.warehouse()) as w:
-        assert differences(w, r.settings) == {}
+        assert differences(w.rows, r.settings) == {}
 
 
 def test_a_source_of_which_nothing_was_loaded_may_change(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_source_of_which_nothing_was_loaded_may_change(tmp_path: Path) -> None
     r.instance.dispose()
     r = runner(data, WRONG)
     with closing(r.warehouse()) as w:
-        assert differences(w, r.settings) == {}
+        assert differences(w.rows, r.settings) == {}
 
 
 def test_a_database_of_before_these_facts_is_taken_as_built_with_what_is_said_now(project: Path) -> None:

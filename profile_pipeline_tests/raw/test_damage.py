@@ -129,6 +129,19 @@ JSON: dict[str, tuple[str, list[str], dict[str, int]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, zstandard.ZstdCompressor().compress])
+def test_nothing_that_is_packed_whole_is_no_record_and_nothing_else_is_refused(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    json_lines = {
+        "format": "jsonl",
+        "columns": {"event_id": "event_id", "event_type": "event_type", "event_time": "event_time"},
+    }
+    assert outcome(written(tmp_path, pack(b"")), **json_lines) == ([], {})
+    with pytest.raises(FileRefused, match="found nothing in it"):
+        outcome(written(tmp_path, b""), **json_lines)
+
+
 @pytest.mark.parametrize("name", JSON)
 def test_json(name: str, tmp_path: Path) -> None:
     content, ids, reasons = JSON[name]

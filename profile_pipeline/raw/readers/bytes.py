@@ -249,9 +249,22 @@ def count_lines(path: Path, encoding: str) -> int:
     Raises
     ------
     FileRefused
-        If there is none: a file with nothing in it is no delivery.
+        If there is nothing in the file, and it is not packed.
     """
     n_lines = sum(1 for _ in lines_of(path, encoding))
     if not n_lines:
-        raise FileRefused("empty_file", "found nothing in it, expected at least one record")
+        refuse_nothing(path)
     return n_lines
+
+
+def refuse_nothing(path: Path) -> None:
+    """Refuse a file in which there is nothing: it may have been cut. One that is packed, and whole, says so itself: no record.
+
+    Raises
+    ------
+    FileRefused
+        If it is not packed.
+    """
+    with path.open("rb") as source:
+        if not is_packed(source.read(4)):
+            raise FileRefused("empty_file", "found nothing in it, expected at least one record")

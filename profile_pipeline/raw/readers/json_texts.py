@@ -14,6 +14,7 @@ from profile_pipeline.raw.readers.bytes import (
     FileRefused,
     lines_of,
     open_utf8,
+    refuse_nothing,
     refusing_damage,
 )
 
@@ -30,11 +31,12 @@ def texts_of(path: Path, encoding: str) -> Iterator[bytes]:
     Raises
     ------
     FileRefused
-        If there is nothing in the file, or an object that spans lines has no end within 32 MiB.
+        If there is nothing in the file, and it is not packed; or an object that spans lines has no end within 32 MiB.
     """
     first = next(lines_of(path, encoding), b"").strip()
     if not first:
-        raise FileRefused("empty_file", "found nothing in it, expected at least one record")
+        refuse_nothing(path)
+        return iter(())
     if _spans_lines(first):
         return _objects_of(path, encoding)
     return lines_of(path, encoding)
