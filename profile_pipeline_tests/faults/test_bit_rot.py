@@ -31,7 +31,7 @@ from profile_pipeline_tests.faults.tiny_world import IS_TORTURE, deliver, differ
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
 N_FLIPS = 200 if IS_TORTURE else 20
-N_LOGS = 60 if IS_TORTURE else 8
+N_LOGS = 60 if IS_TORTURE else 4
 
 
 def flip(path: Path, bit: int) -> None:
