@@ -33,7 +33,7 @@ from profile_pipeline_tests.torture import IS_TORTURE
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
 N_FLIPS = 200 if IS_TORTURE else 20
-N_LOGS = 60 if IS_TORTURE else 8
+N_LOGS = 60 if IS_TORTURE else 4
 
 
 def flip(path: Path, bit: int) -> None:

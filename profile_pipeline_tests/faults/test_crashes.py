@@ -31,7 +31,7 @@ from profile_pipeline_tests.faults.tiny_world import (
 from profile_pipeline_tests.torture import IS_TORTURE
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
-N_KILLS, N_KILLS_OF_COMMANDS, N_POINTS = (300, 50, 10_000) if IS_TORTURE else (30, 5, 24)
+N_KILLS, N_KILLS_OF_COMMANDS, N_POINTS = (300, 50, 10_000) if IS_TORTURE else (30, 5, 12)
 KILLS_A_ROUND = 5
 # A run leaves its history in Dagster's home, a file and a folder a run.
 HISTORY = re.compile(r"^dagster_home/(storage/|logs/)")
