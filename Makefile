@@ -50,9 +50,11 @@ test-data: setup ## run the tests on real data sets beside the project (budget 6
 	@"$(BIN)/python" -m pytest -m data --durations=10
 
 test-faults: setup ## try to break the laws (budget 6 minutes)
-	@"$(BIN)/python" -m pytest -m faults --durations=10
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check 'pytest-xdist>=3.6'
+	@"$(BIN)/python" -m pytest -m faults -n 2 --dist loadfile --durations=10
 
 torture: setup ## try to break the laws with long numbers, and write docs/reliability.md
+	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check 'pytest-xdist>=3.6'
 	@"$(BIN)/python" -m benchmarks.reliability --torture
 
 check: setup lint types ## lint, format and types

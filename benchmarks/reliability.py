@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         xml = Path(folder) / "results.xml"
         timeout = TORTURE_TIMEOUT_SECONDS if asked.torture else TIMEOUT_SECONDS
         command = [
-            sys.executable, "-m", "pytest", "-m", "faults", "--durations=10", f"--junit-xml={xml}", f"--timeout={timeout}",
+            sys.executable, "-m", "pytest", "-m", "faults", "-n", "2", "--dist", "loadfile", "--durations=10", f"--junit-xml={xml}", f"--timeout={timeout}",
         ]  # fmt: skip
         environment = os.environ | ({"TORTURE": "1"} if asked.torture else {})
         status = subprocess.run(command, cwd=ROOT, env=environment).returncode
