@@ -2,7 +2,11 @@
 
 import os
 
+import pytest
+
 IS_TORTURE = os.environ.get("TORTURE") == "1"
+# What CI has no time for, and what is tried there in another way.
+torture_only = pytest.mark.skipif(not IS_TORTURE, reason="tried by `make torture`")
 
 
 def examples(n: int, *, torture: int) -> int:

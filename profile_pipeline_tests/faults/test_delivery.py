@@ -37,7 +37,7 @@ from profile_pipeline_tests.torture import examples
 
 pytestmark = pytest.mark.faults
 # Shops, and plans for each of them.
-SHOPS, PLANS = range(examples(5, torture=20)), examples(10, torture=50)
+SHOPS, PLANS = range(examples(5, torture=20)), examples(6, torture=50)
 
 
 @st.composite

@@ -22,6 +22,10 @@ SLOW = source(
 )
 
 
+# More than a pipe holds is left to be read after the first batch.
+MANY_ROWS = 400_000
+
+
 def written(path: Path, n_rows: int = 120_000) -> Path:
     rows = {
         "event_id": [f"e{i}" for i in range(n_rows)],
@@ -92,7 +96,7 @@ def test_a_reader_that_crashes_makes_its_file_a_bad_one(how: signal.Signals, tmp
 
 @pytest.mark.faults
 def test_a_reader_that_somebody_stops_is_no_fault_of_its_file(tmp_path: Path) -> None:
-    path = written(tmp_path / "f.parquet")
+    path = written(tmp_path / "f.parquet", MANY_ROWS)
     with ReaderApart() as reader:
         batches = reader.read(path, name="shop", source=PARQUET).batches
         next(batches)

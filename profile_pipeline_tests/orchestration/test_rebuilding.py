@@ -32,6 +32,7 @@ from profile_pipeline_tests.orchestration.small_project import (
     rows,
     runner,
 )
+from profile_pipeline_tests.torture import torture_only
 
 PRICE = "\"regexp_replace(price, '[$]', '')\""
 # Prices with a sign are refused under it, and the day is read of another zone.
@@ -291,6 +292,7 @@ def test_a_source_that_is_read_anew_gives_what_would_have_been_had_its_mapping_a
 
 
 @pytest.mark.faults
+@torture_only
 def test_another_zone_and_first_day_give_what_would_have_been_had_they_always_been_so(
     always: Path, tmp_path: Path
 ) -> None:
@@ -334,6 +336,7 @@ def test_a_file_of_the_archive_that_was_damaged_stops_a_rebuild_and_what_stands_
 
 
 @pytest.mark.faults
+@torture_only
 def test_a_database_that_can_not_be_read_is_built_anew_from_the_archive(project: Path) -> None:
     before = contents(project / "profile.duckdb", but_for=set())
     (project / "profile.duckdb").write_bytes(b"not a database" * 1000)

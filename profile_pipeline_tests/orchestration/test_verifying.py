@@ -26,6 +26,7 @@ from profile_pipeline.verification.compare import Difference
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline_tests.conftest import LAST_DAY, small_settings, write_config
 from profile_pipeline_tests.orchestration.planted_faults import FAULTS, NEWEST, ON_NEWEST, a_row_of
+from profile_pipeline_tests.torture import torture_only
 
 N_DAYS = 15
 FIRST = LAST_DAY - dt.timedelta(days=N_DAYS - 1)
@@ -188,6 +189,7 @@ def test_the_command_says_what_it_compared(copied: Path) -> None:
 
 
 @pytest.mark.faults
+@torture_only
 def test_the_commands_that_are_told_mend_what_is_found(copied: Path) -> None:
     planted = (
         "an event gone", "a cent of an event", "why a record is excluded", "a session cut in two", "a second of a session", "a tile of nobody",
