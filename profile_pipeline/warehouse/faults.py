@@ -47,8 +47,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     _fault(
         r"corrupt|checksum|not a valid duckdb|invalid block|could not read enough bytes|deserializ|unexpected end of file",
-        "Expected a database as it was written: a block of it is damaged. Restore a backup of it, or set it aside and run again: all is built again from the archive.\n"
-        "    mv {database} {database}.damaged\n    profile-pipeline run",
+        "Expected a database as it was written: a block of it is damaged. Build all tables anew from the archive, or restore a backup.\n"
+        "    profile-pipeline rebuild",
     ),
 )
 
