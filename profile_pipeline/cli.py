@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import typer
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from profile_pipeline.commands.backups import backup, restore
 from profile_pipeline.commands.build import demo, run, ui, world
@@ -53,7 +53,7 @@ def main() -> None:
         app()
     except ExpectedError as error:
         _complain(str(error))
-    except (duckdb.Error, OSError, MemoryError, OperationalError) as error:
+    except (duckdb.Error, OSError, MemoryError, DatabaseError) as error:
         # The option's value is known to no one else by now.
         given = [Path(value) for name, value in pairwise(sys.argv) if name == "--data"]
         paths = Paths.from_environment(data=given[-1] if given else None)

@@ -90,13 +90,14 @@ def _copy_home(home: Path, target: Path) -> None:
 
 
 def _keep(archive: Path, kept: Path, file_id: str, sidecar: str) -> dict[str, Any]:
-    """Copy a file of the archive, unless an earlier backup has."""
-    source, copy = archived_path(archive, file_id), archived_path(kept, file_id)
-    if not copy.exists() or copy.stat().st_size != source.stat().st_size:
-        copy.unlink(missing_ok=True)
+    """Copy a file of the archive, unless an earlier backup has. A sound copy stays, whatever has become of the source; one that has
+    rotten gives way.
+    """
+    copy = archived_path(kept, file_id)
+    if not copy.is_file() or _sha256(copy) != file_id:
         found = store(verified_path(archive, file_id), archive=kept)
         sync(found.path.parent)
-    return {"file_id": file_id, "size_bytes": source.stat().st_size, "sidecar": sidecar}
+    return {"file_id": file_id, "size_bytes": copy.stat().st_size, "sidecar": sidecar}
 
 
 def _write_manifest(folder: Path, archived: list[dict[str, Any]], now: dt.datetime) -> None:

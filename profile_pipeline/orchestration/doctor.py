@@ -6,9 +6,11 @@ Not here: mending it.
 import shutil
 import sqlite3
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
+from sqlalchemy.exc import DatabaseError
 
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.balance import IN_WHOLE, LISTED, Balance, balance_of
@@ -17,6 +19,7 @@ from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
+from profile_pipeline.raw.archive import archived_path
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import HARDENED
 from profile_pipeline.warehouse.lease import holder_of
@@ -82,7 +85,7 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
         connection = duckdb.connect(str(paths.warehouse), read_only=True, config=HARDENED)
     except duckdb.Error as error:
         text = str(error).splitlines()[0]
-        if "lock" in text:
+        if "Could not set lock" in text or "Conflicting lock" in text:
             return [
                 Finding(
                     f"another program has the warehouse open: {text}",
@@ -143,6 +146,10 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
                         "profile-pipeline run --stale",
                     )
                 )
+            findings += _lost_bytes(
+                paths,
+                connection.execute("select distinct file_id, min(path) from raw.files group by file_id").fetchall(),
+            )
             rows = connection.execute(
                 "select f.path, f.status || coalesce(' (' || f.reason || ')', ''), coalesce(f.n_loaded, 0), coalesce((select cast(sum(n_events) as bigint) from raw.pending as p"
                 " where p.file_id = f.file_id), 0) from raw.files as f order by f.loaded_at desc, f.path desc limit 10"
@@ -151,6 +158,19 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
         return findings
     finally:
         connection.close()
+
+
+def _lost_bytes(paths: Paths, files: list[tuple[str, str]]) -> list[Finding]:
+    lost = sorted(path for file_id, path in files if not archived_path(paths.archive, file_id).is_file())
+    if not lost:
+        return []
+    return [
+        Finding(
+            f"{paths.archive} lacks {len(lost)} files that were loaded: {', '.join(lost[:LISTED])}",
+            False,
+            "profile-pipeline restore …  # a backup; or deliver them again",
+        )
+    ]
 
 
 def _other_mappings(settings: Settings, ask: Ask) -> list[Finding]:
@@ -177,23 +197,28 @@ def _told_of(balance: Balance) -> Finding:
     return Finding("every record that was read is in exactly one place", True)
 
 
+def _broken_home(home: Path, why: str) -> Finding:
+    remedy = f"profile-pipeline restore …  # a backup; or: rm -r {home}, which loses the history of runs: Dagster then draws as not built what is"
+    return Finding(f"{home} is broken: {why}", False, remedy)
+
+
 def _instance(paths: Paths) -> list[Finding]:
     home = paths.dagster_home
     if not home.exists():
         return [Finding(f"no Dagster instance at {home} yet", True, "make ui")]
     schedules = home / "schedules" / "schedules.db"
     if schedules.exists():
-        with sqlite3.connect(schedules) as connection:
-            heads = connection.execute("select count(*) from alembic_version").fetchone()[0]
+        try:
+            with sqlite3.connect(schedules) as connection:
+                heads = connection.execute("select count(*) from alembic_version").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            return [_broken_home(home, str(error))]
         if heads > 1:
-            return [
-                Finding(
-                    f"{home} is broken: two servers created it at once",
-                    False,
-                    f"rm -r {home}  # only the history of runs is lost",
-                )
-            ]
-    instance = open_instance(paths)
+            return [_broken_home(home, "two servers created it at once")]
+    try:
+        instance = open_instance(paths)
+    except DatabaseError as error:
+        return [_broken_home(home, str(error).splitlines()[0])]
     try:
         orphaned = orphaned_runs(instance, paths)
     finally:

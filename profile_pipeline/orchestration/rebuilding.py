@@ -20,7 +20,7 @@ from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import Archived, archived_path, deliveries, describe
+from profile_pipeline.raw.archive import Archived, DamagedArchiveError, archived_path, deliveries, describe
 from profile_pipeline.raw.landing import claimed_by
 from profile_pipeline.raw.tables import BUILT_WITH, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
@@ -28,6 +28,7 @@ from profile_pipeline.warehouse.duckdb import EngineError, Warehouse, WarehouseE
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.replacing import put_in_place
 
+LISTED = 5
 OWNER = "profile-pipeline rebuild"
 RECORDS_AT_ONCE, RECORDS_A_PAGE = 100_000, 10_000
 
@@ -67,6 +68,7 @@ def rebuild(settings: Settings, paths: Paths, *, sources: Sequence[str], say: Ca
             if sources:
                 _require_others_same(old, settings, sources)
             before = _look(old, settings, paths, say)
+            _require_all_files(old, paths, sources)
         runner = Runner(settings, work, say)
         if sources:
             if old is None:
@@ -109,6 +111,30 @@ def _require_others_same(old: Warehouse, settings: Settings, sources: Sequence[s
     if others:
         raise ConfigurationError(
             f"found other changes too: {', '.join(others)}. Build all tables anew: profile-pipeline rebuild"
+        )
+
+
+def _require_all_files(old: Warehouse, paths: Paths, sources: Sequence[str]) -> None:
+    """Refuse to replace tables by poorer ones, because the archive has lost what they were made of.
+
+    Raises
+    ------
+    DamagedArchiveError
+        With the names of the files.
+    """
+    lost = [
+        path
+        for file_id, path in old.rows(
+            "select file_id, min(path) from raw.files where n_loaded > 0 and ($every or list_contains($sources, source)) group by file_id order by 2",
+            {"every": not sources, "sources": list(sources)},
+        )
+        if not archived_path(paths.archive, file_id).is_file()
+    ]
+    if lost:
+        listed = ", ".join(lost[:LISTED]) + (", …" if len(lost) > LISTED else "")
+        raise DamagedArchiveError(
+            f"{paths.archive} lacks {len(lost)} files whose records the tables hold: {listed}. Nothing was changed."
+            " Restore them from a backup, or deliver them again; then rebuild."
         )
 
 

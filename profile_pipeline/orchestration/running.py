@@ -21,6 +21,7 @@ from profile_pipeline.orchestration.days import (
 from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.profiles.tags import quantiles_needed
 
 
 class Runner(Steps):
@@ -86,11 +87,13 @@ class Runner(Steps):
         such as were lost with the database or a write-ahead log.
         """
         with closing(self.warehouse()) as warehouse:
-            judged = warehouse.days("select distinct week from evaluation.gates")
+            traces = "select week from evaluation.gates union select week from evaluation.metrics union select week from models.population"
+            trained = warehouse.days(f"select distinct week from ({traces})")
             gone = warehouse.days(
                 "select as_of_date from features.user_features except select as_of_date from profiles.user_profiles"
             )
-        return (set(self.weeks) - set(judged) if self.settings.models else set()), set(gone)
+        leaves_traces = self.settings.models or quantiles_needed(self.settings.tags)
+        return (set(self.weeks) - set(trained) if leaves_traces else set()), set(gone)
 
     def _note_restated(self, days: Sequence[dt.date]) -> None:
         """Note on disk, before their features are built, which days' profiles have to follow: a killed run forgets nothing."""

@@ -20,6 +20,9 @@ _HYPHENATED = re.compile(r"[^\W\d][\w.]*(-[^\W\d][\w.]*)+")
 _REFUSED = (
     exp.Subquery, exp.Select, exp.AggFunc, exp.Window, exp.Table, exp.Star, exp.Parameter, exp.Placeholder, exp.Command,
     exp.DDL, exp.DML, exp.UDTF, exp.ReadCSV, exp.ReadParquet, exp.Columns,
+    # What is another each time, or elsewhere: a file that is read again would give other rows.
+    exp.Rand, exp.Uuid, exp.CurrentDate, exp.CurrentTime, exp.CurrentTimestamp, exp.Localtime, exp.Localtimestamp, exp.CurrentVersion,
+    exp.CurrentUser, exp.SessionUser, exp.CurrentSchema, exp.CurrentDatabase,
 )  # fmt: skip
 # Functions that sqlglot does not know by name are refused but for these, which neither read files nor settings.
 _ALLOWED_ANONYMOUS = frozenset(
@@ -81,8 +84,9 @@ def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str
         With every column that the file does not have, and the nearest names.
     """
     names = list(available)
-    # Where no column of the source is in the header it may be a record, of a person, and is not told.
-    told = names if set(names) & _columns_named(source) else []
+    # Where few columns of the source are in the header it may be a record, of a person, and is not told.
+    named = _columns_named(source)
+    told = names if 2 * len(set(names) & named) >= len(named) else []
     faults: list[str] = []
     resolved: dict[str, str | Expression | ListSettings] = {}
     for ours, theirs in source.mapped.items():
@@ -100,7 +104,9 @@ def columns_needed(source: SourceSettings, available: Iterable[str]) -> dict[str
             resolved[ours] = expression
     if faults:
         if not told:
-            faults.append("the file's first line names no column of this source: it may be a record and no header")
+            faults.append(
+                "the file's first line names few columns of this source, or none: it may be a record and no header"
+            )
         raise MappingError("; ".join(faults))
     return resolved
 

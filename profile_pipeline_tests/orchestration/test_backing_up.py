@@ -222,3 +222,18 @@ def test_a_second_backup_leaves_the_first_and_copies_no_file_of_the_archive_agai
     assert backups_of(project / "backups")[0] == first
     assert len(backups_of(project / "backups")) == 2
     assert {p: p.stat().st_ino for p in kept} == before
+
+
+def test_a_sound_copy_stays_when_its_source_has_rotten_and_a_rotten_copy_gives_way(project: Path) -> None:
+    file_id = deliveries(project / "archive")[0].file_id
+    source, copy = (archived_path(place, file_id) for place in (project / "archive", project / "backups" / "archive"))
+    sound = source.read_bytes()
+    source.write_bytes(sound[:-1] + b"?")
+    assert command(project, "backup").returncode == 0
+    assert copy.read_bytes() == sound
+    copy.write_bytes(sound[:-1] + b"?")
+    refused = command(project, "backup")
+    assert (refused.returncode, "is not what was delivered" in refused.stderr) == (1, True)
+    source.write_bytes(sound)
+    assert command(project, "backup").returncode == 0
+    assert copy.read_bytes() == sound

@@ -13,11 +13,13 @@ import pytest
 
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.built_with import SCHEMA, differences
+from profile_pipeline.orchestration.doctor import examine
 from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.rebuilding import rebuild
 from profile_pipeline.orchestration.recovering import Selection
 from profile_pipeline.orchestration.steps import RunFailedError
-from profile_pipeline.raw.archive import deliveries
+from profile_pipeline.paths import Paths
+from profile_pipeline.raw.archive import DamagedArchiveError, deliveries
 from profile_pipeline.warehouse.duckdb import WarehouseError
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.orchestration.small_project import (
@@ -348,3 +350,20 @@ def test_a_database_that_can_not_be_read_is_built_anew_from_the_archive(project:
     assert_equal({t: found[t] for t in raw}, {t: before[t] for t in raw})
     judged = rows(project / "profile.duckdb", "select distinct event_date from cleaned.events order by 1")
     assert judged == [(day(n),) for n in range(3)]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("sources", [(), ("shop",)])
+def test_files_that_the_archive_has_lost_stop_a_rebuild_and_what_stands_stays(
+    project: Path, sources: tuple[str, ...]
+) -> None:
+    ((file_id,),) = rows(project / "profile.duckdb", f"select file_id from raw.files where path = 'shop/{day(1)}.csv'")
+    path = project / "archive" / file_id[:2] / file_id
+    path.unlink()
+    path.with_suffix(".json").unlink()
+    before = contents(project / "profile.duckdb", but_for=set())
+    with pytest.raises(DamagedArchiveError, match=rf"lacks 1 files whose records the tables hold: shop/{day(1)}\.csv"):
+        rebuilt(project, SHORT, *sources)
+    assert_equal(contents(project / "profile.duckdb", but_for=set()), before)
+    found = [f for f in examine(Paths(config=project / "profile.yaml", data=project)).findings if not f.is_ok]
+    assert any("lacks 1 files that were loaded" in f.what for f in found)
