@@ -51,7 +51,7 @@ SOUND = {
     ),
 }  # fmt: skip
 UNSOUND = {
-    "complete-journey/demographics.rda": "bzip2",
+    "complete-journey/demographics.rda": "binary data",
     "anomaly-adbench/23_mammography.npz": "ZIP archive",
     "snowplow-samples/contexts_com_snowplowanalytics_user_identifier_1_0_0.csv": "context table of Snowplow",
     "sogouq-sample/SogouQ.sample": "times of day without a date",

@@ -26,8 +26,7 @@ LOG_LINE = re.compile(
 _KINDS_BY_MAGIC = (
     (b"PK\x03\x04", "a ZIP archive or an Excel workbook", "Unpack it, or save the sheet as CSV (UTF-8)"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "Save the sheet as CSV (UTF-8)"),
-    (b"BZh", "compressed by bzip2", "Unpack it (bunzip2); .gz and .zst are read as they are"),
-    (b"\xfd7zXZ", "compressed by xz", "Unpack it (unxz); .gz and .zst are read as they are"),
+    (b"\xfd7zXZ", "compressed by xz", "Unpack it (unxz); .gz, .bz2 and .zst are read as they are"),
     (b"7z\xbc\xaf", "a 7z archive", "Unpack it"),
     (b"SQLite format 3", "a SQLite database", "Export its tables as CSV"),
     (b"%PDF", "a PDF", "Take the table's own file"),
@@ -80,13 +79,15 @@ def refuse_what_is_no_text(content: bytes) -> None:
         raise SampleError("the file is empty: expected records")
     for magic, what, remedy in _KINDS_BY_MAGIC:
         if content.startswith(magic):
-            raise SampleError(f"found {what}, expected CSV, TSV, JSON Lines or Parquet (.gz and .zst too). {remedy}.")
+            raise SampleError(
+                f"found {what}, expected CSV, TSV, JSON Lines or Parquet (.gz, .bz2 and .zst too). {remedy}."
+            )
     if _MARKUP.match(content[:200]):
         raise SampleError(
             "found a page of HTML or XML, expected CSV, TSV, JSON Lines or Parquet. Was an error page saved in place of the file?"
         )
     if b"\x00" in content[:65536] and not _utf16_of(content):
-        raise SampleError("found binary data, expected CSV, TSV, JSON Lines or Parquet (.gz and .zst too)")
+        raise SampleError("found binary data, expected CSV, TSV, JSON Lines or Parquet (.gz, .bz2 and .zst too)")
 
 
 def encoding_of(content: bytes) -> str:
