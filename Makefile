@@ -33,7 +33,7 @@ ui: setup ## start the Dagster UI (PORT=3000)
 	@"$(BIN)/python" -m profile_pipeline.cli ui --port $(PORT)
 
 test: setup ## run the default tests
-	@"$(BIN)/python" -m pytest --durations=20
+	@"$(BIN)/python" -m pytest -n 2 --dist loadfile --durations=20
 
 spark: setup ## run all SQL on a small Spark session too (needs Java 17; installs pyspark)
 	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[spark]'
@@ -50,11 +50,9 @@ test-data: setup ## run the tests on real data sets beside the project (budget 6
 	@"$(BIN)/python" -m pytest -m data --durations=10
 
 test-faults: setup ## try to break the laws (budget 6 minutes)
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check 'pytest-xdist>=3.6'
 	@"$(BIN)/python" -m pytest -m faults -n 2 --dist loadfile --durations=10
 
 torture: setup ## try to break the laws with long numbers, and write docs/reliability.md
-	@"$(BIN)/python" -m pip install --quiet --disable-pip-version-check 'pytest-xdist>=3.6'
 	@"$(BIN)/python" -m benchmarks.reliability --torture
 
 check: setup lint types ## lint, format and types
