@@ -9,7 +9,7 @@ import pytest
 
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.tiny_world import deliver
-from profile_pipeline_tests.torture import IS_TORTURE
+from profile_pipeline_tests.torture import IS_TORTURE, torture_only
 
 N_RUNS, N_WARM_UP = (300, 30) if IS_TORTURE else (30, 10)
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
@@ -35,6 +35,7 @@ print(json.dumps(told))
 """
 
 
+@torture_only
 def test_runs_in_one_process_leave_neither_descriptors_nor_memory(tiny: Path, tmp_path: Path) -> None:
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory and descriptors are read from /proc, which is not here")

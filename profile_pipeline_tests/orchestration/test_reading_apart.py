@@ -95,15 +95,20 @@ def test_a_reader_that_crashes_makes_its_file_a_bad_one(how: signal.Signals, tmp
 
 
 @pytest.mark.faults
-def test_a_reader_that_somebody_stops_is_no_fault_of_its_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inherited", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_reader_that_somebody_stops_is_no_fault_of_its_file(inherited: signal.Handlers, tmp_path: Path) -> None:
     path = written(tmp_path / "f.parquet", MANY_ROWS)
-    with ReaderApart() as reader:
-        batches = reader.read(path, name="shop", source=PARQUET).batches
-        next(batches)
-        assert reader.process_id is not None
-        os.kill(reader.process_id, signal.SIGTERM)
-        with pytest.raises(ReaderStoppedError):
-            list(batches)
+    before = signal.signal(signal.SIGTERM, inherited)
+    try:
+        with ReaderApart() as reader:
+            batches = reader.read(path, name="shop", source=PARQUET).batches
+            next(batches)
+            assert reader.process_id is not None
+            os.kill(reader.process_id, signal.SIGTERM)
+            with pytest.raises(ReaderStoppedError):
+                list(batches)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.faults

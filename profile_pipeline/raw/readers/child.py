@@ -66,6 +66,10 @@ def _answer(asked: dict[str, Any], engine: duckdb.DuckDBPyConnection, out: Binar
 
 def main(memory_bytes: int, seconds: float) -> None:
     """Answer until nobody asks any more."""
+    # Who started it may ignore or hold back signals, which is inherited: a reader can always be stopped.
+    for told in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(told, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGHUP})
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         # What is really written to: allocators reserve address space by gigabytes.
