@@ -19,6 +19,7 @@ from profile_pipeline.commands.terminal import (
     opened,
     out,
     print_json,
+    require_warehouse,
     say,
 )
 from profile_pipeline.paths import Paths
@@ -129,8 +130,7 @@ def sql(
     from profile_pipeline.orchestration.resources import open_warehouse
 
     settings, paths = opened(config, data)
-    if not paths.warehouse.exists():
-        raise CommandError(f"{paths.warehouse} is not there. Run `profile-pipeline run` first.")
+    require_warehouse(paths)
     warehouse = open_warehouse(settings, paths, owner="profile-pipeline sql", say=say, is_read_only=True)
     try:
         rows = warehouse.read_only(query)

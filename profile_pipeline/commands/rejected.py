@@ -20,6 +20,7 @@ from profile_pipeline.commands.terminal import (
     opened,
     out,
     print_json,
+    require_warehouse,
     say,
 )
 from profile_pipeline.raw.readers.reasons import remedy_of
@@ -115,7 +116,7 @@ def recover_rejected(
     from profile_pipeline.orchestration.running import Runner
 
     settings, paths = opened(config, data)
-    _require_warehouse(paths.warehouse)
+    require_warehouse(paths)
     n_recovered, n_still = Runner(settings, paths, say).recover(Selection(source, reason, file))
     out.print(f"{n_recovered:,} records recovered, {n_still:,} stay rejected")
     if n_recovered:
@@ -146,10 +147,5 @@ def _warehouse(config: Path | None, data: Path | None) -> "closing[Warehouse]":
     from profile_pipeline.orchestration.resources import open_warehouse
 
     settings, paths = opened(config, data)
-    _require_warehouse(paths.warehouse)
+    require_warehouse(paths)
     return closing(open_warehouse(settings, paths, owner="profile-pipeline rejected", say=say))
-
-
-def _require_warehouse(path: Path) -> None:
-    if not path.exists():
-        raise CommandError(f"{path} is not there. Run `profile-pipeline run` first.")

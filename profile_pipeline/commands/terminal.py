@@ -49,6 +49,18 @@ def opened(config: Path | None, data: Path | None) -> tuple[Settings, Paths]:
     return load_checked(paths), paths
 
 
+def require_warehouse(paths: Paths) -> None:
+    """Refuse a command that looks at tables where nothing was built yet.
+
+    Raises
+    ------
+    CommandError
+        With the command that builds them.
+    """
+    if not paths.warehouse.exists():
+        raise CommandError(f"{paths.warehouse} is not there. Run `profile-pipeline run` first.")
+
+
 def day_of(text: str) -> dt.date:
     """Read a day that a person typed."""
     try:

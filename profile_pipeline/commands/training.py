@@ -19,6 +19,7 @@ from profile_pipeline.commands.terminal import (
     opened,
     out,
     print_json,
+    require_warehouse,
     say,
 )
 from profile_pipeline.settings import OutcomeModelSettings, Settings
@@ -79,8 +80,7 @@ def training_set(
     if not is_file:
         _check_outcome(what, settings)
     _check_target(target, Path(what))
-    if not paths.warehouse.exists():
-        raise CommandError(f"{paths.warehouse} is not there. Run `profile-pipeline run` first.")
+    require_warehouse(paths)
     labels = read_labels(Path(what), timezone=settings.calendar.timezone) if is_file else None
     bounded = settings.model_copy(update={"memory_limit": settings.memory_limit or MEMORY_LIMIT})
     warehouse = open_warehouse(bounded, paths, owner="profile-pipeline training-set", say=say, is_read_only=True)

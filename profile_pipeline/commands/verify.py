@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from profile_pipeline.commands.terminal import (
-    CommandError,
     ConfigOption,
     DataOption,
     JsonOption,
     opened,
     out,
     print_json,
+    require_warehouse,
     say,
 )
 
@@ -44,8 +44,7 @@ def verify(
     from profile_pipeline.orchestration.verifying import remedy, verify
 
     settings, paths = opened(config, data)
-    if not paths.warehouse.exists():
-        raise CommandError(f"{paths.warehouse} is not there. Run `profile-pipeline run` first.")
+    require_warehouse(paths)
     with (
         closing(
             open_warehouse(settings, paths, owner="profile-pipeline verify", say=say, is_read_only=True)

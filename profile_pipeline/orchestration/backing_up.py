@@ -6,7 +6,6 @@ command line.
 
 import contextlib
 import datetime as dt
-import hashlib
 import importlib.metadata
 import json
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from profile_pipeline.disk import sha256_of, sync
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.built_with import SCHEMA, refuse_newer
 from profile_pipeline.paths import Paths
@@ -23,7 +23,7 @@ from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.backup import copy_database, write_log_into_file
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
-from profile_pipeline.warehouse.replacing import put_in_place, sync, wal_of
+from profile_pipeline.warehouse.replacing import put_in_place, wal_of
 
 FORMAT = 1
 MANIFEST, DIGEST, DATABASE, HOME, REPORTS, ARCHIVE = (
@@ -94,7 +94,7 @@ def _keep(archive: Path, kept: Path, file_id: str, sidecar: str) -> dict[str, An
     rotten gives way.
     """
     copy = archived_path(kept, file_id)
-    if not copy.is_file() or _sha256(copy) != file_id:
+    if not copy.is_file() or sha256_of(copy) != file_id:
         found = store(verified_path(archive, file_id), archive=kept)
         sync(found.path.parent)
     return {"file_id": file_id, "size_bytes": copy.stat().st_size, "sidecar": sidecar}
@@ -104,21 +104,16 @@ def _write_manifest(folder: Path, archived: list[dict[str, Any]], now: dt.dateti
     files = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         sync(path)
-        files[path.relative_to(folder).as_posix()] = {"sha256": _sha256(path), "size_bytes": path.stat().st_size}
+        files[path.relative_to(folder).as_posix()] = {"sha256": sha256_of(path), "size_bytes": path.stat().st_size}
     told = {
         "format": FORMAT, "release": importlib.metadata.version("profile-pipeline"), "schema": SCHEMA, "taken_at": now.isoformat(),
         "files": files, "archive": archived,
     }  # fmt: skip
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
-    (folder / DIGEST).write_text(_sha256(manifest) + "\n", encoding="utf-8")
+    (folder / DIGEST).write_text(sha256_of(manifest) + "\n", encoding="utf-8")
     for path in (manifest, folder / DIGEST, *(p for p in folder.rglob("*") if p.is_dir()), folder):
         sync(path)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 # ---- restoring
@@ -159,7 +154,7 @@ def _verified(folder: Path, paths: Paths) -> dict[str, Any]:
     """Read the manifest and hold everything against it."""
     if not (folder / MANIFEST).is_file() or not (folder / DIGEST).is_file():
         raise BackupError(f"{folder} is no backup: expected a folder that holds {MANIFEST} and {DIGEST}")
-    if _sha256(folder / MANIFEST) != (folder / DIGEST).read_text(encoding="utf-8").strip():
+    if sha256_of(folder / MANIFEST) != (folder / DIGEST).read_text(encoding="utf-8").strip():
         raise BackupError(f"{folder / MANIFEST} is not as it was written: take another backup")
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if manifest["format"] > FORMAT or manifest["schema"] > SCHEMA:
@@ -169,7 +164,7 @@ def _verified(folder: Path, paths: Paths) -> dict[str, Any]:
         path = folder / name
         if not path.is_file():
             faults.append(f"{path} is missing")
-        elif (found := _sha256(path)) != told["sha256"]:
+        elif (found := sha256_of(path)) != told["sha256"]:
             faults.append(f"{path}: found the sha256 {found}, expected {told['sha256']}")
     for entry in manifest["archive"]:
         if not _is_good(paths.archive, entry["file_id"]) and not _is_good(folder.parent / ARCHIVE, entry["file_id"]):

@@ -22,6 +22,7 @@ from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.profiles.tags import quantiles_needed
+from profile_pipeline.warehouse.duckdb import Warehouse
 
 
 class Runner(Steps):
@@ -46,11 +47,9 @@ class Runner(Steps):
         """
         whole, rest, stale = self.waiting()
         restate_from = self.days[max(0, len(self.days) - 1 - self.settings.restate_days)]
-        behind = self._behind(FEATURE_CONSUMERS)
         is_built = self.has("features.user_features", [self.days[-1]])
         is_outdated = any(day >= restate_from for day in stale)
-        is_unfinished = bool(behind or self._has_new_versions() or self._is_unmarked())
-        if whole or rest or is_outdated or not is_built or is_unfinished:
+        if whole or rest or is_outdated or not is_built or self._is_unfinished():
             first = min([*whole, restate_from]) if every_day else restate_from
             self._note_restated([day for day in self.days if day >= restate_from])
             self.build_features(first, self.days[-1])
@@ -78,7 +77,9 @@ class Runner(Steps):
         self.follow_profiles([day for day in restated if day not in days])
         self.build_profiles(days)
         self._forget_restated()
-        for first, last in stretches(self._behind(DAY_CONSUMERS)):
+        with closing(self.warehouse()) as warehouse:
+            behind = self._behind(warehouse, DAY_CONSUMERS)
+        for first, last in stretches(behind):
             self.build_metrics(first, last)
         self.publish()
 
@@ -132,28 +133,27 @@ class Runner(Steps):
         found = self.instance.fetch_materializations(wanted, limit=1).records
         return found[0].timestamp if found else None
 
-    def _behind(self, consumers: Sequence[str]) -> list[dt.date]:
+    def _behind(self, warehouse: Warehouse, consumers: Sequence[str]) -> list[dt.date]:
         """Days whole of which some of these tables have not followed yet: a killed run, or a late event, leaves them."""
-        with closing(self.warehouse()) as warehouse:
-            noted = warehouse.days(
-                "select distinct event_date from cleaned.touched where list_contains($consumers, consumer)"
-                " and stream_id is null and alias_id is null",
-                {"consumers": list(consumers)},
-            )
+        noted = warehouse.days(
+            "select distinct event_date from cleaned.touched where list_contains($consumers, consumer)"
+            " and stream_id is null and alias_id is null",
+            {"consumers": list(consumers)},
+        )
         return [day for day in noted if self.days[0] <= day <= self.days[-1]]
 
-    def _is_unmarked(self) -> bool:
-        """Say whether something changed, or was built, that stale snapshots have not been marked for: a killed refresh leaves it."""
+    def _is_unfinished(self) -> bool:
+        """Say whether a killed run has left something to follow: days, versions, or snapshots that have not been marked as stale for
+        what changed, or was built.
+        """
         with closing(self.warehouse()) as warehouse:
-            n_notes: int = warehouse.scalar(
+            n_unmarked: int = warehouse.scalar(
                 "select count(*) from cleaned.touched where consumer = $stale or starts_with(consumer, $rebuilt)",
                 {"stale": STALE_CONSUMER, "rebuilt": REBUILT},
             )
-        return n_notes > 0
-
-    def _has_new_versions(self) -> bool:
-        with closing(self.warehouse()) as warehouse:
-            return has_new_versions(warehouse, self.instance)
+            return bool(
+                n_unmarked or self._behind(warehouse, FEATURE_CONSUMERS) or has_new_versions(warehouse, self.instance)
+            )
 
     def build_range(self, first: dt.date, last: dt.date) -> None:
         """A range by hand: its days, the weeks that end in it, the profiles of its days."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from profile_pipeline.disk import sha256_of, sync
 from profile_pipeline.errors import ExpectedError
 
 BLOCK_BYTES = 1 << 20
@@ -90,17 +91,12 @@ def verified_path(archive: Path, file_id: str) -> Path:
     path = archived_path(archive, file_id)
     if not path.is_file():
         raise DamagedArchiveError(f"{path} is not there. Deliver the file again.")
-    found = _sha256(path)
+    found = sha256_of(path)
     if found != file_id:
         raise DamagedArchiveError(
             f"{path} is not what was delivered: found the sha256 {found}, expected its name. Restore it from a backup, or remove it and deliver the file again."
         )
     return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sweep(archive: Path) -> None:
@@ -142,10 +138,10 @@ def store(path: Path, *, archive: Path) -> Archived:
         file_id = digest.hexdigest()
         kept = archived_path(archive, file_id)
         # Bits rot: a copy that is no longer what was delivered gives way to the one that has just come.
-        if not kept.exists() or _sha256(kept) != file_id:
+        if not kept.exists() or sha256_of(kept) != file_id:
             kept.parent.mkdir(exist_ok=True)
             temporary.replace(kept)
-            _sync(kept.parent)
+            sync(kept.parent)
         return Archived(file_id=file_id, path=kept, size_bytes=before.size_bytes, state=before)
     finally:
         temporary.unlink(missing_ok=True)
@@ -229,13 +225,4 @@ def describe(
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(sidecar)
-    _sync(sidecar.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Have a new name in a folder outlive a loss of power: the file under its old name may be removed after this."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(sidecar.parent)

@@ -3,17 +3,9 @@
 Not here: what is in either, or who may do it: the caller holds the lease.
 """
 
-import os
 from pathlib import Path
 
-
-def sync(path: Path) -> None:
-    """Have a file, or what a folder lists, on the disk before going on."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+from profile_pipeline.disk import sync
 
 
 def wal_of(path: Path) -> Path:
