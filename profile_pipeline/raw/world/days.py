@@ -79,8 +79,9 @@ def intensity_sql(day: str) -> str:
     )
 
 
-_RECEIVED = f"""
-    create or replace temp table received as
+# A table, not a step: the engine has to know how few visits there are to join what they do from the right side.
+_VISITS = f"""
+    create or replace temp table visits as
     with expected as (
         select people.*, days.day, days.date, ({intensity_sql("days.day")}) * days.weekday as visits_expected, draw(cast(pid as bigint) * 4096 + days.day, 51) as u
         from people cross join days
@@ -91,27 +92,41 @@ _RECEIVED = f"""
         from expected
     ),
     each as (
-        select counted.*, mixed((cast(pid as bigint) * 4096 + day) * 4 + v, 52) as vid from counted, range(n_visits) as r(v)
+        select *, mixed((cast(pid as bigint) * 4096 + day) * 4 + v, 52) as vid from (select *, unnest(range(n_visits)) as v from counted)
     ),
     timed_visits as (
         select each.*, draw(vid, 53) < night as is_night,
             case when ring is not null then 0 else cast(floor(draw(vid, 54) * n_devices) as integer) end as slot
         from each
     ),
-    visits as (
+    begun as (
         select t.*, d.is_web, d.device_key,
             cast(t.date as timestamp) + to_seconds(cast(h.hour as bigint) * 3600 + cast(floor(draw(vid, 56) * 3600) as bigint)) as local_start,
             draw(vid, 57) < content as is_content,
             least(24, 1 + cast(floor(-ln(greatest(draw(vid, 58), 1e-9)) * 5.4) as integer)) as n_steps,
             case when is_guest or draw(vid, 59) < {NEVER_SIGNS_IN} then 99 when draw(vid, 60) < {SIGNS_IN_AT_ONCE} then 0
-                else 1 + cast(floor(draw(vid, 61) * 3) as integer) end as signs_in_at
-        from timed_visits as t
+                else 1 + cast(floor(draw(vid, 61) * 3) as integer) end as signs_in_at,
+            coalesce(c.is_treated and t.day between c.contact_day and c.contact_day + {CAMPAIGN_DAYS - 1}, false) as is_reached, c.effect
+        from timed_visits as t left join campaign as c on c.pid = t.pid
         join hours as h on h.is_night = t.is_night and draw(t.vid, 55) >= h.lower and draw(t.vid, 55) < h.upper
         join devices as d on d.pid = t.pid and d.slot = t.slot
+    )
+    select pid, user_id, cart, buy, price_level, city, ring, day, date, vid, is_web, device_key, local_start, is_content, n_steps, signs_in_at, is_reached, effect
+    from begun
+"""
+_RECEIVED = f"""
+    create or replace temp table received as
+    with steps as (
+        select vid, cast(s as integer) as step, mixed(vid, 1000 + s) as e, mixed(vid, 2000 + floor(s / 4)) as g, cast(s % 4 as integer) as part
+        from (select vid, unnest(range(n_steps)) as s from visits)
+    ),
+    paced as (
+        select *, sum(cast(floor(1000 * least(1500000.0, -ln(greatest(draw(e, 91), 1e-9)) * 75000 + 900)) as bigint)) over (
+            partition by vid order by step rows between unbounded preceding and current row) as after_microseconds
+        from steps
     ),
     stepped as (
-        select v.*, cast(s as integer) as step, mixed(v.vid, 1000 + s) as e, mixed(v.vid, 2000 + floor(s / 4)) as g, cast(s % 4 as integer) as part
-        from visits as v, range(n_steps) as r(s)
+        select v.*, p.step, p.e, p.g, p.part, cast(p.after_microseconds as bigint) as after_microseconds from paced as p join visits as v on v.vid = p.vid
     ),
     chosen as (
         select s.*, f.first, f.second, f.third, draw(g, 71) as u_category, draw(g, 72) as u_style, draw(g, 73) as u_place
@@ -120,14 +135,13 @@ _RECEIVED = f"""
     placed as (
         select c.*,
             case when u_category < 0.46 then first when u_category < 0.72 then second when u_category < 0.86 then third
-                when is_content then 12 + mixed(g, 74) % 8 else mixed(g, 74) % 12 end as category_no
+                when is_content then 12 + cast(mixed(g, 74) % 8 as integer) else cast(mixed(g, 74) % 12 as integer) end as category_no
         from chosen as c
     ),
     wanted as (
-        select p.*, cast(case when u_style < 0.8 then mixed(p.pid * 100 + p.category_no, 75) % 4 else mixed(g, 76) % 4 end as integer) as style,
-            cast(floor(15 * u_place * u_place) as integer) as place,
-            c.is_treated and p.day between c.contact_day and c.contact_day + {CAMPAIGN_DAYS - 1} as is_reached, c.effect
-        from placed as p left join campaign as c on c.pid = p.pid
+        select p.*, cast(case when u_style < 0.8 then mixed(cast(p.pid * 100 + p.category_no as hugeint), 75) % 4 else mixed(g, 76) % 4 end as integer) as style,
+            cast(floor(15 * u_place * u_place) as integer) as place
+        from placed as p
     ),
     rated as (
         select *, cart * (case when is_reached then effect else 1 end) as cart_rate, case when is_reached then 'spring' end as campaign from wanted
@@ -150,9 +164,7 @@ _RECEIVED = f"""
         from rated as w join items as i on i.category_no = w.category_no and i.style = w.style and i.place = w.place
     ),
     timed as (
-        select *, local_start - interval 8 hour + to_microseconds(cast(floor(1000 * sum(
-            least(1500000.0, -ln(greatest(draw(e, 91), 1e-9)) * 75000 + 900)) over (
-            partition by vid order by step rows between unbounded preceding and current row)) as bigint)) as happened
+        select *, local_start - interval 8 hour + to_microseconds(after_microseconds) as happened
         from acted
     ),
     delayed as (
@@ -221,6 +233,7 @@ def make_days(connection: duckdb.DuckDBPyConnection, *, first_day: int, dates: S
         "insert into days values (?, ?, ?)",
         [(first_day + i, date, WEEKDAYS[date.weekday()]) for i, date in enumerate(dates)],
     )
+    connection.execute(_VISITS)
     connection.execute(_RECEIVED)
     connection.execute(_DELIVERED)
     connection.execute(_SENT_BACK)
