@@ -239,6 +239,21 @@ def test_a_file_without_header_is_named_by_what_it_holds() -> None:
     assert (found["time_format"], found["columns"]["value"]) == ("s", "rating")
 
 
+def test_without_a_header_ages_are_no_ids_and_years_of_schooling_no_ages() -> None:
+    rows = "".join(
+        f"{17 + i % 70}, {['Private', 'State-gov'][i % 2]}, {1 + i % 16}, {'Fe' * (i % 3 == 0)}male\n"
+        for i in range(200)
+    )
+    found = propose(sample_of_text(rows.encode(), "people.data"), table="users").settings
+    assert (found["header"], found["columns"]["user_id"]) == (["age", "column2", "column3", "gender"], "row_number")
+
+
+def test_the_census_file_has_the_names_of_its_documentation() -> None:
+    row = "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, 2174, 0, 40, United-States, <=50K\n"
+    found = proposed(row * 30, "adult.data", table="users")
+    assert (found["header"][0], found["header"][-1], found["columns"]["gender"]) == ("age", "label", "gender")
+
+
 def test_events_that_do_not_say_when_need_a_day() -> None:
     text = "userID\tartistID\tweight\n2\t51\t13883\n2\t52\t11690\n3\t51\t20\n"
     with pytest.raises(SampleError, match="no column says when"):

@@ -13,6 +13,10 @@ _GENRES = (
     "Unknown", "Action", "Adventure", "Animation", "Children", "Comedy", "Crime", "Documentary", "Drama", "Fantasy", "Film-Noir", "Horror", "Musical",
     "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
 )  # fmt: skip
+_CENSUS = (
+    "age", "workclass", "final_weight", "education", "education_years", "marital", "occupation", "relationship", "race", "gender", "capital_gain",
+    "capital_loss", "hours_per_week", "native_country", "label",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ LAYOUTS = (
     # CDNOW, whole and sample
     Layout(r"^cdnow", 4, ("user_id", "purchase_date", "quantity", "amount"), "purchase"),
     Layout(r"^cdnow", 5, ("user_id", "sample_number", "purchase_date", "quantity", "amount"), "purchase"),
+    # The census of 1994 that is known as Adult
+    Layout(r"^adult\.(data|test)$", 15, _CENSUS),
     # Taobao user behaviour, Sogou query log, RecSys challenge 2015
     Layout(r"^userbehavior", 5, ("user_id", "item_id", "category_id", "behavior_type", "timestamp")),
     Layout(r"^sogouq", 5, ("time", "user_id", "query", "rank_and_click", "url"), "search"),

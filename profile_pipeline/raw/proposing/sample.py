@@ -204,13 +204,15 @@ def names_by_content(kinds: Sequence[ColumnKind]) -> list[str]:
     take("url", next((k for k in free if k.is_address), None))
     take("ip", next((k for k in free if k.is_network_address), None))
     ids = [k for k in free if (k.is_integer or not k.is_number) and k.n_distinct > 10]
-    take("user_id" if time is not None else "id", next(iter(ids), None))
     if time is not None:
+        take("user_id", next(iter(ids), None))
         take("item_id", next(iter(ids[1:]), None))
         take("rating", next((k for k in free if _is_rating(k)), None))
         take("event_type", next((k for k in free if not k.is_number and 2 <= k.n_distinct <= 60), None))
         take("amount", next((k for k in free if k.is_number and not k.is_integer), None))
     else:
+        # One row a person: an id that comes again is none.
+        take("id", next((k for k in ids if k in free and k.is_key), None))
         take("age", next((k for k in free if _is_age(k)), None))
     return list(names.values())
 
@@ -220,7 +222,13 @@ def _is_rating(kind: ColumnKind) -> bool:
 
 
 def _is_age(kind: ColumnKind) -> bool:
-    return kind.is_integer and 10 < kind.n_distinct < 110 and all(0 < int(v) < 111 for v in kind.counts)
+    """Whole numbers up to those of the old: years of schooling end before."""
+    return (
+        kind.is_integer
+        and 10 < kind.n_distinct < 110
+        and all(0 < int(v) < 111 for v in kind.counts)
+        and max(map(int, kind.counts)) > 45
+    )
 
 
 def _references(names: Iterable[str], *, is_json: bool = False) -> dict[str, str]:
