@@ -267,11 +267,52 @@ def test_a_record_without_an_id_is_known_by_its_place() -> None:
     assert any("only one file" in note for note in proposal.notes)
 
 
+@pytest.mark.parametrize("space", ["", "\n", "\n  "])
+def test_one_array_of_objects_is_proposed_like_lines_of_them(space: str) -> None:
+    records = [
+        json.dumps(
+            {"user": {"id": i % 9}, "at": f"2026-01-{i % 28 + 1:02d}", "action": "view"}, indent=2 if space else None
+        )
+        for i in range(40)
+    ]
+    told = ("columns", "roles", "format", "table")
+    array = proposed(f"[{space}{','.join(records)}]", "a.json")
+    lines = proposed("\n".join(json.dumps(json.loads(r)) for r in records), "a.json")
+    assert {k: array.get(k) for k in told} == {k: lines.get(k) for k in told}
+    assert array["columns"]["user_id"] == "user.id"
+
+
+def test_an_array_that_is_too_large_to_look_at_is_looked_at_in_part_and_told_of_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{"user_id": i, "at": "2026-01-01"} for i in range(1000)]))
+    sample = sample_of(path, limit_bytes=2000)
+    assert not sample.is_whole
+    assert json.loads(sample.content)[:2] == [{"user_id": 0, "at": "2026-01-01"}, {"user_id": 1, "at": "2026-01-01"}]
+
+
+def test_a_log_that_names_its_fields_is_read_by_them() -> None:
+    text = "#Software: x\n#Fields: date time s-ip cs-method cs-uri-stem c-ip cs(User-Agent) sc-status\n"
+    text += "".join(
+        f"2026-03-01 10:00:{i:02d} 10.0.0.1 GET /p/{i} 203.0.113.{i} Mozilla/5.0+(X11) 200\n" for i in range(40)
+    )
+    found = proposed(text, "u_ex260301.log")
+    assert (found["columns"]["event_time"], found["columns"]["url"]) == ("request_time", "url")
+    assert found["columns"]["device_id"] == "md5(concat_ws(' ', ip, user_agent))"
+
+
+def test_the_id_of_a_browser_may_be_two_numbers_with_a_point() -> None:
+    rows = [
+        {"event_name": "page_view", "event_timestamp": 1709600000000000 + i, "user_pseudo_id": f"{i % 9}.17"}
+        for i in range(40)
+    ]
+    assert proposed("\n".join(map(json.dumps, rows)), "a.jsonl")["columns"]["anonymous_id"] == "user_pseudo_id"
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"", "empty"), (b" \n\n", "empty"), (b"user_id,event,time\n", "header only"), (b"PK\x03\x04zip", "ZIP"), (bytes(range(256)) * 50, "binary"),
-        (b"a\nb\nc\n", "one column only"), (b"user_id,user_id,time\n1,2,3\n", "twice"), (b'[{"a": 1}]', "JSON array"), (b'{\n "a": 1\n}\n', "spread over lines"),
+        (b"a\nb\nc\n", "one column only"), (b"user_id,user_id,time\n1,2,3\n", "twice"), (b'["a", 1]', "text in brackets"), (b'{"a":\n1}\n', "spread over lines"),
         (b"<!DOCTYPE html><html></html>", "HTML"), (b"foo,bar\n1,2\n", "--table"),
     ],
 )  # fmt: skip

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.proposing.kinds import DECIMAL
+from profile_pipeline.raw.proposing.logs import w3c_pattern
 from profile_pipeline.raw.proposing.times import TIME_OF_DAY, time_format_of
 from profile_pipeline.raw.proposing.vocabulary import is_known_name
+from profile_pipeline.raw.readers.json_texts import spans_lines
 
 DELIMITERS = ("\t", "::", "||", "\x01", "|", ";", ",", "^", "~")
 LINES_LOOKED_AT = 300
@@ -157,14 +159,15 @@ def dialect_of(text: str, encoding: str) -> Dialect:
         raise SampleError("the file is empty: expected records")
     if len(lines[0]) > LONGEST_LINE:
         raise SampleError("the first line is longer than 8 million characters, expected a record a line")
+    if spans_lines(start[:LONGEST_LINE].partition("\n")[0].strip().encode()):
+        return Dialect("jsonl", encoding, None, has_header=False, n_fields=0)
     if start.startswith("{"):
         return _json_dialect(lines, encoding)
     if start.startswith("["):
         raise SampleError(
-            "found a JSON array or text in brackets, expected one JSON object a line (JSON Lines), CSV, TSV or Parquet."
-            " An array becomes lines with: jq -c '.[]' FILE > FILE.jsonl"
+            "found text in brackets, expected JSON objects (one a line, or one array of them), CSV, TSV or Parquet"
         )
-    if sum(bool(LOG_LINE.match(line)) for line in lines) >= SAME_WIDTH * len(lines):
+    if w3c_pattern(lines) or sum(bool(LOG_LINE.match(line)) for line in lines) >= SAME_WIDTH * len(lines):
         return Dialect("lines", encoding, None, has_header=False, n_fields=0)
     best = _best_delimiter(text, lines)
     if best is None:
@@ -201,7 +204,7 @@ def _json_dialect(lines: Sequence[str], encoding: str) -> Dialect:
             continue
     if n_good < 0.5 * len(lines):
         raise SampleError(
-            "found JSON that is spread over lines, expected one object a line (JSON Lines)."
+            "found JSON spread over lines that does not begin with a line of {, expected one object a line (JSON Lines)."
             " It becomes lines with: jq -c . FILE > FILE.jsonl"
         )
     return Dialect("jsonl", encoding, None, has_header=False, n_fields=0)

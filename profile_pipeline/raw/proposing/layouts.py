@@ -42,6 +42,13 @@ LAYOUTS = (
     Layout(r"^cdnow", 5, ("user_id", "sample_number", "purchase_date", "quantity", "amount"), "purchase"),
     # The census of 1994 that is known as Adult
     Layout(r"^adult\.(data|test)$", 15, _CENSUS),
+    # Last.fm of a thousand people
+    Layout(
+        r"^userid-timestamp-artid|^lastfm.?1k",
+        6,
+        ("user_id", "timestamp", "artist_id", "artist", "track_id", "track"),
+        "play",
+    ),
     # Taobao user behaviour, Sogou query log, RecSys challenge 2015
     Layout(r"^userbehavior", 5, ("user_id", "item_id", "category_id", "behavior_type", "timestamp")),
     Layout(r"^sogouq", 5, ("time", "user_id", "query", "rank_and_click", "url"), "search"),

@@ -20,6 +20,8 @@ from profile_pipeline.raw.proposing.dialect import (
 )
 from profile_pipeline.raw.proposing.kinds import ColumnKind, kinds_of
 from profile_pipeline.raw.proposing.layouts import Layout, layout_of
+from profile_pipeline.raw.proposing.logs import LOG_PATTERN, w3c_pattern
+from profile_pipeline.raw.readers.json_texts import objects_in, spans_lines
 from profile_pipeline.raw.readers.jsonl import flatten
 from profile_pipeline.table import quote_identifier
 
@@ -27,11 +29,6 @@ RECORDS_LOOKED_AT = 20_000
 VALUES_MERGED = 6_000
 _SIMPLE_NAME = re.compile(r"^[^\W\d]\w*$")
 _DOTTED_NAME = re.compile(r"^[^\W\d]\w*(\.\w+)*$")
-# A web server's log line, common and combined; a lone hyphen is no value.
-LOG_PATTERN = (
-    r'(?P<ip>\S+) \S+ (?P<user>\S+) \[(?P<request_time>[^\]]+)\] "(?:[A-Z]+ )?(?P<url>\S*)[^"]*" (?P<status>\d{3}) \S+'
-    r'(?: "(?P<referrer>[^"]*)" "(?P<user_agent>.*)")?.*'
-)
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,10 @@ def _some_records(text: str, separator: str) -> list[list[str]]:
 
 
 def _of_json(text: str, file_name: str, written: dict[str, Any]) -> Sample:
-    lines = [line for line in text.split("\n") if line.strip()]
+    if spans_lines(text.lstrip().partition("\n")[0].strip().encode()):
+        lines = [found.decode("utf-8", "replace") for found in objects_in(text.encode("utf-8", "replace"))]
+    else:
+        lines = [line for line in text.split("\n") if line.strip()]
     records: list[dict[str, Any]] = []
     lists: set[str] = set()
     for line in lines[:: max(1, len(lines) // RECORDS_LOOKED_AT)]:
@@ -166,7 +166,7 @@ def _of_lines(text: str, file_name: str, encoded: dict[str, Any], width: int) ->
     """Lines without a delimiter, taken apart by a pattern: columns aligned by blanks, or a web server's log."""
     lines = [line.rstrip("\r") for line in text.split("\n") if line.strip()][:RECORDS_LOOKED_AT]
     if not width:
-        return _matched(lines, file_name, encoded, LOG_PATTERN, None, is_log=True)
+        return _matched(lines, file_name, encoded, w3c_pattern(lines) or LOG_PATTERN, None, is_log=True)
     layout = layout_of(file_name, width)
     rows = [parts for line in lines if len(parts := line.split()) == width]
     found = {f"column{i}": list(values) for i, values in enumerate(zip(*rows, strict=True), start=1)}

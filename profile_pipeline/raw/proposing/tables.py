@@ -38,6 +38,7 @@ _NUMBERS = frozenset({"quantity", "price", "rating", "duration", "amount", "lati
 _IDS = frozenset(
     {"event_id", "anonymous_id", "user_id", "other_user_id", "device_id", "session_id", "order_id", "item_id"}
 )
+_BROWSERS = frozenset({"anonymous_id", "device_id", "session_id"})
 _GENERIC_ID = re.compile(r"^(id|key|uid|uuid|guid|recid|recordid|uniqueid|index|no|编号|序号|.*id)$")
 _HINTS = (
     ("users", r"user(?!.?(behav|artist|item|event|log|friend|tag|movie))|customer|client|member|people|person|crm|用户|会员|客户"),
@@ -65,6 +66,9 @@ def fits(meaning: str, kind: ColumnKind) -> bool:
         return kind.time is not None or (meaning == "event_time" and kind.is_time_of_day)
     if meaning in _NUMBERS:
         return kind.is_number or kind.is_money or kind.has_decimal_comma
+    if meaning in _BROWSERS:
+        # Google's are two numbers with a point between them.
+        return kind.time is None
     if meaning in _IDS:
         return not kind.is_number or kind.is_integer or kind.has_float_ids
     checks = {

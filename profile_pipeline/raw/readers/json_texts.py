@@ -37,7 +37,7 @@ def texts_of(path: Path, encoding: str) -> Iterator[bytes]:
     if not first:
         refuse_nothing(path)
         return iter(())
-    if _spans_lines(first):
+    if spans_lines(first):
         return _objects_of(path, encoding)
     return lines_of(path, encoding)
 
@@ -47,7 +47,13 @@ def count_texts(path: Path, encoding: str) -> int:
     return sum(1 for _ in texts_of(path, encoding))
 
 
-def _spans_lines(first: bytes) -> bool:
+def objects_in(content: bytes) -> list[bytes]:
+    """Return the whole objects of arrays, or one after another; of text that was cut, those before the cut."""
+    cut = _Cut()
+    return [text for text in (*cut.fed(content), *cut.rest()) if text.startswith(b"{") and _is_json(text)]
+
+
+def spans_lines(first: bytes) -> bool:
     """Say whether a first line begins an array of objects, or an object that goes on in the next lines."""
     return first == b"{" or re.match(rb"\[\s*(\{|$)", first) is not None
 
