@@ -8,6 +8,7 @@ are drawn (`draw`).
 import argparse
 import datetime as dt
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -74,9 +75,10 @@ class Bench:
         self.note(part, name, run_child("benchmarks.stages", data, days, stage or name, *options))
 
     def copy_of(self, name: str) -> Path:
+        """Return a copy to work on, without the files: what was loaded of them is in the database."""
         target = self.folder / name
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(self.loaded, target)
+        shutil.copytree(self.loaded, target, ignore=shutil.ignore_patterns("landing", "archive"))
         return target
 
     # ---- the parts
@@ -86,7 +88,7 @@ class Bench:
         if not (self.world / "truth").exists():
             self.stage("stages", "world", self.world, users=self.n_users)
         if not self.loaded.exists():
-            shutil.copytree(self.world / "landing", self.loaded / "landing")
+            shutil.copytree(self.world / "landing", self.loaded / "landing", copy_function=os.link)
             self.stage("stages", "ingest", self.loaded)
 
     def stages(self) -> None:
@@ -231,7 +233,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument(
-        "--folder", type=Path, default=Path("data/benchmark"), help="scratch; needs 3 GB a million events"
+        "--folder", type=Path, default=Path("data/benchmark"), help="scratch; needs half a GB a million events"
     )
     parser.add_argument("--keep", action="store_true", help="keep world and loaded warehouse for the next run")
     given = parser.parse_args()
