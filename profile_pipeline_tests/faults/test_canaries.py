@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.deliveries import CONFIG, HEADERS, line
-from profile_pipeline_tests.faults.test_security import HOSTILE
+from profile_pipeline_tests.faults.hostile import HOSTILE
 from profile_pipeline_tests.torture import examples
 
 pytestmark = pytest.mark.faults
