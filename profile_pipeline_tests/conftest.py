@@ -57,6 +57,14 @@ def write_config(path: Path, first: dt.date = FIRST_DAY, last: dt.date = LAST_DA
     return path
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests by group, a file is one, as its fixtures are made once; unless a test names its own."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the small world, and its truth."""
