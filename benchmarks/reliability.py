@@ -66,8 +66,7 @@ def read_results(lines: Iterable[str]) -> dict[str, dict[str, Tried]]:
     """Return what came of each test, by file and name, from the lines of `results_log`."""
     found: dict[str, dict[str, Tried]] = {}
     for told in map(json.loads, lines):
-        # With --dist loadgroup the group follows an @.
-        case = told["test"].rpartition("@")[0] or told["test"]
+        case = told["test"]
         file, _, name = case.partition("::")
         tried = found.setdefault(file, {}).setdefault(name.partition("[")[0], Tried())
         if told["outcome"] == "found":
@@ -137,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     timeout = TORTURE_TIMEOUT_SECONDS if asked.torture else TIMEOUT_SECONDS
     command = [
-        sys.executable, "-m", "pytest", "-m", "faults", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "--durations=10", "-p", "benchmarks.results_log",
+        sys.executable, "-m", "pytest", "-m", "faults", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=10", "-p", "benchmarks.results_log",
         f"--timeout={timeout}",
     ]  # fmt: skip
     told = _told(is_torture=asked.torture)

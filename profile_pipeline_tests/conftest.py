@@ -3,6 +3,7 @@
 import datetime as dt
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
@@ -57,12 +59,17 @@ def write_config(path: Path, first: dt.date = FIRST_DAY, last: dt.date = LAST_DA
     return path
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes share the tests by group, a file is one, as its fixtures are made once; unless a test names its own."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+class _ByFileOrPart(LoadFileScheduling):
+    """A file at a time, as its fixtures are made once; cases whose id begins `part <n>` share nothing with other parts."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        part = re.search(r"\[part \d+", nodeid)
+        return nodeid.partition("::")[0] + (part[0] if part else "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
+    return _ByFileOrPart(config, log) if config.getvalue("dist") == "loadfile" else None  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ from profile_pipeline_tests.torture import examples
 
 pytestmark = pytest.mark.faults
 # Shops, and plans for each of them. What a shop is compared with is made once.
-SHOPS = [pytest.param(n, marks=pytest.mark.xdist_group(f"shop {n}")) for n in range(examples(5, torture=20))]
+SHOPS = [pytest.param(n, id=f"part {n}") for n in range(examples(5, torture=20))]
 PLANS = examples(10, torture=50)
 
 
