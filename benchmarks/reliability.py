@@ -1,29 +1,33 @@
 """Try to break the laws, and write what came of it to `docs/reliability.md`: `make torture`.
 
 The tests are those marked `faults`. With `--torture` they take their long numbers (TORTURE=1), else those of CI; the page says which.
+The page is written anew each minute: a run that is stopped half-way leaves what it tried, and names what it did not.
 Not here: any test, or how many examples one takes (`profile_pipeline_tests/faults`).
 """
 
 import argparse
 import ast
 import datetime as dt
+import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks import results_log
 from benchmarks.measure import machine
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
-# Of one test. A machine that does other work too may take long for the short numbers.
-TIMEOUT_SECONDS, TORTURE_TIMEOUT_SECONDS = 1800, 4 * 3600
+# Of one test that states no other: one that hangs fails, and the others go on.
+TIMEOUT_SECONDS, TORTURE_TIMEOUT_SECONDS = 900, 3600
+SECONDS_BETWEEN_PAGES, SECONDS_TO_STOP = 60, 120
 NOT_COVERED = """
 ## What is not covered
 
@@ -45,7 +49,8 @@ class Tried:
     """What came of a test, all its cases together."""
 
     examples: int = 0
-    failed: list[str] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -53,30 +58,37 @@ class Tried:
     def result(self) -> str:
         parts = [f"**{len(self.failed)} failed**"] if self.failed else []
         parts += [f"skipped: {self.skipped[0]}"] if self.skipped else []
+        parts += [f"**{len(self.waiting)} not tried**"] if self.waiting else []
         return "; ".join(parts) or "held"
 
 
-def read_results(xml: str) -> dict[str, dict[str, Tried]]:
-    """Return what came of each test, by module and name, from the XML that pytest writes."""
+def read_results(lines: Iterable[str]) -> dict[str, dict[str, Tried]]:
+    """Return what came of each test, by file and name, from the lines of `results_log`."""
     found: dict[str, dict[str, Tried]] = {}
-    for case in ElementTree.fromstring(xml).iter("testcase"):  # noqa: S314  # pytest wrote it a moment ago
-        name = case.get("name", "").partition("[")[0]
-        tried = found.setdefault(case.get("classname", ""), {}).setdefault(name, Tried())
-        told = {p.get("name"): p.get("value") for p in case.iter("property")}
-        tried.seconds += float(case.get("time", 0))
-        for kind in ("failure", "error"):
-            tried.failed += [case.get("name", "") for _ in case.iter(kind)]
-        skipped = [s.get("message", "") for s in case.iter("skipped")]
-        tried.skipped += skipped
-        tried.examples += 0 if skipped else int(told.get("examples") or 1)
+    for told in map(json.loads, lines):
+        case = told["test"]
+        file, _, name = case.partition("::")
+        tried = found.setdefault(file, {}).setdefault(name.partition("[")[0], Tried())
+        if told["outcome"] == "found":
+            tried.waiting.add(case)
+            continue
+        tried.seconds += told["seconds"]
+        tried.waiting.discard(case)
+        if told["outcome"] == "failed":
+            tried.failed.add(case)
+        elif told["outcome"] == "skipped":
+            tried.skipped.append(told["reason"])
+            # What follows is its teardown, which tried nothing.
+            tried.examples -= 1
+        tried.examples += told["examples"]
     return found
 
 
-def law_of(module: str) -> str:
-    """Return the law that a module of tests tries, as its docstring begins."""
-    path = ROOT / (module.replace(".", "/") + ".py")
+def law_of(file: str) -> str:
+    """Return the law that a file of tests tries, as its docstring begins."""
+    path = ROOT / file
     told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.is_file() else None
-    return (told or module).splitlines()[0]
+    return (told or file).splitlines()[0]
 
 
 def page(results: dict[str, dict[str, Tried]], told: dict[str, Any]) -> str:
@@ -88,7 +100,7 @@ def page(results: dict[str, dict[str, Tried]], told: dict[str, Any]) -> str:
         `numbers`, `date`, `version`, `commit` and `machine` of the run.
     """
     tests = [tried for by_name in results.values() for tried in by_name.values()]
-    n_failed = sum(bool(tried.failed) for tried in tests)
+    n_failed, n_waiting = sum(bool(tried.failed) for tried in tests), sum(len(tried.waiting) for tried in tests)
     computer = told["machine"]
     lines = [
         "# Reliability: the laws, tried",
@@ -97,6 +109,7 @@ def page(results: dict[str, dict[str, Tried]], told: dict[str, Any]) -> str:
         "",
         f"Last run: {told['date']}, version {told['version']}, commit {told['commit']}, **{told['numbers']}**. {len(tests)} tests, "
         f"{sum(t.examples for t in tests):,} examples, {n_failed or 'no'} test{'s' if n_failed != 1 else ''} failed, {sum(t.seconds for t in tests):,.0f} seconds.",
+        *(["", f"**It was stopped before its end: {n_waiting} cases were not tried.**"] if n_waiting else []),
         "",
         f"Machine: {computer['cores']} cores ({computer['processor']}), {computer['memory_gb']} GB, {computer['system']}, Python {computer['python']}. "
         "It does other work too: seconds are an upper bound.",
@@ -121,20 +134,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--torture", action="store_true", help="take the long numbers")
     asked = parser.parse_args(arguments)
+    timeout = TORTURE_TIMEOUT_SECONDS if asked.torture else TIMEOUT_SECONDS
+    command = [
+        sys.executable, "-m", "pytest", "-m", "faults", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=10", "-p", "benchmarks.results_log",
+        f"--timeout={timeout}",
+    ]  # fmt: skip
+    told = _told(is_torture=asked.torture)
     with tempfile.TemporaryDirectory() as folder:
-        xml = Path(folder) / "results.xml"
-        timeout = TORTURE_TIMEOUT_SECONDS if asked.torture else TIMEOUT_SECONDS
-        command = [
-            sys.executable, "-m", "pytest", "-m", "faults", "-n", "2", "--dist", "loadfile", "--durations=10", f"--junit-xml={xml}", f"--timeout={timeout}",
-        ]  # fmt: skip
-        environment = os.environ | ({"TORTURE": "1"} if asked.torture else {})
-        status = subprocess.run(command, cwd=ROOT, env=environment).returncode
-        if not xml.is_file():
-            return status
-        results = read_results(xml.read_text(encoding="utf-8"))
-    PAGE.write_text(page(results, _told(is_torture=asked.torture)), encoding="utf-8")
+        log = Path(folder) / "results.jsonl"
+        log.touch()
+        environment = os.environ | {results_log.VARIABLE: str(log)} | ({"TORTURE": "1"} if asked.torture else {})
+
+        def write() -> None:
+            # A line without its end is still being written.
+            whole, _, _ = log.read_text(encoding="utf-8").rpartition("\n")
+            if whole:
+                PAGE.write_text(page(read_results(whole.splitlines()), told), encoding="utf-8")
+
+        status = run(command, environment, write)
     print(f"{PAGE.relative_to(ROOT)} is written")
     return status
+
+
+def run(command: Sequence[str], environment: dict[str, str], write: Callable[[], None]) -> int:
+    """Run the tests, writing the page each minute and at the end, however that comes; return their exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        while True:
+            try:
+                return process.wait(SECONDS_BETWEEN_PAGES)
+            except subprocess.TimeoutExpired:
+                write()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        return process.wait(SECONDS_TO_STOP)
+    finally:
+        write()
 
 
 def _told(*, is_torture: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
@@ -55,6 +57,19 @@ def write_config(path: Path, first: dt.date = FIRST_DAY, last: dt.date = LAST_DA
         text.replace("start: 2026-01-05, end: 2026-03-30", f"start: {first}, end: {last}"), encoding="utf-8"
     )
     return path
+
+
+class _ByFileOrPart(LoadFileScheduling):
+    """A file at a time, as its fixtures are made once; cases whose id begins `part <n>` share nothing with other parts."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        part = re.search(r"\[part \d+", nodeid)
+        return nodeid.partition("::")[0] + (part[0] if part else "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
+    return _ByFileOrPart(config, log) if config.getvalue("dist") == "loadfile" else None  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,6 @@ from profile_pipeline.orchestration.days import (
     ONE_DAY,
     RunDays,
     batches_of,
-    chunks_of,
     days_between,
     kept_snapshot_days,
     touch_days,
@@ -107,10 +106,10 @@ def judge_events(
         touch_days(warehouse, SNAPSHOT_CONSUMERS, warehouse.days("select as_of_date from features.stale_days"))
     for batch in batches_of(warehouse, waiting.outside, events_per_batch=settings.events_per_chunk):
         _judge_days(warehouse, batch, parameters, judged, is_partition=False)
-    chunks = chunks_of(warehouse, judged.days, events_per_chunk=settings.events_per_chunk)
-    for number, (first, last) in enumerate(chunks, start=1):
-        _judge_days(warehouse, days_between(first, last), parameters, judged, is_partition=True)
-        say(f"judged {first} to {last} ({number} of {len(chunks)} chunks)")
+    batches = batches_of(warehouse, judged.days, events_per_batch=settings.events_per_chunk)
+    for number, batch in enumerate(batches, start=1):
+        _judge_days(warehouse, batch, parameters, judged, is_partition=True)
+        say(f"judged {len(batch)} days from {batch[0]} to {batch[-1]} ({number} of {len(batches)} chunks)")
     if run.is_refresh:
         # A day that was opened again after it was judged holds nothing new.
         warehouse.execute(
@@ -274,18 +273,16 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
         )
         write_ledger(warehouse, days)
         changed = "select * from gone_events union all select * from new_events"
-        for consumer in STREAM_CONSUMERS:
-            touch_rows(
-                warehouse,
-                consumer,
-                f"select event_date, stream_id, null as alias_id from ({changed}) where stream_id is not null",
-            )
-        for consumer in ALIAS_CONSUMERS:
-            touch_rows(
-                warehouse,
-                consumer,
-                f"select event_date, null as stream_id, alias_id from ({changed}) where alias_id is not null",
-            )
+        touch_rows(
+            warehouse,
+            STREAM_CONSUMERS,
+            f"select event_date, stream_id, null as alias_id from ({changed}) where stream_id is not null",
+        )
+        touch_rows(
+            warehouse,
+            ALIAS_CONSUMERS,
+            f"select event_date, null as stream_id, alias_id from ({changed}) where alias_id is not null",
+        )
         changed_days = warehouse.days(f"select distinct event_date from ({changed})")
         touch_days(warehouse, DAY_CONSUMERS, changed_days)
         outdate_snapshots(warehouse, changed_days)

@@ -186,23 +186,22 @@ def values_of(days: Iterable[dt.date]) -> str:
 
 def touch_days(warehouse: Warehouse, consumers: Iterable[str], days: Iterable[dt.date]) -> None:
     """Note whole days for tables that have to follow."""
-    query = values_of(days)
-    for consumer in consumers:
-        touch_rows(
-            warehouse,
-            consumer,
-            f"select event_date, cast(null as varchar) as stream_id, cast(null as varchar) as alias_id from ({query})",
-        )
+    touch_rows(
+        warehouse,
+        consumers,
+        f"select event_date, cast(null as varchar) as stream_id, cast(null as varchar) as alias_id from ({values_of(days)})",
+    )
 
 
-def touch_rows(warehouse: Warehouse, consumer: str, rows: str) -> None:
-    """Note the (event_date, stream_id, alias_id) of a query for a table that has to follow."""
+def touch_rows(warehouse: Warehouse, consumers: Iterable[str], rows: str) -> None:
+    """Note the (event_date, stream_id, alias_id) of a query for tables that have to follow."""
     warehouse.execute(
-        f"insert into cleaned.touched select $consumer, event_date, stream_id, alias_id from"
-        f" (select distinct event_date, stream_id, alias_id from ({rows})) as r where not exists (select 1 from cleaned.touched as t"
-        f" where t.consumer = $consumer and t.event_date = r.event_date and t.stream_id is not distinct from r.stream_id"
+        f"insert into cleaned.touched select c.consumer, event_date, stream_id, alias_id from"
+        f" (select distinct event_date, stream_id, alias_id from ({rows})) as r cross join (select unnest($consumers) as consumer) as c"
+        f" where not exists (select 1 from cleaned.touched as t"
+        f" where t.consumer = c.consumer and t.event_date = r.event_date and t.stream_id is not distinct from r.stream_id"
         f" and t.alias_id is not distinct from r.alias_id)",
-        {"consumer": consumer},
+        {"consumers": list(consumers)},
     )
 
 

@@ -85,7 +85,7 @@ def _follow_streams(warehouse: Warehouse, first: dt.date, last: dt.date) -> None
     _cut(warehouse, first, last, streams="touched_streams")
     touch_rows(
         warehouse,
-        TILES,
+        (TILES,),
         "select event_date, null as stream_id, alias_id from"
         f" ((from old_session_days except {standing}) union all ({standing} except from old_session_days))",
     )
@@ -137,7 +137,7 @@ def _touch_next_day(warehouse: Warehouse, last: dt.date, *, streams: str | None)
     after = last + ONE_DAY
     touch_rows(
         warehouse,
-        CONSUMER,
+        (CONSUMER,),
         "with sessions as (select stream_id, max(ended_at) as ended_at from cleaned.sessions"
         f" {only} where event_date = date '{last.isoformat()}' group by stream_id),"
         f" nexts as (select stream_id, min(event_time) as event_time from cleaned.events {only}"

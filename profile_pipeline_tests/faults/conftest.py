@@ -43,11 +43,18 @@ def child() -> Iterator[Children]:
 
 
 @pytest.fixture(scope="session")
+def other_child() -> Iterator[Children]:
+    """A second one, for two at once."""
+    with Children() as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
 def undisturbed(tiny: Path, child: Children, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder after a first load in which nothing went wrong; copy it before you write to it."""
+    """The data folder after a first load in which nothing went wrong; copy it before you write to it. Beside it lie its crash points."""
     data = tmp_path_factory.mktemp("undisturbed") / "data"
     deliver(tiny, "first", data)
-    ended = child.try_step("run", data)
+    ended = child.try_step("run", data, points=data.with_name("points"))
     assert ended.status == 0, ended.said
     return data
 

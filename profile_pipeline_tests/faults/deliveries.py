@@ -123,9 +123,12 @@ class Part:
 def shop(seed: int, n_events: int = 90) -> list[Record]:
     """Return the records of a few people in seventy days: signed in late, on shared devices, across midnight, and with every
     kind of copy, error and tie.
+
+    The days are the first and the last of the calendar, and three visits of three days each: people come at any time, and stay.
     """
     rng = random.Random(seed)
-    days = sorted({FIRST + dt.timedelta(days=rng.randrange(70)) for _ in range(9)} | {FIRST, LAST})
+    visits = [FIRST + dt.timedelta(days=rng.randrange(68)) for _ in range(3)]
+    days = sorted({first + dt.timedelta(days=n) for first in visits for n in range(3)} | {FIRST, LAST})
     records = [record for n in range(n_events) for record in _web(rng, days, n)]
     records += [record for _ in range(n_events // 6) for record in _app(rng, days)]
     records += [record for _ in range(14) for record in _crm(rng, days)]

@@ -1,9 +1,6 @@
 """What is secret or of a person stays where data belongs: a canary of each is sent through a good run and through failing ones."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from profile_pipeline.orchestration.catalogue import all_tables
-from profile_pipeline_tests.conftest import ROOT
+from profile_pipeline_tests.faults.children import Children, Ended
 from profile_pipeline_tests.faults.deliveries import CONFIG, HEADERS, line
-from profile_pipeline_tests.faults.test_security import HOSTILE
+from profile_pipeline_tests.faults.hostile import HOSTILE
 from profile_pipeline_tests.torture import examples
 
 pytestmark = pytest.mark.faults
@@ -52,12 +49,9 @@ def deliver(data: Path, *, is_broken: bool) -> None:
         path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def run(data: Path, config: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(child: Children, data: Path, config: str, *arguments: str) -> Ended:
     (data / "profile.yaml").write_text(config, encoding="utf-8")
-    return subprocess.run(
-        [sys.executable, "-m", "profile_pipeline.cli", *arguments], capture_output=True, text=True, cwd=ROOT,
-        env=os.environ | {"PROFILE_PIPELINE_DATA": str(data), "PROFILE_PIPELINE_CONFIG": str(data / "profile.yaml"), "PROFILE_PIPELINE_KEY": SECRET},
-    )  # fmt: skip
+    return child.try_step("command", data, arguments=arguments, environment={"PROFILE_PIPELINE_KEY": SECRET})
 
 
 def found_in(data: Path, words: tuple[str, ...], *, apart_from: tuple[str, ...]) -> dict[str, list[str]]:
@@ -74,25 +68,26 @@ def found_in(data: Path, words: tuple[str, ...], *, apart_from: tuple[str, ...])
     return found
 
 
-def test_a_canary_reaches_no_log_no_report_and_no_message_whether_runs_are_good_or_fail(tmp_path: Path) -> None:
+def test_a_canary_reaches_no_log_no_report_and_no_message_whether_runs_are_good_or_fail(
+    child: Children, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     deliver(data, is_broken=True)
     shutil.copytree(data / "landing", data / "inbox")
     # Fits the types as far as they are known, and fails on the first city that is no number.
     failing = CONFIG.replace("  busy: {", '  numbered: {rules: [{value: "x", when: "city in (1)"}]}\n  busy: {')
     day = ("run", "--from", "2026-03-15", "--to", "2026-03-15")
-    refused = run(data, CONFIG, *day)
-    assert refused.returncode == 1
-    assert "4 files were refused as a whole" in refused.stderr
-    failed = run(data, failing, *day)
-    assert failed.returncode == 1
-    assert "Could not convert string" in failed.stderr
-    good = run(data, CONFIG, *day)
-    assert good.returncode == 0, good.stderr
-    looked = [run(data, CONFIG, *arguments) for arguments in (("doctor",), ("rejected", "list"))]
+    refused = run(child, data, CONFIG, *day)
+    assert refused.status == 1
+    assert "4 files were refused as a whole" in refused.said
+    failed = run(child, data, failing, *day)
+    assert failed.status == 1
+    assert "Could not convert string" in failed.said
+    good = run(child, data, CONFIG, *day)
+    assert good.status == 0, good.said
+    looked = [run(child, data, CONFIG, *arguments) for arguments in (("doctor",), ("rejected", "list"))]
     for done in (refused, failed, good, *looked):
-        told = done.stdout + done.stderr
-        assert [word for word in (SECRET, *PERSONS) if word in told] == [], told
+        assert [word for word in (SECRET, *PERSONS) if word in done.said] == [], done.said
     assert found_in(data, (SECRET,), apart_from=()) == {}
     assert found_in(data, PERSONS, apart_from=DATA) == {}
     # Else nothing was looked for that is anywhere.
@@ -100,8 +95,8 @@ def test_a_canary_reaches_no_log_no_report_and_no_message_whether_runs_are_good_
     assert {"profile.duckdb", "serving.duckdb"} <= everywhere.keys()
     assert (data / "dagster_home").is_dir()
     assert list((data / "reports").rglob("*.html"))
-    shown = run(data, CONFIG, "rejected", "show", "--source", "web")
-    assert E_MAIL in shown.stdout
+    shown = run(child, data, CONFIG, "rejected", "show", "--source", "web")
+    assert E_MAIL in shown.said
 
 
 hostile = st.sampled_from(HOSTILE).filter(lambda text: "\r" not in text and "\n" not in text)

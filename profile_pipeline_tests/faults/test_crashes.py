@@ -1,14 +1,12 @@
 """Whenever a process is killed, the same command goes on and ends as if nothing had happened."""
 
-import os
 import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +26,17 @@ from profile_pipeline_tests.faults.tiny_world import (
     names_in,
     write_deliveries,
 )
-from profile_pipeline_tests.torture import IS_TORTURE
+from profile_pipeline_tests.torture import IS_TORTURE, examples
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
-N_KILLS, N_KILLS_OF_COMMANDS, N_POINTS = (300, 50, 10_000) if IS_TORTURE else (30, 5, 12)
 KILLS_A_ROUND = 5
+# A round of kills of each of three steps, and one of commands; parts into which the boundaries are cut.
+ROUNDS, ROUNDS_OF_COMMANDS, PARTS = (
+    range(examples(2, torture=20)),
+    range(examples(1, torture=10)),
+    range(examples(1, torture=12)),
+)
+N_POINTS = 10_000 if IS_TORTURE else 12
 # A run leaves its history in Dagster's home, a file and a folder a run.
 HISTORY = re.compile(r"^dagster_home/(storage/|logs/)")
 
@@ -63,13 +67,12 @@ def told(data: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def children() -> Iterator["SimpleQueue[Children]"]:
+def children(child: Children, other_child: Children) -> "SimpleQueue[Children]":
     """Two processes that fork: as many tries at once as the machine has cores."""
     free: SimpleQueue[Children] = SimpleQueue()
-    with Children() as first, Children() as second:
-        free.put(first)
-        free.put(second)
-        yield free
+    free.put(child)
+    free.put(other_child)
+    return free
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +115,11 @@ def side_by_side(children: "SimpleQueue[Children]", tries: list[Any], one: Calla
         return [fault for faults in pool.map(with_a_child, tries) for fault in faults]
 
 
+@pytest.mark.parametrize("number", ROUNDS)
 def test_killed_at_random_moments_again_and_again_it_ends_as_if_nothing_had_happened(
-    children: "SimpleQueue[Children]", scenarios: dict[str, Scenario], tmp_path: Path
-) -> None:
-    rounds = [(number, name) for number in range(N_KILLS // KILLS_A_ROUND // 3) for name in scenarios]
-
-    def one(child: Children, a_try: tuple[int, str]) -> list[str]:
-        number, name = a_try
+    number: int, children: "SimpleQueue[Children]", scenarios: dict[str, Scenario], tmp_path: Path, tried: Callable[..., None]
+) -> None:  # fmt: skip
+    def one(child: Children, name: str) -> list[str]:
         scenario, chance = scenarios[name], random.Random(f"{number} {name}")
         data, n_killed, moments = tmp_path / f"{number} {name}", 0, []
         shutil.copytree(scenario.before, data)
@@ -134,17 +135,19 @@ def test_killed_at_random_moments_again_and_again_it_ends_as_if_nothing_had_happ
                 return [f"{name}, killed after {moments} s: {ended.said[-3000:]}"]
             else:
                 n_killed += 1
+                tried()
         faults = scenario.faults(data, child.try_step(scenario.step, data))
         shutil.rmtree(data)
         return [f"{name}, killed after {moments} s: {fault}" for fault in faults]
 
-    faults = side_by_side(children, rounds, one)
+    faults = side_by_side(children, list(scenarios), one)
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.parametrize("part", PARTS)
 def test_killed_at_every_boundary_it_ends_as_if_nothing_had_happened(
-    children: "SimpleQueue[Children]", scenarios: dict[str, Scenario], tmp_path: Path
-) -> None:
+    part: int, children: "SimpleQueue[Children]", scenarios: dict[str, Scenario], tmp_path: Path, tried: Callable[..., None]
+) -> None:  # fmt: skip
     """A boundary is a statement that changes a table, a commit (before, after), or a file moved, removed, touched or synced (before, after).
 
     Each (statement, call site) is tried once in torture; in CI a seeded sample of them.
@@ -156,6 +159,8 @@ def test_killed_at_every_boundary_it_ends_as_if_nothing_had_happened(
     ]
     if len(points) > N_POINTS:
         points = random.Random(5).sample(points, N_POINTS)
+    points = points[part :: len(PARTS)]
+    tried(len(points))
 
     def one(child: Children, a_try: tuple[str, int]) -> list[str]:
         name, number = a_try
@@ -173,34 +178,27 @@ def test_killed_at_every_boundary_it_ends_as_if_nothing_had_happened(
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.parametrize("number", ROUNDS_OF_COMMANDS)
 def test_commands_whose_process_group_is_killed_go_on_at_the_next_call(
-    scenarios: dict[str, Scenario], tmp_path: Path
+    number: int, scenarios: dict[str, Scenario], child: Children, tmp_path: Path, tried: Callable[..., None]
 ) -> None:
-    scenario, chance = scenarios["first load"], random.Random(9)
-    data, n_killed = tmp_path / "data", 0
+    scenario, chance = scenarios["first load"], random.Random(9 + number)
+    data, n_killed, moments = tmp_path / "data", 0, []
     shutil.copytree(scenario.before, data)
-    command = [sys.executable, "-W", "ignore", "-m", "profile_pipeline.cli", "run", "--config", str(data / "profile.yaml"), "--data", str(data)]  # fmt: skip
-    began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    seconds = time.monotonic() - began
-    assert scenario.faults(data, Ended(done.returncode, seconds, done.stderr)) == []
-    while n_killed < N_KILLS_OF_COMMANDS:
-        if n_killed % KILLS_A_ROUND == 0:
+    while n_killed < KILLS_A_ROUND:
+        moments.append(round(chance.uniform(0, scenario.seconds), 3))
+        ended = child.try_step("command", data, arguments=["run"], kill_after=moments[-1])
+        if ended.status == -signal.SIGKILL:
+            n_killed += 1
+            tried()
+        else:
+            assert scenario.faults(data, ended) == [], moments
             shutil.rmtree(data)
             shutil.copytree(scenario.before, data)
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, start_new_session=True)  # fmt: skip
-        time.sleep(chance.uniform(0.3, 1) * seconds)
-        ended_before = process.poll() is not None
-        if not ended_before:
-            os.killpg(process.pid, signal.SIGKILL)
-            n_killed += 1
-        process.wait()
-        if ended_before or n_killed % KILLS_A_ROUND == 0:
-            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-            assert scenario.faults(data, Ended(done.returncode, 0, done.stderr)) == []
-            if ended_before:
-                shutil.rmtree(data)
-                shutil.copytree(scenario.before, data)
+    # By a process that has inherited nothing.
+    command = [sys.executable, "-W", "ignore", "-m", "profile_pipeline.cli", "run", "--config", str(data / "profile.yaml"), "--data", str(data)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert scenario.faults(data, Ended(done.returncode, 0, done.stderr)) == [], moments
     instance = open_instance(Paths(config=data / "profile.yaml", data=data))
     assert [run.status.value for run in instance.get_runs() if not run.is_finished] == []
     instance.dispose()

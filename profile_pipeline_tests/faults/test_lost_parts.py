@@ -17,7 +17,7 @@ from profile_pipeline_tests.orchestration.small_project import (
 )
 
 pytestmark = pytest.mark.faults
-N_DAYS = 21
+N_DAYS = 14
 SHORT = CONFIG.replace("end: 2026-03-01", f"end: {day(N_DAYS - 1)}")
 PLAIN = (
     SHORT[: SHORT.index("models:")]

@@ -1,29 +1,23 @@
-"""Nothing that comes from outside is run: values, names, files, settings and addresses are tried with what would be, if anything were."""
+"""Nothing that comes from outside is run: values, names, files and settings are tried with what would be, if anything were.
+
+Not here: what people and other programs read (`test_hostile_output`).
+"""
 
 import ast
-import csv
-import io
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import duckdb
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
 
-from profile_pipeline.applications.exports import FORMULA_STARTS, as_csv, as_jsonl
-from profile_pipeline.orchestration.guard import LOOPBACK, guarded
-from profile_pipeline.profiles.card import render_card
 from profile_pipeline.profiles.conditions import ConditionError, parse_condition
 from profile_pipeline.raw.landing import complete_files, matches
 from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, select_list
@@ -35,18 +29,10 @@ from profile_pipeline.warehouse.duckdb import HARDENED, Warehouse, WarehouseErro
 from profile_pipeline.warehouse.reading import Serving
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.deliveries import CONFIG, HEADERS
-from profile_pipeline_tests.orchestration.test_guard import OWN, ask
+from profile_pipeline_tests.faults.hostile import CALM, HOSTILE, hostile
 
-HOSTILE = [
-    "'; drop table raw.events; --", '"; drop table raw.events; --', "'), ('x", "x' or '1'='1", "$$; checkpoint; $$", "/* ", "*/ select 1", "--", ";", "\\", "$key", "?", "%s", "{{7*7}}",
-    "{% raw %}", "${HOME}", "$(id)", "`id`", "<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", "[red]x[/red]", "[link=file:///etc/passwd]x[/]", "=1+1", "@SUM(A1)",
-    "../../etc/passwd", "/etc/passwd", "*.csv", "[a-z]", "**", "read_csv('/etc/passwd')", "\u202e", "𝒂", "é", "e\u0301", "\u0000".replace("\u0000", "NUL"), "​", "＝1", " =1", "\t=1",
-]  # fmt: skip
-hostile = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 # A column that may be read, beside which an attacker would like to read more.
 KNOWN = ["n_events_30d", "city"]
-# No test asserts a time.
-CALM = settings(deadline=None, max_examples=60)
 ENGINE = duckdb.connect(":memory:", config=HARDENED)
 
 
@@ -284,89 +270,6 @@ def test_nothing_outside_of_the_landing_folder_lands(tmp_path: Path) -> None:
         tree["sources"]["web"]["path"] = pattern
         found = complete_files(landing, Settings.model_validate(tree).sources, now_seconds=4e9, stable_seconds=0)
         assert {f.path.resolve() for f in found} == {landing / "web" / "a.csv"}
-
-
-# ---- what people and other programs read
-
-
-@CALM
-@given(st.lists(st.tuples(hostile, hostile), max_size=3), hostile)
-def test_no_cell_of_an_export_begins_a_formula_and_none_breaks_out_of_its_place(rows: list[tuple[str, str]], name: str) -> None:  # fmt: skip
-    told = [{"a": a, "b": b} for a, b in rows]
-    read = list(csv.reader(io.StringIO(as_csv(told, ["a", "b"]).removeprefix("\ufeff"), newline="")))
-    assert len(read) == 1 + len(rows)
-    for cells, row in zip(read[1:], rows, strict=True):
-        assert len(cells) == 2
-        for cell, value in zip(cells, row, strict=True):
-            assert cell in (value, f"'{value}")
-            assert (
-                not cell.lstrip().startswith(FORMULA_STARTS) or cell.lstrip().lstrip("-").replace(".", "", 1).isdigit()
-            )
-    assert [json.loads(line) for line in as_jsonl(told, ["a", "b"]).split("\n")[:-1]] == told
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠", " =", "\u00a0=", "\u200b=", "\ufeff=", '"=', "-1+", "-1;=", "+1"])  # fmt: skip
-def test_every_start_of_a_formula_is_defused(start: str) -> None:
-    read = list(csv.reader(io.StringIO(as_csv([{"a": f"{start}cmd|' /C calc'!A0"}], ["a"]).removeprefix("\ufeff"), newline="")))  # fmt: skip
-    assert read[1][0][0] in ("'", '"')
-    assert not read[1][0].lstrip("\u200b\ufeff \u00a0").startswith(FORMULA_STARTS)
-
-
-@CALM
-@given(hostile, hostile)
-def test_a_card_shows_what_it_was_given_and_runs_no_markup(value: str, title: str) -> None:
-    from rich.console import Console
-
-    profile = {"profile_id": value, "user_ids": [value], "as_of_date": "2026-01-01", "is_final": True, "segment": None}
-    console = Console(
-        file=io.StringIO(), width=400, force_terminal=True, color_system="truecolor", legacy_windows=False
-    )
-    tags = [
-        {"tag": "city", "value": value, "kind": "fact", "confidence": 1.0, "evidence": json.dumps({"column": value})}
-    ]
-    console.print(
-        render_card(
-            _Known(profile), tags=tags, scores=[], recommendations=[], titles={"i": title}, traits=[], aliases=[value]
-        )
-    )
-    assert "]8;" not in console.file.getvalue().replace(value, "")  # type: ignore[attr-defined]
-
-
-class _Known(dict):
-    """A profile of which everything else is null."""
-
-    def __missing__(self, key: str) -> None:
-        return None
-
-
-@CALM
-@given(hostile, st.sampled_from(["/reports/{}", "/reports/../{}", "/reports/%2e%2e/{}", "/reports/a/..%2f{}", "/{}", "/graphql?query={}", "/assets?x={}"]))  # fmt: skip
-def test_no_address_reaches_a_file_outside_of_the_reports_or_answers_with_what_it_was_asked(text: str, address: str) -> None:  # fmt: skip
-    status, headers, body = ask(_pages(), address.format(quote(text)))
-    assert status in (200, 400, 404, 405)
-    assert "root:" not in body
-    assert "a secret" not in body
-    if status != 200:
-        assert headers.get("content-type", "text/plain").startswith("text/plain") or "<script" not in body
-
-
-_PAGES: list[Starlette] = []
-
-
-def _pages() -> Starlette:
-    if not _PAGES:
-        import tempfile
-
-        folder = Path(tempfile.mkdtemp())
-        (folder / "reports").mkdir()
-        (folder / "secret.html").write_text("a secret", encoding="utf-8")
-        routes = [Route("/{path:path}", lambda _: PlainTextResponse("let through"), methods=["GET", "POST"])]
-        _PAGES.append(guarded(Starlette(routes=routes), hosts=LOOPBACK, reports=folder / "reports"))
-    return _PAGES[0]
-
-
-def test_the_guard_of_the_reports_is_asked_for_a_host_first() -> None:
-    assert ask(_pages(), "/reports/secret.html", headers=OWN | {"host": "evil.example"})[0] == 421
 
 
 # ---- the rules that keep it so

@@ -135,10 +135,12 @@ def test_a_reader_that_never_lets_go_is_named(tiny: Path, child: Children, built
     assert child.try_step("command", built, arguments=["run"]).status == 0
 
 
-def test_two_runs_at_once_end_as_one(tiny: Path, child: Children, undisturbed: Path, tmp_path: Path) -> None:
+def test_two_runs_at_once_end_as_one(
+    tiny: Path, child: Children, other_child: Children, undisturbed: Path, tmp_path: Path
+) -> None:
     deliver(tiny, "first", tmp_path)
-    with Children() as other, ThreadPoolExecutor(2) as pool:
-        both = list(pool.map(lambda c: c.try_step("command", tmp_path, arguments=["run"]), (child, other)))
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda c: c.try_step("command", tmp_path, arguments=["run"]), (child, other_child)))
     for ended in both:
         assert "Traceback" not in ended.said
     assert [ended.status for ended in both] == [0, 0], "\n".join(ended.said for ended in both)

@@ -18,6 +18,7 @@ from profile_pipeline.orchestration.days import (
     first_open_day,
     settle_days,
     stretches,
+    values_of,
 )
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
@@ -143,16 +144,13 @@ def tag_quantiles(w: Warehouse, settings: Settings, days: Sequence[dt.date]) -> 
     """Return, by day, the quantiles that rules read, of the newest week that had ended; null before the first."""
     keys = quantiles_needed(settings.tags)
     columns: dict[str, pa.Array] = {"as_of_date": pa.array(days, pa.date32())}
-    values: dict[str, list[float | None]] = {key: [] for key in keys}
-    for day in days:
-        found = dict(
-            w.rows(
-                "select key, value from models.population where statistic = 'quantile' and week = (select max(week) from models.population where week + 7 <= $day)",
-                {"day": day},
-            )
-        )
-        for key in keys:
-            values[key].append(found.get(key))
+    rows = w.rows(
+        f"with newest as (select d.event_date as day, max(p.week) as week from ({values_of(days)}) as d"
+        " join models.population as p on p.week + 7 <= d.event_date group by all)"
+        " select day, key, value from newest join models.population using (week) where statistic = 'quantile'"
+    )
+    found = {(day, key): value for day, key, value in rows}
+    values = {key: [found.get((day, key)) for day in days] for key in keys}
     return pa.table(columns | {f"quantile:{key}": pa.array(column, pa.float64()) for key, column in values.items()})
 
 

@@ -1,0 +1,45 @@
+"""A plugin of pytest that writes what came of each test as soon as it is known, a line of JSON each: `-p benchmarks.results_log`.
+
+A run that is stopped, or killed, has told all it tried. Not here: what is made of the lines (`reliability`).
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VARIABLE = "RESULTS_LOG"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write in the process that hears of all tests: workers of xdist only run them."""
+    if VARIABLE in os.environ and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Log(Path(os.environ[VARIABLE])), "results log")
+
+
+class _Log:
+    def __init__(self, path: Path) -> None:
+        self._path, self._found = path, set[str]()
+
+    def _write(self, **told: Any) -> None:
+        with self._path.open("a", encoding="utf-8") as lines:
+            lines.write(f"{json.dumps(told)}\n")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: list[str]) -> None:
+        del node
+        for name in ids:
+            if name not in self._found:
+                self._found.add(name)
+                self._write(test=name, outcome="found")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told = dict(report.user_properties)
+        reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+        # How often a test has tried is known once what it used is taken down.
+        examples = told.get("examples", 1) if report.when == "teardown" else 0
+        self._write(
+            test=report.nodeid, outcome=report.outcome, seconds=report.duration, examples=examples, reason=reason.removeprefix("Skipped: ")
+        )  # fmt: skip
