@@ -26,7 +26,7 @@ from profile_pipeline.source_settings import SourceSettings
 
 LONGEST_HEADER_BYTES = 1 << 20
 # A block is allocated whole: for a small file a small one.
-FAST_BLOCK_BYTES, SMALL_BLOCK_BYTES = 16 << 20, 1 << 20
+FAST_BLOCK_BYTES, SMALL_BLOCK_BYTES = 8 << 20, 1 << 20
 FEW_RECORDS = 64
 UNIT_SEPARATOR = b"\x1f"
 QUOTE, NEWLINE, RETURN = b'"'[0], b"\n"[0], b"\r"[0]

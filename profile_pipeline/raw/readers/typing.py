@@ -51,7 +51,10 @@ def _by_halves(
         return Converted(whole(array).cast(kind), [])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if len(array) > SMALL:
-            if are_plain is not None and (parted := _plain_apart(array, whole, one, kind, are_plain, offset)) is not None:
+            if (
+                are_plain is not None
+                and (parted := _plain_apart(array, whole, one, kind, are_plain, offset)) is not None
+            ):
                 return parted
             middle = len(array) // 2
             left = _by_halves(array.slice(0, middle), whole, one, kind, are_plain, offset)
@@ -97,7 +100,9 @@ def _bytes_of(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     _, offsets, data = array.buffers()
     if data is None or len(array) == 0:
         return np.zeros(len(array) + 1, np.int32), np.empty(0, np.uint8)
-    return np.frombuffer(offsets, np.int32, count=len(array) + 1, offset=4 * array.offset), np.frombuffer(data, np.uint8)
+    return np.frombuffer(offsets, np.int32, count=len(array) + 1, offset=4 * array.offset), np.frombuffer(
+        data, np.uint8
+    )
 
 
 def _may_need_trimming(ends: np.ndarray, data: np.ndarray, is_filled: np.ndarray) -> bool:
