@@ -7,6 +7,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sqlglot
 from sqlglot import exp
@@ -168,9 +169,10 @@ def _parse(text: str) -> exp.Expression:
     return expression
 
 
+@lru_cache(maxsize=4096)
 def _bind(text: str) -> Expression:
-    """Quote their columns; a dotted path is the name of a nested field."""
-    tree = _parse(text).copy()
+    """Quote their columns; a dotted path is the name of a nested field. Kept: a mapping is bound for each file and batch."""
+    tree = _parse(text)
     reads: list[str] = []
 
     def quoted(node: exp.Expression) -> exp.Expression:

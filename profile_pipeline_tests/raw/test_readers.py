@@ -102,6 +102,15 @@ def test_delimiters_and_encodings(tmp_path: Path, encoding: str, delimiter: str)
     assert (rejected, rows[0]["user_id"]) == ([], word)
 
 
+@pytest.mark.parametrize("is_lossless", [False, True])
+def test_the_text_of_a_rejected_record_is_the_record_as_it_stood(tmp_path: Path, is_lossless: bool) -> None:
+    line = 'e1,u1,"cart, ""x""",never,,1,2'
+    path = written(tmp_path, f"{HEADER}\n{line}\n")
+    found = read_file(path, name="shop", source=source(), engine=connect(), is_lossless=is_lossless)
+    assert [batch.num_rows for batch in found.batches] == [0]
+    assert found.rejected.column("record").to_pylist() == [line]
+
+
 def test_quoted_line_ends_stay_in_their_record(tmp_path: Path) -> None:
     n_records, rows, _ = read(
         written(

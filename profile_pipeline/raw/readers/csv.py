@@ -6,6 +6,7 @@ Not here: files that the fast path is not sure of (`csv_lossless`), or what colu
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +27,7 @@ from profile_pipeline.source_settings import SourceSettings
 
 LONGEST_HEADER_BYTES = 1 << 20
 # A block is allocated whole: for a small file a small one.
-FAST_BLOCK_BYTES, SMALL_BLOCK_BYTES = 16 << 20, 1 << 20
+FAST_BLOCK_BYTES, SMALL_BLOCK_BYTES = 8 << 20, 1 << 20
 FEW_RECORDS = 64
 UNIT_SEPARATOR = b"\x1f"
 QUOTE, NEWLINE, RETURN = b'"'[0], b"\n"[0], b"\r"[0]
@@ -199,7 +200,8 @@ def read_fast(path: Path, source: SourceSettings, names: list[str], rejects: Rej
                 candidates = np.arange(n_seen + 1, n_seen + 1 + batch.num_rows + len(bad))
                 numbers = candidates[~np.isin(candidates, list(bad))][: batch.num_rows]
                 n_seen = int(numbers[-1]) if len(numbers) else n_seen
-                yield from _as_text(batch, numbers, names, rejects)
+                for text in _as_text(batch, numbers, names, rejects):
+                    yield replace(text, delimiter=delimiter_of(source), has_quotes=has_quotes(source))
         except pa.ArrowInvalid as error:
             raise UnsureError(str(error)) from None
 

@@ -109,10 +109,10 @@ def read_lossless(path: Path, source: SourceSettings, names: list[str], rejects:
         for column, value in zip(columns, fields, strict=True):
             column.append(value)
         if len(numbers) == BATCH_RECORDS:
-            yield _text_batch(numbers, names, columns)
+            yield _text_batch(numbers, names, columns, source)
             numbers, columns = [], [[] for _ in names]
     if numbers:
-        yield _text_batch(numbers, names, columns)
+        yield _text_batch(numbers, names, columns, source)
 
 
 def _fields(
@@ -140,6 +140,6 @@ def _fields(
     return None
 
 
-def _text_batch(numbers: list[int], names: list[str], columns: list[list[str]]) -> TextBatch:
+def _text_batch(numbers: list[int], names: list[str], columns: list[list[str]], source: SourceSettings) -> TextBatch:
     arrays = {name: pa.array(values, pa.string()) for name, values in zip(names, columns, strict=True)}
-    return TextBatch(pa.array(numbers, pa.int64()), arrays)
+    return TextBatch(pa.array(numbers, pa.int64()), arrays, delimiter_of(source), has_quotes(source))

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES
-from profile_pipeline.raw.readers.json_shapes import Shape, learn
+from profile_pipeline.raw.readers.json_shapes import Lines, Shape, learn
 from profile_pipeline.raw.readers.json_texts import texts_of
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.source_settings import SourceSettings
 
 MISSES_A_SHAPE = 64
+TOGETHER_BYTES = 4 << 20
 DEEPEST = 50
 
 
@@ -65,40 +66,31 @@ def flatten(record: dict[str, Any], into: dict[str, Any], lists: set[str], prefi
 
 @dataclass
 class _Batch:
-    """Records as they are read: those of a known shape by shape, the others one by one; `places` puts them in order."""
+    """Records as they are read: those of a known shape at once, the others one by one."""
 
-    numbers: list[int] = field(default_factory=list)
-    matched: dict[Shape, list[tuple[str | None, ...]]] = field(default_factory=dict)
-    places: dict[Shape, list[int]] = field(default_factory=dict)
-    parsed: list[dict[str, Any]] = field(default_factory=list)
-    parsed_places: list[int] = field(default_factory=list)
+    numbers: list[np.ndarray] = field(default_factory=list)
+    parts: list[dict[str, pa.Array]] = field(default_factory=list)
+    n_records: int = 0
+
+    def add(self, numbers: np.ndarray, columns: dict[str, pa.Array]) -> None:
+        self.numbers.append(numbers)
+        self.parts.append(columns)
+        self.n_records += len(numbers)
 
     def turned(self, lists: set[str]) -> TextBatch:
         """Return all records as columns, in their order."""
-        parts = [
-            pa.table({n: pa.array(v, pa.string()) for n, v in shape.columns(rows).items()})
-            for shape, rows in self.matched.items()
-        ]
-        order = [place for places in self.places.values() for place in places]
-        if self.parsed:
-            parts.append(pa.table(_columns(self.parsed, lists)))
-            order += self.parsed_places
-        numbers = pa.array(self.numbers, pa.int64())
-        names = dict.fromkeys(name for part in parts for name in part.column_names)
-        if len(parts) == 1:
-            return TextBatch(numbers, {name: parts[0].column(name).combine_chunks() for name in names})
-        back = pa.array(np.argsort(np.array(order)))
-        kinds = {name: pa.list_(pa.string()) if name in lists else pa.string() for name in names}
+        numbers = np.concatenate(self.numbers)
+        order = None if (np.diff(numbers) > 0).all() else pa.array(np.argsort(numbers))
         columns = {}
-        for name, kind in kinds.items():
+        for name in dict.fromkeys(name for part in self.parts for name in part):
+            kind = pa.list_(pa.string()) if name in lists else pa.string()
             chunks = [
-                _as_kind(part.column(name).combine_chunks(), kind)
-                if name in part.column_names
-                else pa.nulls(part.num_rows, kind)
-                for part in parts
+                _as_kind(part[name], kind) if name in part else pa.nulls(len(places), kind)
+                for places, part in zip(self.numbers, self.parts, strict=True)
             ]
-            columns[name] = pa.concat_arrays(chunks).take(back)
-        return TextBatch(numbers, columns)
+            column = pa.concat_arrays(chunks)
+            columns[name] = column if order is None else column.take(order)
+        return TextBatch(pa.array(np.sort(numbers), pa.int64()), columns)
 
 
 def _as_kind(column: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -109,44 +101,85 @@ def _as_kind(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextBatch]:
-    """Read record by record: each ends in a batch or among the rejects."""
-    batch = _Batch()
-    shapes: list[Shape] = []
-    lists: set[str] = set()
-    n_missed = 0
-    for number, line in enumerate(texts_of(path, source.encoding), start=1):
-        if len(line) > LONGEST_LINE_BYTES:
-            rejects.add(number, "too_long", f"more than {LONGEST_LINE_BYTES} bytes", line[:20_000])
-            continue
-        try:
-            text = line.decode("utf-8")
-            for shape in shapes:
-                if (found := shape.pattern.fullmatch(text)) is not None:
-                    batch.matched.setdefault(shape, []).append(found.groups())
-                    batch.places.setdefault(shape, []).append(len(batch.numbers))
-                    break
-            else:
-                # A file whose records are all different is not worth learning: each shape is compiled.
-                n_missed += 1
-                batch.parsed.append(
-                    _parsed(text, lists, shapes if n_missed <= MISSES_A_SHAPE * (len(shapes) + 1) else None)
-                )
-                batch.parsed_places.append(len(batch.numbers))
-        except _DuplicateNameError as error:
-            rejects.add(number, "duplicate_key", str(error), line)
-        except UnicodeDecodeError as error:
-            rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", line)
-        except UnicodeEncodeError:
-            rejects.add(number, "bad_text", "half of a surrogate pair", line)
-        except (ValueError, RecursionError) as error:
-            rejects.add(number, "bad_json", str(error), line)
-        else:
-            batch.numbers.append(number)
-        if len(batch.numbers) == BATCH_RECORDS:
-            yield batch.turned(lists)
+    """Read all records: each ends in a batch or among the rejects."""
+    batch, reader = _Batch(), _Reader(rejects)
+    for first, lines in _together(texts_of(path, source.encoding)):
+        reader.read(first, lines, batch)
+        if batch.n_records >= BATCH_RECORDS:
+            yield batch.turned(reader.lists)
             batch = _Batch()
-    if batch.numbers:
-        yield batch.turned(lists)
+    if batch.n_records:
+        yield batch.turned(reader.lists)
+
+
+def _together(texts: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Return texts by some megabytes, with the number of the first."""
+    first, lines, n_bytes = 1, [], 0
+    for text in texts:
+        lines.append(text)
+        n_bytes += len(text)
+        if n_bytes >= TOGETHER_BYTES:
+            yield first, lines
+            first, lines, n_bytes = first + len(lines), [], 0
+    if lines:
+        yield first, lines
+
+
+class _Reader:
+    """Reads texts of records, and learns on the way how they are written."""
+
+    def __init__(self, rejects: Rejects) -> None:
+        self._rejects = rejects
+        self._shapes: list[Shape] = []
+        self.lists: set[str] = set()
+        self._n_missed = 0
+
+    def read(self, first: int, texts: list[bytes], batch: _Batch) -> None:
+        """Add what texts say to a batch, or to the rejects; `first` is the number of the first."""
+        lines, is_read = Lines(texts), np.zeros(len(texts), bool)
+
+        def take(shape: Shape) -> None:
+            if (matched := lines.take(shape)) is not None:
+                batch.add(first + matched.rows, matched.columns)
+                is_read[matched.rows] = True
+
+        for shape in self._shapes:
+            take(shape)
+        numbers: list[int] = []
+        records: list[dict[str, Any]] = []
+        for row in range(len(texts)):
+            if is_read[row]:
+                continue
+            n_shapes = len(self._shapes)
+            if (record := self._parsed(first + row, texts[row])) is not None:
+                numbers.append(first + row)
+                records.append(record)
+            is_read[row] = True
+            for shape in self._shapes[n_shapes:]:
+                lines.leave(row)
+                take(shape)
+        if numbers:
+            batch.add(np.array(numbers), _columns(records, self.lists))
+
+    def _parsed(self, number: int, line: bytes) -> dict[str, Any] | None:
+        """Parse a record strictly, and learn its shape; one that can't be parsed is rejected."""
+        if len(line) > LONGEST_LINE_BYTES:
+            self._rejects.add(number, "too_long", f"more than {LONGEST_LINE_BYTES} bytes", line[:20_000])
+            return None
+        # A file whose records are all different is not worth learning: each shape is looked for in all lines.
+        self._n_missed += 1
+        shapes = self._shapes if self._n_missed <= MISSES_A_SHAPE * (len(self._shapes) + 1) else None
+        try:
+            return _parsed(line.decode("utf-8"), self.lists, shapes)
+        except _DuplicateNameError as error:
+            self._rejects.add(number, "duplicate_key", str(error), line)
+        except UnicodeDecodeError as error:
+            self._rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", line)
+        except UnicodeEncodeError:
+            self._rejects.add(number, "bad_text", "half of a surrogate pair", line)
+        except (ValueError, RecursionError) as error:
+            self._rejects.add(number, "bad_json", str(error), line)
+        return None
 
 
 def _parsed(text: str, lists: set[str], shapes: list[Shape] | None) -> dict[str, Any]:

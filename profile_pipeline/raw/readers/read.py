@@ -227,13 +227,7 @@ def _typed_batch(
             text = evaluated[column.name] if isinstance(theirs, Expression) else batch.columns[theirs]
             converted = _converted(text, column.name, column.type, source)
         for row in converted.bad_rows:
-            found = (
-                ""
-                if theirs is None or isinstance(theirs, ListSettings)
-                else str(batch.columns[theirs][row])
-                if isinstance(theirs, str)
-                else ""
-            )
+            found = str(batch.columns[theirs][row]) if isinstance(theirs, str) else ""
             reason = _REASON_OF_TYPE.get(column.type, "bad_number")
             bad.setdefault(row, (reason, f"{column.name}: found {found[:100]!r}, expected {column.type.lower()}"))
         columns[column.name] = converted.values
@@ -257,7 +251,7 @@ def _typed_batch(
         for row in pc.indices_nonzero(pc.is_null(columns[needed])).to_pylist():
             bad.setdefault(row, (f"missing_{needed}", f"{needed}: blank"))
     for row, (reason, detail) in sorted(bad.items()):
-        rejects.add(batch.row_numbers[row].as_py(), reason, detail, batch.record_text(row))
+        rejects.add(own.row_numbers[row].as_py(), reason, detail, own.record_text(row))
     typed = pa.table(columns)
     return typed.filter(pa.array([row not in bad for row in range(n_rows)])) if bad else typed
 

@@ -3,7 +3,7 @@
 Not here: reading a format, or what the columns mean.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -47,22 +47,32 @@ class TextBatch:
         Place of each record in its file, from 1; int64.
     columns
         Their columns as text, null where a record has none; lists stay lists.
+    delimiter
+        What stands between the fields, of delimited text; else nothing.
+    has_quotes
+        Whether fields of delimited text may be quoted.
     """
 
     row_numbers: pa.Array
     columns: dict[str, pa.Array]
+    delimiter: str = ""
+    has_quotes: bool = False
 
     def record_text(self, row: int) -> str:
-        """Return a record as text, for `raw.rejected_records`."""
-        return "; ".join(
-            f"{name}={value}" for name, column in self.columns.items() if (value := column[row].as_py()) is not None
-        )
+        """Return a record as text, for `raw.rejected_records`: delimited text as it stood, with quotes only where they are needed."""
+        values = {name: column[row].as_py() for name, column in self.columns.items()}
+        if self.delimiter:
+            return self.delimiter.join(self._field(value or "") for value in values.values())
+        return "; ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+
+    def _field(self, value: str) -> str:
+        is_quoted = self.has_quotes and any(mark in value for mark in (self.delimiter, '"', "\n", "\r"))
+        return f'"{value.replace(chr(34), chr(34) * 2)}"' if is_quoted else value
 
     def without(self, rows: set[int]) -> "TextBatch":
         """Return the batch without these rows."""
         if not rows:
             return self
         keep = pa.array([row not in rows for row in range(len(self.row_numbers))])
-        return TextBatch(
-            self.row_numbers.filter(keep), {name: column.filter(keep) for name, column in self.columns.items()}
-        )
+        columns = {name: column.filter(keep) for name, column in self.columns.items()}
+        return replace(self, row_numbers=self.row_numbers.filter(keep), columns=columns)

@@ -16,17 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SMALL = 64
-# Bytes that are neither white space nor part of a longer character, and bytes that are no control characters.
-_PLAIN_BYTES = bytes(range(0x21, 0x7F))
-_TEXT_BYTES = bytes((*range(0x09, 0x0E), *range(0x20, 0x7F), *range(0x80, 0x100)))
 EARLIEST, LATEST = dt.datetime(1678, 1, 1), dt.datetime(2262, 1, 1)
 TRUE_WORDS, FALSE_WORDS = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 # Microseconds of one unit; `epoch` tells the unit by its size: from 1973 to 5138 the four do not meet.
 _SCALES = {"s": Decimal(1_000_000), "ms": Decimal(1_000), "us": Decimal(1), "ns": Decimal("0.001")}
 _SMALLEST_EPOCH, _EPOCH_STEP = Decimal(10) ** 8, 1_000
 _ZONED = r"(Z|z|[+-]\d{2}:?\d{2})$"
-# What the engine is sure to take at once, but for days that a month does not have.
-_PLAIN_ISO = r"^[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+_SECOND_ENDS, _LONGEST_ISO = len("2026-01-31T23:59:59"), len("2026-01-31T23:59:59.999999")
 _PLAIN_NUMBER = r"^[+-]?[0-9]{1,14}(\.[0-9]{1,10})?$"
 _ISO = re.compile(
     r"^(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|z|[+-]\d{2}:?\d{2})?$",
@@ -47,19 +43,22 @@ def _by_halves(
     whole: Callable[[pa.Array], pa.Array],
     one: Callable[[str], Any],
     kind: pa.DataType,
-    plain: str | None = None,
+    are_plain: Callable[[pa.Array], pa.Array] | None = None,
     offset: int = 0,
 ) -> Converted:
-    """Convert all at once; where that fails, what looks `plain` at once and the rest one by one; where that fails, halves."""
+    """Convert all at once; where that fails, the plain ones at once and the rest one by one; where that fails, halves."""
     try:
         return Converted(whole(array).cast(kind), [])
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         if len(array) > SMALL:
-            if plain is not None and (parted := _plain_apart(array, whole, one, kind, plain, offset)) is not None:
+            if (
+                are_plain is not None
+                and (parted := _plain_apart(array, whole, one, kind, are_plain, offset)) is not None
+            ):
                 return parted
             middle = len(array) // 2
-            left = _by_halves(array.slice(0, middle), whole, one, kind, plain, offset)
-            right = _by_halves(array.slice(middle), whole, one, kind, plain, offset + middle)
+            left = _by_halves(array.slice(0, middle), whole, one, kind, are_plain, offset)
+            right = _by_halves(array.slice(middle), whole, one, kind, are_plain, offset + middle)
             return Converted(pa.concat_arrays([left.values, right.values]), left.bad_rows + right.bad_rows)
     return _one_by_one(array, one, kind, range(offset, offset + len(array)))
 
@@ -69,11 +68,11 @@ def _plain_apart(
     whole: Callable[[pa.Array], pa.Array],
     one: Callable[[str], Any],
     kind: pa.DataType,
-    plain: str,
+    are_plain: Callable[[pa.Array], pa.Array],
     offset: int,
 ) -> Converted | None:
     """Convert plain values at once and the others one by one; None where too few are plain, or one of them is none after all."""
-    is_other = pc.invert(pc.fill_null(pc.match_substring_regex(array, plain), True))
+    is_other = pc.invert(pc.fill_null(are_plain(array), True))
     places = pc.indices_nonzero(is_other)
     if len(places) * 8 > len(array):
         return None
@@ -96,45 +95,61 @@ def _one_by_one(array: pa.Array, one: Callable[[str], Any], kind: pa.DataType, p
     return Converted(pa.array(values, kind), bad)
 
 
-def _bytes_of(array: pa.Array) -> tuple[np.ndarray, bytes]:
-    """Return where each value of a text column begins and the last ends, and the bytes that these are places in."""
+def _bytes_of(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return where each value of a text column begins and the last ends, and the bytes that these are places in; nothing is copied."""
     _, offsets, data = array.buffers()
     if data is None or len(array) == 0:
-        return np.zeros(1, np.int64), b""
-    ends = np.frombuffer(offsets, np.int32, count=len(array) + 1, offset=4 * array.offset).astype(np.int64)
-    return ends - ends[0], bytes(memoryview(data)[ends[0] : ends[-1]])
+        return np.zeros(len(array) + 1, np.int32), np.empty(0, np.uint8)
+    return np.frombuffer(offsets, np.int32, count=len(array) + 1, offset=4 * array.offset), np.frombuffer(
+        data, np.uint8
+    )
 
 
-def _may_need_trimming(array: pa.Array) -> bool:
+def _may_need_trimming(ends: np.ndarray, data: np.ndarray, is_filled: np.ndarray) -> bool:
     """Say whether a value begins or ends with what may be white space: ASCII white space, or the byte of a longer character."""
-    ends, data = _bytes_of(array)
-    if not data.translate(None, _PLAIN_BYTES):
-        return False
-    seen = np.frombuffer(data, np.uint8)
-    begins = ends[:-1][ends[:-1] < ends[1:]]
-    edges = np.concatenate([seen[begins], seen[ends[1:][ends[:-1] < ends[1:]] - 1]])
+    edges = np.concatenate([data[ends[:-1][is_filled]], data[ends[1:][is_filled] - 1]])
     return bool(((edges <= ord(" ")) | (edges >= 0x7F)).any())
 
 
 def blanks_to_null(array: pa.Array) -> pa.Array:
     """Trim white space; what is empty then is null."""
-    trimmed = pc.utf8_trim_whitespace(array) if _may_need_trimming(array) else array
-    is_blank = pc.equal(pc.binary_length(trimmed), 0)
-    return pc.if_else(is_blank, pa.scalar(None, pa.string()), trimmed) if pc.any(is_blank).as_py() else trimmed
+    ends, data = _bytes_of(array)
+    is_filled = ends[1:] > ends[:-1]
+    if is_filled.any() and _may_need_trimming(ends, data, is_filled):
+        array = pc.utf8_trim_whitespace(array)
+        ends, data = _bytes_of(array)
+        is_filled = ends[1:] > ends[:-1]
+    if is_filled.all():
+        return array
+    if array.null_count:
+        is_filled &= array.is_valid().to_numpy(zero_copy_only=False)
+    # The same bytes with other nulls: no value is copied.
+    validity = pa.py_buffer(np.packbits(is_filled, bitorder="little"))
+    _, offsets, values = array.buffers()
+    return pa.StringArray.from_buffers(len(array), offsets.slice(4 * array.offset), values, validity)
 
 
 def to_text(array: pa.Array) -> Converted:
     """Text as it is; control characters are not text."""
-    if not _bytes_of(array)[1].translate(None, _TEXT_BYTES):
+    ends, data = _bytes_of(array)
+    seen = data[ends[0] : ends[-1]]
+    if not ((seen < 0x20) & ((seen < 0x09) | (seen > 0x0D)) | (seen == 0x7F)).any():
         return Converted(array, [])
     bad = pc.fill_null(pc.match_substring_regex(array, r"[\x00-\x08\x0e-\x1f\x7f]"), False)
-    return Converted(
-        pc.if_else(bad, pa.scalar(None, pa.string()), array), [i for i, is_bad in enumerate(bad.to_pylist()) if is_bad]
-    )
+    return Converted(pc.if_else(bad, pa.scalar(None, pa.string()), array), pc.indices_nonzero(bad).to_pylist())
 
 
 def to_decimal(array: pa.Array) -> Converted:
-    """DECIMAL(18,4), rounded half up."""
+    """DECIMAL(18,4), rounded half up; each number is converted once, however often it stands there."""
+    encoded = array.dictionary_encode()
+    if 2 * len(encoded.dictionary) < len(array):
+        once = _to_decimal(encoded.dictionary)
+        if not once.bad_rows:
+            return Converted(once.values.take(encoded.indices), [])
+    return _to_decimal(array)
+
+
+def _to_decimal(array: pa.Array) -> Converted:
     kind = pa.decimal128(18, 4)
 
     def whole(part: pa.Array) -> pa.Array:
@@ -150,7 +165,7 @@ def to_decimal(array: pa.Array) -> Converted:
             raise ValueError(text)
         return number.quantize(Decimal("0.0001"), rounding=ROUND_HALF_UP)
 
-    return _by_halves(array, whole, one, kind, _PLAIN_NUMBER)
+    return _by_halves(array, whole, one, kind, lambda part: pc.match_substring_regex(part, _PLAIN_NUMBER))
 
 
 def to_integer(array: pa.Array, kind: pa.DataType) -> Converted:
@@ -260,11 +275,39 @@ def to_timestamp(array: pa.Array, *, time_format: str, timezone: str) -> Convert
             raise ValueError(text)
         return value
 
-    plain = None
-    if time_format == "iso":
-        is_zoned = pc.any(pc.ends_with(array, "Z")).as_py()
-        plain = _PLAIN_ISO + ("Z$" if is_zoned else "$")
-    return _by_halves(array, whole, one, kind, plain)
+    return _by_halves(array, whole, one, kind, _are_plain_times if time_format == "iso" else None)
+
+
+def _are_plain_times(array: pa.Array) -> pa.Array:
+    """Say of each value whether it is `2026-01-31T23:59:59` with or without a fraction, ending in Z if any value does.
+
+    The engine is sure to take these at once, but for days that a month does not have.
+    """
+    end = "Z" if pc.any(pc.ends_with(array, "Z")).as_py() else ""
+    ends, data = _bytes_of(array)
+    starts, lengths = ends[:-1], ends[1:] - ends[:-1]
+    are_plain = array.is_null().to_numpy(zero_copy_only=False)
+    for length in np.unique(lengths):
+        digits = int(length) - len(end)
+        if digits == _SECOND_ENDS or _SECOND_ENDS + 1 < digits <= _LONGEST_ISO:
+            rows = np.flatnonzero(lengths == length)
+            are_plain[rows] = _are_times(np.lib.stride_tricks.sliding_window_view(data, length)[starts[rows]], end)
+    return pa.array(are_plain)
+
+
+def _are_times(texts: np.ndarray, end: str) -> np.ndarray:
+    """Say of texts of one length, a row of bytes each, whether they are times."""
+    form = f"{'dddd-dd-ddtdd:dd:dd.dddddd'[: texts.shape[1] - len(end)]}{end}"
+    # What is less than 0 becomes large.
+    numbers = texts - ord("0")
+    good: np.ndarray = (texts[:, 10] == ord("T")) | (texts[:, 10] == ord(" "))
+    for place, kind in enumerate(form):
+        if kind != "t":
+            good &= numbers[:, place] <= 9 if kind == "d" else texts[:, place] == ord(kind)
+    for place, least, most in ((5, 1, 12), (8, 1, 31), (11, 0, 23), (14, 0, 59), (17, 0, 59)):
+        value = numbers[:, place] * np.uint8(10) + numbers[:, place + 1]
+        good &= (value >= least) & (value <= most)
+    return good
 
 
 def _epoch(text: str, scale: Decimal | None) -> dt.datetime:
