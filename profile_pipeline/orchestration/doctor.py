@@ -21,8 +21,8 @@ from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import archived_path
 from profile_pipeline.settings import Settings
-from profile_pipeline.warehouse.duckdb import HARDENED
 from profile_pipeline.warehouse.lease import holder_of
+from profile_pipeline.warehouse.opening import HARDENED
 
 LEAST_FREE_BYTES = 2_000_000_000
 

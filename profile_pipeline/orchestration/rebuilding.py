@@ -24,8 +24,9 @@ from profile_pipeline.raw.archive import Archived, DamagedArchiveError, archived
 from profile_pipeline.raw.landing import claimed_by
 from profile_pipeline.raw.tables import BUILT_WITH, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
-from profile_pipeline.warehouse.duckdb import EngineError, Warehouse, WarehouseError
+from profile_pipeline.warehouse.duckdb import EngineError, Warehouse
 from profile_pipeline.warehouse.lease import lease
+from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline.warehouse.replacing import put_in_place
 
 LISTED = 5

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from profile_pipeline.disk import sync
-from profile_pipeline.warehouse.duckdb import HARDENED, STORAGE_FORMAT, WarehouseError, without_progress_bar
+from profile_pipeline.warehouse.opening import HARDENED, STORAGE_FORMAT, WarehouseError, without_progress_bar
 
 
 def copy_database(path: Path, target: Path) -> None:

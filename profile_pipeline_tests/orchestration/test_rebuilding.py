@@ -20,7 +20,7 @@ from profile_pipeline.orchestration.recovering import Selection
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, deliveries
-from profile_pipeline.warehouse.duckdb import WarehouseError
+from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.orchestration.small_project import (
     CONFIG,
