@@ -53,7 +53,7 @@ def files_of(configured: Settings, paths: Paths) -> list[tuple]:
     ("text", "name", "said"),
     [
         (GOOD, "shopp/a.csv", r"shopp/a.csv: no source claims it; the paths of sources: are shop/\*.csv"),
-        (GOOD.replace(",", "~"), "shop/a.csv", "The whole header 'ts~action~uid' is one column: is `delimiter` right"),
+        (GOOD.replace(",", "~"), "shop/a.csv", "The whole first line is one column: is `delimiter` right"),
         (GOOD.replace("2026-01-0", "0"), "shop/a.csv", "rejected: 2 records of shop: bad_time, .*Set time_format"),
         (GOOD.replace("2026", "2016"), "shop/a.csv", "2 events of 2016-01-07 to 2016-01-08 lie outside of the calendar, 2026-01-05 to 2026-01-11"),
     ],
