@@ -254,13 +254,10 @@ class Warehouse:
                     f"create or replace temp table {quote_identifier(name)} as {source}", dict(parameters or {})
                 ).fetchall()
             return
-        self.connection.register("incoming_arrow", source)
-        try:
+        with self._incoming(source):
             self.connection.execute(
                 f"create or replace temp table {quote_identifier(name)} as select * from incoming_arrow"
             ).fetchall()
-        finally:
-            self.connection.unregister("incoming_arrow")
 
     def drop(self, *names: str) -> None:
         """Drop temporary tables; what they hold stays in memory until then."""
@@ -293,11 +290,21 @@ class Warehouse:
         parameters: Mapping[str, Any] | None = None,
     ) -> int:
         """Insert what a query makes of Arrow rows, which it reads as `incoming_arrow`; return how many."""
-        self.connection.register("incoming_arrow", incoming)
-        try:
+        with self._incoming(incoming):
             return self.insert(table, sql, parameters)
-        finally:
-            self.connection.unregister("incoming_arrow")
+
+    @contextlib.contextmanager
+    def _incoming(self, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+        """Let queries read Arrow rows as `incoming_arrow`."""
+        self.connection.register("incoming_arrow", rows)
+        try:
+            yield
+        except BaseException:
+            # In a transaction that was aborted nothing can be done, and that would be told instead of what aborted it.
+            with contextlib.suppress(duckdb.Error):
+                self.connection.unregister("incoming_arrow")
+            raise
+        self.connection.unregister("incoming_arrow")
 
     def replace_days(
         self,
