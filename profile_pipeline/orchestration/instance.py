@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
@@ -19,6 +20,11 @@ from profile_pipeline.warehouse.lease import holder_of, lease
 
 BATCH_VARIABLE, BATCH_SIZE = "DAGSTER_EVENT_BATCH_SIZE", "500"
 HOME_VARIABLE = "DAGSTER_HOME"
+# A command prints to its own terminal. Captured, that would be kept in the home, and each run would start four processes for it, which
+# print their stacks when Ctrl-C ends them.
+NOT_CAPTURED = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
 WORKING = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -42,9 +48,11 @@ def prepare_home(paths: Paths) -> Path:
 
 
 def open_instance(paths: Paths) -> dg.DagsterInstance:
-    """Return the instance, its databases created: two servers that create them at once would break the home for good."""
-    prepare_home(paths)
-    instance = dg.DagsterInstance.get()
+    """Return the instance for this process, its databases created: two servers that create them at once would break the home for
+    good. Runs of the servers open it by its home, and have what they print captured.
+    """
+    home = prepare_home(paths)
+    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NOT_CAPTURED))
     instance.get_runs(limit=1)
     instance.all_instigator_state()
     instance.fetch_materializations(key_of("raw.events"), limit=1)

@@ -45,7 +45,7 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import LandingFile, complete_files, digest_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
-from profile_pipeline.warehouse.faults import explained
+from profile_pipeline.warehouse.faults import INTERRUPTED_QUERY, explained
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
@@ -58,6 +58,8 @@ OF_STORAGE = {
     "Error", "IOException", "FatalException", "InternalException", "OutOfMemoryException", "SerializationException", "TransactionException",
     "OSError", "PermissionError", "MemoryError", "OperationalError",
 }  # fmt: skip
+
+INTERRUPTS = {"DagsterExecutionInterruptedError", "KeyboardInterrupt"}
 
 
 class RunFailedError(ExpectedError):
@@ -123,6 +125,8 @@ class Steps:
         ------
         RunFailedError
             With what the failed step said.
+        KeyboardInterrupt
+            If somebody interrupted it.
         """
         told = dict(tags or {})
         if first is not None and last is not None:
@@ -134,6 +138,8 @@ class Steps:
             instance=self.instance, tags=told, run_config=QUIET, raise_on_error=False, asset_selection=keys or None
         )
         if not result.success:
+            if _was_interrupted(result):
+                raise KeyboardInterrupt
             raise RunFailedError(_reason(result, self.paths))
         return result
 
@@ -355,15 +361,28 @@ def _week_stretches(weeks: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
     return found
 
 
+def _error_of(event: dg.DagsterEvent) -> Any:
+    error = event.step_failure_data.error
+    return error.cause if error and error.cause else error
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Say whether a step was ended by Ctrl-C, be it in Python or within a query, and whatever failed because of it."""
+    waiting = [e.step_failure_data.error for e in result.all_events if e.is_step_failure]
+    while waiting:
+        if error := waiting.pop():
+            if error.cls_name in INTERRUPTS or INTERRUPTED_QUERY in error.message:
+                return True
+            waiting += [error.cause, error.context]
+    return False
+
+
 def _reason(result: dg.ExecuteInProcessResult, paths: Paths) -> str:
     """What the failed step said, without the stack."""
     for event in result.all_events:
         if event.is_step_failure:
-            data = event.step_failure_data
-            error = data.error.cause if data.error and data.error.cause else data.error
+            error = _error_of(event)
             words = error.message.strip() if error else "failed"
-            if error and error.cls_name == "DagsterExecutionInterruptedError":
-                return f"{event.step_key}: interrupted; the same command goes on where it was"
             name, _, text = words.partition(": ")
             storage = explained(text or name, paths.warehouse) if error and error.cls_name in OF_STORAGE else None
             return f"{event.step_key}: {storage or text or name}"
