@@ -20,7 +20,16 @@ from profile_pipeline.orchestration.balance import require_files_add_up
 from profile_pipeline.orchestration.built_with import note_facts
 from profile_pipeline.orchestration.reading_apart import ReaderApart
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import Archived, FileState, NotReadableError, describe, state_of, store, sweep
+from profile_pipeline.raw.archive import (
+    Archived,
+    DamagedArchiveError,
+    FileState,
+    NotReadableError,
+    describe,
+    state_of,
+    store,
+    sweep,
+)
 from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
@@ -82,6 +91,7 @@ class Load:
     held: list[_Held] = field(default_factory=list)
     n_held: int = 0
     again: set[str] = field(default_factory=set)
+    damaged: list[str] = field(default_factory=list)
 
     def take(self, file: LandingFile, stored: Future[Archived]) -> None:
         """Load a file that is archived, or hold it until there is enough to be written at once."""
@@ -91,7 +101,11 @@ class Load:
             self.done.left_alone.append(f"{file.name}: {error}")
             return
         version = self.settings.fingerprint("sources", "calendar")
-        describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
+        try:
+            describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
+        except DamagedArchiveError as error:
+            self.damaged.append(str(error))
+            return
         self.load(file, archived)
 
     def load(self, file: LandingFile, archived: Archived) -> None:
@@ -317,6 +331,11 @@ def ingest_files(
         Complete files, in the order in which they are to be loaded.
     now
         Taken as `arrived_at` and `loaded_at`, UTC.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If what the archive says of some of them can't be read; they stay where they are, and all others are loaded.
     """
     sweep(paths.archive)
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
@@ -326,6 +345,8 @@ def ingest_files(
             if number % 50 == 0 and number < len(files):
                 say(f"{number} of {len(files)} files read")
         load.write_held()
+    if load.damaged:
+        raise DamagedArchiveError("\n".join(load.damaged))
     say(f"{len(files)} of {len(files)} files, {load.done.n_loaded:,} records loaded")
     return load.done
 

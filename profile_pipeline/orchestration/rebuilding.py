@@ -55,6 +55,8 @@ def rebuild(settings: Settings, paths: Paths, *, sources: Sequence[str], say: Ca
 
     Raises
     ------
+    DamagedArchiveError
+        If the archive has lost files, or sidecars can't be read: all of them are named, and nothing is changed.
     ConfigurationError
         If records of other sources, which are to stay, were built with something else than the configuration says.
     WarehouseError
@@ -62,7 +64,9 @@ def rebuild(settings: Settings, paths: Paths, *, sources: Sequence[str], say: Ca
     """
     work = replace(paths, data=paths.rebuilding, shared_archive=paths.archive)
     with _held(settings, paths, say) as old:
+        deliveries(paths.archive)
         if work.data.exists():
+            say(f"what a rebuild that was killed has left in {work.data} is removed")
             shutil.rmtree(work.data)
         before = None
         if old is not None:

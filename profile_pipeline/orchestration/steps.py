@@ -213,9 +213,9 @@ class Steps:
     def catch_up(self) -> None:
         """Load what the archive holds and a warehouse that was restored does not know."""
         with closing(self.warehouse()) as warehouse:
-            n_unknown = len(unknown_deliveries(warehouse, self.paths))
-        if n_unknown:
-            self.say(f"{n_unknown} files have arrived since")
+            unknown, damaged = unknown_deliveries(warehouse, self.paths)
+        if unknown or damaged:
+            self.say(f"{len(unknown) + len(damaged)} files have arrived since")
             self.reload()
 
     def _tell_counts(self, told: Mapping[str, Any]) -> dict[str, int]:

@@ -36,6 +36,13 @@ def copy_database(path: Path, target: Path) -> None:
     sync(target)
 
 
+def delivered_files(copy: Path) -> dict[str, str]:
+    """Return the files of which a copy of the database tells: their ids, each with a name under which it came."""
+    with duckdb.connect(str(copy), read_only=True, config=HARDENED) as connection:
+        without_progress_bar(connection)
+        return dict(connection.execute("select file_id, min(path) from raw.files group by file_id").fetchall())
+
+
 def write_log_into_file(path: Path) -> None:
     """Bring what the write-ahead log holds into the database itself; one that can't be opened is left as it is."""
     try:
