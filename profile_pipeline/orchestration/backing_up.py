@@ -17,6 +17,7 @@ from typing import Any
 from profile_pipeline.disk import sha256_of, sync
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.built_with import SCHEMA, refuse_newer
+from profile_pipeline.orchestration.instance import require_no_run
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, sidecar_of, store, told_in, verified_path
 from profile_pipeline.settings import Settings
@@ -161,7 +162,10 @@ def restore(settings: Settings, paths: Paths, folder: Path, *, say: Callable[[st
         With everything that is missing or other than when it was taken; nothing is changed then.
     LeaseTimeoutError
         If a run or the UI is at work.
+    RunAtWorkError
+        If a run is at work that has let the lease go.
     """
+    require_no_run(paths)
     manifest = _verified(folder, paths)
     with (
         lease(paths.ui_lock, owner="profile-pipeline restore", timeout_seconds=0, say=say),

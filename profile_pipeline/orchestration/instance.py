@@ -14,6 +14,7 @@ from typing import BinaryIO
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.warehouse.lease import holder_of, lease
@@ -31,6 +32,10 @@ WORKING = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+class RunAtWorkError(ExpectedError):
+    """A run is at work that must not be."""
 
 
 def prepare_home(paths: Paths) -> Path:
@@ -73,6 +78,22 @@ def at_work(paths: Paths, run_id: str, *, say: Callable[[str], None]) -> Iterato
     with lease(mark, owner=f"run {run_id}", timeout_seconds=0, say=say):
         yield
         mark.unlink(missing_ok=True)
+
+
+def require_no_run(paths: Paths) -> None:
+    """Refuse to replace what a run builds on, also one that has let the lease go while its models train.
+
+    Raises
+    ------
+    RunAtWorkError
+        With the runs.
+    """
+    marks = sorted((paths.dagster_home / "working").glob("*.lock"))
+    found = [holder for mark in marks if (holder := holder_of(mark))]
+    if found:
+        raise RunAtWorkError(
+            f"{'; '.join(found)}: at work in {paths.data}, and would write what it began with. Wait for it or stop it, then run again."
+        )
 
 
 def orphaned_runs(instance: dg.DagsterInstance, paths: Paths) -> list[dg.DagsterRun]:
