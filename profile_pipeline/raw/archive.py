@@ -169,6 +169,15 @@ def _plain_file(path: Path) -> Iterator[BinaryIO]:
         yield source
 
 
+def why_unreadable(path: Path) -> str | None:
+    """Say why a file can't be read; None where it can."""
+    try:
+        with _plain_file(path):
+            return None
+    except NotReadableError as error:
+        return str(error)
+
+
 def _block_of(source: BinaryIO) -> bytes:
     try:
         return source.read(BLOCK_BYTES)
