@@ -18,7 +18,8 @@ import duckdb
 
 from benchmarks.measure import Measurement, cpu_seconds
 from benchmarks.stages import bench_settings, runner_of, stages_of
-from profile_pipeline.warehouse.duckdb import HARDENED, Warehouse, bytes_allowed
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.opening import HARDENED, bytes_allowed
 
 REPORTING_FUNCTIONS = frozenset({"report_days", "report_whole", "publish"})
 REPORTING_MODULE = "checks"

@@ -22,7 +22,10 @@ from profile_pipeline.commands.training import training_set
 from profile_pipeline.commands.verify import verify
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.paths import Paths
-from profile_pipeline.warehouse.faults import explained
+from profile_pipeline.warehouse.faults import AGAIN, explained, is_interrupt
+
+# As shells say that a signal ended a command: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,11 +51,19 @@ app.add_typer(rejected, name="rejected")
 
 
 def main() -> None:
-    """Run a command; what is wrong with the input is one message and exit status 1, never a stack."""
+    """Run a command; what is wrong with the input is one message and exit status 1, never a stack; Ctrl-C is one line and 130."""
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _complain(f"Interrupted. {AGAIN}", INTERRUPTED)
+        raise
     except ExpectedError as error:
         _complain(str(error))
+    except RuntimeError as error:
+        if not is_interrupt(error):
+            raise
+        _complain(f"Interrupted. {AGAIN}", INTERRUPTED)
     except (duckdb.Error, OSError, MemoryError, DatabaseError) as error:
         # The option's value is known to no one else by now.
         given = [Path(value) for name, value in pairwise(sys.argv) if name == "--data"]
@@ -60,9 +71,9 @@ def main() -> None:
         _complain(explained(str(error) or "Out of memory", paths.warehouse) or str(error))
 
 
-def _complain(told: str) -> None:
+def _complain(told: str, status: int = 1) -> None:
     err.print(told.strip(), style="red", highlight=False, markup=False, soft_wrap=True)
-    sys.exit(1)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import dagster as dg
 
 from benchmarks.peers.duckdb_sql import STATEMENTS, parameters
 from benchmarks.peers.reference import RESULTS, Job, run_peer
-from profile_pipeline.warehouse.duckdb import HARDENED, Warehouse
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.opening import HARDENED
 
 
 class OpenWarehouse(Warehouse):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from profile_pipeline.commands.terminal import (
     CommandError,
@@ -18,6 +17,7 @@ from profile_pipeline.commands.terminal import (
     DataOption,
     JsonOption,
     YesOption,
+    cell,
     opened,
     out,
     print_json,
@@ -52,7 +52,7 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataO
         if examined.files:
             table = Table("file", "status", "loaded", "waiting", title="the last ten files", title_justify="left")
             for f in examined.files:
-                table.add_row(Text(f["path"]), Text(f["status"]), f"{f['n_loaded']:,}", f"{f['n_waiting']:,}")
+                table.add_row(cell(f["path"]), cell(f["status"]), f"{f['n_loaded']:,}", f"{f['n_waiting']:,}")
             out.print(table)
     raise typer.Exit(0 if all(f.is_ok for f in examined.findings) else 1)
 

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
-from rich.text import Text
 
 from profile_pipeline.commands.terminal import (
     CommandError,
     ConfigOption,
     DataOption,
     JsonOption,
+    cell,
     opened,
     out,
     print_json,
@@ -139,7 +139,7 @@ def sql(
     if as_json:
         print_json(rows)
         return
-    table = Table(*(Column(Text(name)) for name in (rows[0] if rows else ["no row"])))
+    table = Table(*(Column(cell(name)) for name in (rows[0] if rows else ["no row"])))
     for row in rows:
-        table.add_row(*(Text("" if v is None else str(v)) for v in row.values()))
+        table.add_row(*(cell("" if v is None else str(v)) for v in row.values()))
     out.print(table)

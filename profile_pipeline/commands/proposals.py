@@ -7,9 +7,8 @@ from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
-from profile_pipeline.commands.terminal import out
+from profile_pipeline.commands.terminal import cell, out
 from profile_pipeline.raw.proposing.propose import Proposal
 from profile_pipeline.raw.readers.trial import Trial
 from profile_pipeline.source_settings import GIVEN_BY_LOADING
@@ -32,7 +31,7 @@ def print_proposal(
     if trial.refused:
         table = Table("refused", "records", "for example", box=None)
         for reason, n in trial.refused.most_common():
-            table.add_row(reason, f"{n:,}", Text(trial.examples[reason], overflow="ellipsis", no_wrap=True))
+            table.add_row(reason, f"{n:,}", cell(trial.examples[reason], overflow="ellipsis", no_wrap=True))
         out.print(table)
     if trial.days:
         out.print(f"events from {min(trial.days)} to {max(trial.days)}", highlight=False)
@@ -55,7 +54,7 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     for part in (part for part in parts if part):
         table = Table(*part, box=None, header_style="dim")
         for place in range(len(rows)):
-            table.add_row(*(Text(cells[name][place], no_wrap=True, overflow="ellipsis") for name in part))
+            table.add_row(*(cell(cells[name][place], no_wrap=True, overflow="ellipsis") for name in part))
         out.print(table)
 
 

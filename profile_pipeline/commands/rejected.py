@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from profile_pipeline.commands.terminal import (
     CommandError,
     ConfigOption,
     DataOption,
     JsonOption,
+    cell,
     opened,
     out,
     print_json,
@@ -61,7 +61,7 @@ def list_rejected(
     table = Table("source", "reason", "records", "files", "the first of them", title_justify="left")
     for g in groups:
         first = f"{g['first_file']} at {g['first_row']:,}"
-        table.add_row(g["source"], g["reason_code"], f"{g['n_records']:,}", f"{g['n_files']:,}", Text(first))
+        table.add_row(g["source"], g["reason_code"], f"{g['n_records']:,}", f"{g['n_files']:,}", cell(first))
     out.print(table)
     for code in dict.fromkeys(g["reason_code"] for g in groups):
         out.print(f"{code}: {remedy_of(code)}", highlight=False, markup=False, soft_wrap=True)
@@ -95,9 +95,8 @@ def show_rejected(
             markup=False,
             soft_wrap=True,
         )
-        # What was delivered is shown, not obeyed: control characters would reach the terminal.
         out.print(
-            "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in r["record"] or ""),
+            r["record"] or "",
             highlight=False,
             markup=False,
             soft_wrap=True,

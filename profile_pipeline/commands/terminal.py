@@ -6,18 +6,53 @@ Not here: any command.
 import datetime as dt
 import json
 import sys
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 
-out, err = Console(), Console(stderr=True)
+# Categories of characters that a terminal obeys, or that hide or turn around others: of names and values they are shown, not sent.
+UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def printable(text: str) -> str:
+    r"""Return a text with control characters, overrides of direction and halves of characters written as \x1b or \u202e."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in UNPRINTABLE else c.encode("unicode_escape").decode()
+        for c in text
+    )
+
+
+def cell(text: str, **how: Any) -> Text:
+    """Return a text that comes from data as a cell of a table: as wide as it is shown, and never markup."""
+    return Text(printable(text), **how)
+
+
+class Terminal(Console):
+    """Where commands print: whatever comes from data reaches it as text."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render what is no plain string: tables, cards."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+out, err = Terminal(), Terminal(stderr=True)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="profile.yaml; else PROFILE_PIPELINE_CONFIG, else ./profile.yaml")
@@ -37,8 +72,15 @@ def say(text: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print to standard output as it is: no colours, no wrapping."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str, indent=1) + "\n")
+    """Print to standard output: no colours, no wrapping; what a terminal would obey is escaped as JSON does it."""
+    told = json.dumps(value, ensure_ascii=False, default=str, indent=1)
+    sys.stdout.write("\n".join(map(_escaped_json, told.split("\n"))) + "\n")
+
+
+def _escaped_json(line: str) -> str:
+    if printable(line) == line:
+        return line
+    return "".join(c if printable(c) == c else json.dumps(c)[1:-1] for c in line)
 
 
 def opened(config: Path | None, data: Path | None) -> tuple[Settings, Paths]:

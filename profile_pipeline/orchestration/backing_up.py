@@ -17,10 +17,11 @@ from typing import Any
 from profile_pipeline.disk import sha256_of, sync
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.built_with import SCHEMA, refuse_newer
+from profile_pipeline.orchestration.instance import require_no_run
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, sidecar_of, store, verified_path
+from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, sidecar_of, store, told_in, verified_path
 from profile_pipeline.settings import Settings
-from profile_pipeline.warehouse.backup import copy_database, write_log_into_file
+from profile_pipeline.warehouse.backup import copy_database, delivered_files, write_log_into_file
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.replacing import put_in_place, wal_of
@@ -36,6 +37,10 @@ class BackupError(ExpectedError):
     """A backup can't be taken or restored; the text says what was found and what to do."""
 
 
+class IncompleteBackupError(BackupError):
+    """A backup was taken of everything that is sound; the text names the rest."""
+
+
 def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, say: Callable[[str], None]) -> Path:
     """Write a backup; return its folder.
 
@@ -46,6 +51,13 @@ def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, 
     ----------
     place
         Gets a folder named by the time (UTC) and, once, each file of the archive.
+
+    Raises
+    ------
+    BackupError
+        If nothing can be backed up.
+    IncompleteBackupError
+        If the archive lacks files that the tables know, or has damaged some: the backup is there without them.
     """
     if not paths.warehouse.exists():
         raise BackupError(
@@ -64,17 +76,39 @@ def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, 
         place_of_lease = paths.warehouse.with_suffix(".duckdb.lease")
         with lease(place_of_lease, owner=owner, timeout_seconds=settings.lease_timeout_seconds, say=say):
             copy_database(paths.warehouse, partial / DATABASE)
-            sidecars = {p.stem: p.read_text(encoding="utf-8") for p in sorted(paths.archive.glob("??/*.json"))}
+            sidecars, faults = _sidecars(paths.archive)
             _copy_home(paths.dagster_home, partial / HOME)
             if paths.reports.exists():
                 shutil.copytree(paths.reports, partial / REPORTS)
         if paths.config.is_file():
             shutil.copyfile(paths.config, partial / "profile.yaml")
-        archived = [_keep(paths.archive, place / ARCHIVE, file_id, text) for file_id, text in sidecars.items()]
+        archived = []
+        known = delivered_files(partial / DATABASE)
+        for file_id in sorted(sidecars.keys() | known.keys()):
+            try:
+                archived.append(_keep(paths.archive, place / ARCHIVE, file_id, sidecars.get(file_id)))
+            except DamagedArchiveError as error:
+                faults.append(f"{known.get(file_id, file_id)}: {error}")
         _write_manifest(partial, archived, now)
         partial.rename(target)
         sync(place)
+    if faults:
+        told = f"{target} is taken, but of the archive {len(faults)} files are lost or damaged; what earlier backups hold was left as it is."
+        raise IncompleteBackupError("\n".join([told, *faults, "Mend them, then take another backup."]))
     return target
+
+
+def _sidecars(archive: Path) -> tuple[dict[str, str], list[str]]:
+    """Return what the sidecars say, by the id of their file, and what is wrong with those that can't be read."""
+    said, faults = {}, []
+    for sidecar in sorted(archive.glob("??/*.json")):
+        try:
+            told_in(sidecar)
+        except DamagedArchiveError as error:
+            faults.append(str(error))
+        else:
+            said[sidecar.stem] = sidecar.read_text(encoding="utf-8")
+    return said, faults
 
 
 def _copy_home(home: Path, target: Path) -> None:
@@ -89,7 +123,7 @@ def _copy_home(home: Path, target: Path) -> None:
         shutil.copyfile(home / "dagster.yaml", target / "dagster.yaml")
 
 
-def _keep(archive: Path, kept: Path, file_id: str, sidecar: str) -> dict[str, Any]:
+def _keep(archive: Path, kept: Path, file_id: str, sidecar: str | None) -> dict[str, Any]:
     """Copy a file of the archive, unless an earlier backup has. A sound copy stays, whatever has become of the source; one that has
     rotten gives way.
     """
@@ -128,7 +162,10 @@ def restore(settings: Settings, paths: Paths, folder: Path, *, say: Callable[[st
         With everything that is missing or other than when it was taken; nothing is changed then.
     LeaseTimeoutError
         If a run or the UI is at work.
+    RunAtWorkError
+        If a run is at work that has let the lease go.
     """
+    require_no_run(paths)
     manifest = _verified(folder, paths)
     with (
         lease(paths.ui_lock, owner="profile-pipeline restore", timeout_seconds=0, say=say),
@@ -182,6 +219,13 @@ def _is_good(archive: Path, file_id: str) -> bool:
     return True
 
 
+def _is_told(sidecar: Path) -> bool:
+    try:
+        return sidecar.exists() and bool(told_in(sidecar))
+    except DamagedArchiveError:
+        return False
+
+
 def _require_readable(settings: Settings, database: Path, say: Callable[[str], None]) -> None:
     opened = Warehouse(
         database, owner="profile-pipeline restore", say=say, on_open=refuse_newer, is_read_only=True,
@@ -199,8 +243,11 @@ def _add_archived(kept: Path, archive: Path, manifest: dict[str, Any]) -> None:
             archived_path(archive, file_id).unlink(missing_ok=True)
             store(archived_path(kept, file_id), archive=archive)
         sidecar = sidecar_of(archived_path(archive, file_id))
-        if not sidecar.exists():
-            sidecar.write_text(entry["sidecar"], encoding="utf-8")
+        if entry["sidecar"] is not None and not _is_told(sidecar):
+            written = sidecar.with_suffix(".tmp")
+            written.write_text(entry["sidecar"], encoding="utf-8")
+            sync(written)
+            written.replace(sidecar)
 
 
 def _swap(coming: Path, paths: Paths) -> None:

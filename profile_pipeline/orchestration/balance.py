@@ -33,7 +33,7 @@ _PLACED = " union all ".join(
 _FILES_THAT_DO_NOT_ADD_UP = (
     f"with placed as ({_PLACED} union all select file_id, 0 as n_placed, count(*) as n_refused from ({_loaded('raw.rejected_records')}) group by file_id),"
     " found as (select file_id, cast(sum(n_placed) as bigint) as n_placed, cast(sum(n_refused) as bigint) as n_refused from placed group by file_id)"
-    " select f.path, f.n_records, f.n_loaded, coalesce(n_placed, 0), f.n_rejected, coalesce(n_refused, 0), f.n_suppressed"
+    " select f.file_id, f.n_records, f.n_loaded, coalesce(n_placed, 0), f.n_rejected, coalesce(n_refused, 0), f.n_suppressed"
     f" from ({_loaded('raw.files')}) as f left join found using (file_id) where f.status = 'loaded'"
     " and (f.n_records <> f.n_loaded + f.n_rejected + f.n_suppressed or f.n_loaded <> coalesce(n_placed, 0) or f.n_rejected <> coalesce(n_refused, 0))"
     " order by f.path"
@@ -85,8 +85,8 @@ def require_files_add_up(rows: Callable[..., list[tuple]], files: Sequence[str],
     """
     of = {"files": list(files), "since": since}
     faults = [
-        f"{path}: read {read}, loaded {loaded} (found {placed}), rejected {rejected} (found {refused}), suppressed {suppressed}"
-        for path, read, loaded, placed, rejected, refused, suppressed in rows(_FILES_THAT_DO_NOT_ADD_UP, of)
+        f"file {file_id[:12]}: read {read}, loaded {loaded} (found {placed}), rejected {rejected} (found {refused}), suppressed {suppressed}"
+        for file_id, read, loaded, placed, rejected, refused, suppressed in rows(_FILES_THAT_DO_NOT_ADD_UP, of)
     ] or [
         f"{day} of file {file_id[:12]}: loaded {loaded or 0}, waiting {waiting or 0}, in the ledger {booked or 0} and {booked_waiting or 0}"
         for day, file_id, loaded, waiting, booked, booked_waiting in rows(_EVENTS_THAT_DO_NOT_WAIT, of)

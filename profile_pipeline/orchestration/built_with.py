@@ -14,7 +14,8 @@ from profile_pipeline.raw.tables import BUILT_WITH
 from profile_pipeline.settings import Settings
 from profile_pipeline.settings_file import line_finder
 from profile_pipeline.source_settings import SourceSettings
-from profile_pipeline.warehouse.duckdb import Warehouse, WarehouseError
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.opening import WarehouseError
 
 # Raised when tables change in a way that adding a column does not mend.
 SCHEMA = 1

@@ -41,7 +41,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "raw.files", "claimed", "Every file belongs to a source, and none was refused as a whole.",
-        "select path || ': ' || coalesce(split_part(reason, ':', 1), 'unknown'), 1 from raw.files where status = 'rejected' order by loaded_at desc, path", False,
+        "select left(file_id, 12) || ': ' || coalesce(split_part(reason, ':', 1), 'unknown'), 1 from raw.files where status = 'rejected' order by loaded_at desc, path", False,
     ),
     Law(
         "raw.rejected_records", "reject_rate", "At most one record in twenty of a source is rejected.",

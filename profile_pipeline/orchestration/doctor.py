@@ -19,10 +19,10 @@ from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import archived_path
+from profile_pipeline.raw.archive import archived_path, told_by_sidecars
 from profile_pipeline.settings import Settings
-from profile_pipeline.warehouse.duckdb import HARDENED
 from profile_pipeline.warehouse.lease import holder_of
+from profile_pipeline.warehouse.opening import HARDENED
 
 LEAST_FREE_BYTES = 2_000_000_000
 
@@ -68,6 +68,8 @@ def examine(paths: Paths) -> Examined:
     findings.append(Finding(f"the warehouse is {'in use by ' + holder if holder else 'free'}", True))
     if holder is None:
         findings += _warehouse(paths, settings, examined)
+        findings += _left_behind(paths)
+    findings += _sidecars(paths)
     findings += _instance(paths)
     findings.append(
         Finding(
@@ -171,6 +173,39 @@ def _lost_bytes(paths: Paths, files: list[tuple[str, str]]) -> list[Finding]:
             "profile-pipeline restore …  # a backup; or deliver them again",
         )
     ]
+
+
+def _sidecars(paths: Paths) -> list[Finding]:
+    _, damaged = told_by_sidecars(paths.archive)
+    if not damaged:
+        return []
+    listed = ", ".join(f"{file_id}.json" for file_id in list(damaged)[:LISTED])
+    return [
+        Finding(
+            f"{len(damaged)} sidecars in {paths.archive} do not say what was delivered: {listed}",
+            False,
+            "profile-pipeline restore …  # a backup; or remove them, then: profile-pipeline rebuild, which writes them anew",
+        )
+    ]
+
+
+def _left_behind(paths: Paths) -> list[Finding]:
+    """Name what killed commands have left; whoever writes there now holds the lease."""
+    remedies = {
+        paths.rebuilding: f"profile-pipeline rebuild  # starts over, and removes it; or, where the tables are to stay: rm -r {paths.rebuilding}",
+        paths.restoring: f"profile-pipeline restore …  # again, and it is removed; or, where nothing is to be restored: rm -r {paths.restoring}",
+        paths.replaced: "profile-pipeline restore …  # the same backup again: some of what it holds may be in place, and some not",
+    }
+    what = {paths.rebuilding: "a rebuild", paths.restoring: "a restore", paths.replaced: "a restore"}
+    return [
+        Finding(f"{path} is left of {what[path]} that was killed, {_size_of(path)}", False, remedy)
+        for path, remedy in remedies.items()
+        if path.is_dir()
+    ]
+
+
+def _size_of(folder: Path) -> str:
+    return f"{sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) / 1e6:,.1f} MB"
 
 
 def _other_mappings(settings: Settings, ask: Ask) -> list[Finding]:

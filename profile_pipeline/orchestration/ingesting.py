@@ -20,7 +20,16 @@ from profile_pipeline.orchestration.balance import require_files_add_up
 from profile_pipeline.orchestration.built_with import note_facts
 from profile_pipeline.orchestration.reading_apart import ReaderApart
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import Archived, FileState, NotReadableError, describe, state_of, store, sweep
+from profile_pipeline.raw.archive import (
+    Archived,
+    DamagedArchiveError,
+    FileState,
+    NotReadableError,
+    describe,
+    state_of,
+    store,
+    sweep,
+)
 from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
@@ -41,7 +50,7 @@ READ_APART = ("parquet", "lines")
 
 @dataclass
 class Ingested:
-    """What a load did."""
+    """What a load did. Why files were left alone is told without names: these may be of a person, and Dagster's log keeps it."""
 
     n_files: int = 0
     n_duplicates: int = 0
@@ -51,7 +60,6 @@ class Ingested:
     n_loaded: int = 0
     n_rejected: int = 0
     left_alone: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
 
     def __add__(self, other: "Ingested") -> "Ingested":
         return Ingested(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
@@ -82,16 +90,20 @@ class Load:
     held: list[_Held] = field(default_factory=list)
     n_held: int = 0
     again: set[str] = field(default_factory=set)
+    damaged: list[str] = field(default_factory=list)
 
     def take(self, file: LandingFile, stored: Future[Archived]) -> None:
         """Load a file that is archived, or hold it until there is enough to be written at once."""
+        version = self.settings.fingerprint("sources", "calendar")
         try:
             archived = stored.result()
+            describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
         except NotReadableError as error:
-            self.done.left_alone.append(f"{file.name}: {error}")
+            self.done.left_alone.append(str(error))
             return
-        version = self.settings.fingerprint("sources", "calendar")
-        describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
+        except DamagedArchiveError as error:
+            self.damaged.append(str(error))
+            return
         self.load(file, archived)
 
     def load(self, file: LandingFile, archived: Archived) -> None:
@@ -128,7 +140,6 @@ class Load:
                 self._read(file, row, archived, is_lossless=True)
         except FileRefused as refusal:
             self.done.n_refused += 1
-            self.done.refused.append(f"{file.name}: {refusal}")
             self._note(file, archived, row | {"status": "rejected", "reason": str(refusal)}, is_known=False)
 
     def _note(self, file: LandingFile, archived: Archived, row: dict[str, Any], *, is_known: bool) -> None:
@@ -197,7 +208,7 @@ class Load:
     ) -> None:
         with self.warehouse.transaction():
             self._forget([row | {"status": "loaded"}])
-            n_loaded = sum(self._insert(row, [batch]) for batch in batches)
+            n_loaded = sum(self._insert_batches(row["source"], [(row, batch)]) for batch in batches)
             n_rejected = self._insert_rejected([(row, read.rejected)])
             _check_counts(read.n_records, n_loaded, n_rejected, is_lossless=is_lossless)
             counts = {"n_records": read.n_records, "n_loaded": n_loaded, "n_rejected": n_rejected}
@@ -222,9 +233,6 @@ class Load:
         self.again.difference_update(h.row["file_id"] for h in held)
         for h in held:
             self._put_away(h.file, h.state)
-
-    def _insert(self, row: dict[str, Any], batches: list[pa.Table]) -> int:
-        return self._insert_batches(row["source"], [(row, batch) for batch in batches])
 
     def _insert_batches(self, name: str, batches: list[tuple[dict[str, Any], pa.Table]]) -> int:
         of_files = [(row["file_id"], batch) for row, batch in batches]
@@ -283,7 +291,7 @@ class Load:
         if found == state:
             file.path.unlink(missing_ok=True)
         elif found is not None:
-            self.done.left_alone.append(f"{file.name}: another file took its place while it was loaded")
+            self.done.left_alone.append("another file took its place while it was loaded")
 
 
 def _archived(files: Iterable[LandingFile], archive: Path) -> Iterator[tuple[LandingFile, Future[Archived]]]:
@@ -317,6 +325,11 @@ def ingest_files(
         Complete files, in the order in which they are to be loaded.
     now
         Taken as `arrived_at` and `loaded_at`, UTC.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If what the archive says of some of them can't be read; they stay where they are, and all others are loaded.
     """
     sweep(paths.archive)
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
@@ -326,6 +339,8 @@ def ingest_files(
             if number % 50 == 0 and number < len(files):
                 say(f"{number} of {len(files)} files read")
         load.write_held()
+    if load.damaged:
+        raise DamagedArchiveError("\n".join(load.damaged))
     say(f"{len(files)} of {len(files)} files, {load.done.n_loaded:,} records loaded")
     return load.done
 

@@ -12,19 +12,30 @@ from pathlib import Path
 from typing import BinaryIO
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
+from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.warehouse.lease import holder_of, lease
 
 BATCH_VARIABLE, BATCH_SIZE = "DAGSTER_EVENT_BATCH_SIZE", "500"
 HOME_VARIABLE = "DAGSTER_HOME"
+# A command prints to its own terminal. Captured, that would be kept in the home, and each run would start four processes for it, which
+# print their stacks when Ctrl-C ends them.
+NOT_CAPTURED = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
 WORKING = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+class RunAtWorkError(ExpectedError):
+    """A run is at work that must not be."""
 
 
 def prepare_home(paths: Paths) -> Path:
@@ -42,9 +53,11 @@ def prepare_home(paths: Paths) -> Path:
 
 
 def open_instance(paths: Paths) -> dg.DagsterInstance:
-    """Return the instance, its databases created: two servers that create them at once would break the home for good."""
-    prepare_home(paths)
-    instance = dg.DagsterInstance.get()
+    """Return the instance for this process, its databases created: two servers that create them at once would break the home for
+    good. Runs of the servers open it by its home, and have what they print captured.
+    """
+    home = prepare_home(paths)
+    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NOT_CAPTURED))
     instance.get_runs(limit=1)
     instance.all_instigator_state()
     instance.fetch_materializations(key_of("raw.events"), limit=1)
@@ -65,6 +78,22 @@ def at_work(paths: Paths, run_id: str, *, say: Callable[[str], None]) -> Iterato
     with lease(mark, owner=f"run {run_id}", timeout_seconds=0, say=say):
         yield
         mark.unlink(missing_ok=True)
+
+
+def require_no_run(paths: Paths) -> None:
+    """Refuse to replace what a run builds on, also one that has let the lease go while its models train.
+
+    Raises
+    ------
+    RunAtWorkError
+        With the runs.
+    """
+    marks = sorted((paths.dagster_home / "working").glob("*.lock"))
+    found = [holder for mark in marks if (holder := holder_of(mark))]
+    if found:
+        raise RunAtWorkError(
+            f"{'; '.join(found)}: at work in {paths.data}, and would write what it began with. Wait for it or stop it, then run again."
+        )
 
 
 def orphaned_runs(instance: dg.DagsterInstance, paths: Paths) -> list[dg.DagsterRun]:

@@ -4,8 +4,12 @@ Not here: loading (`ingesting`), or the counts that the asset shows.
 """
 
 import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
 
 from profile_pipeline.errors import ExpectedError
+from profile_pipeline.raw.archive import why_unreadable
+from profile_pipeline.raw.landing import LandingFile, not_followed
 from profile_pipeline.raw.readers.reasons import NO_SOURCE, remedy_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -33,6 +37,23 @@ def load_report(warehouse: Warehouse, settings: Settings, *, newest_day: dt.date
     if has_events and not warehouse.rows(within, {"start": settings.calendar.start, "newest": newest_day}):
         raise NothingCountsError("\n".join(["no event counts", *told]))
     return told
+
+
+def left_report(landing: Path, waiting: Sequence[LandingFile]) -> list[str]:
+    """Return what an ingest has left in the landing folder and why, a line each.
+
+    Parameters
+    ----------
+    waiting
+        The files that lie there now.
+    """
+    told = not_followed(landing) + [
+        (file.name, why_unreadable(file.path) or "it changed or came while files were read; the next run takes it")
+        for file in waiting
+        if file.path.is_relative_to(landing)
+    ]
+    lines = [f"left alone: {name}: {why}" for name, why in told[:MOST_LINES]]
+    return lines + ([f"left alone: {len(told) - MOST_LINES} more in {landing}"] if len(told) > MOST_LINES else [])
 
 
 def _files(warehouse: Warehouse, settings: Settings) -> list[str]:

@@ -15,7 +15,7 @@ import dagster as dg
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.built_with import differences, source_fact
 from profile_pipeline.orchestration.days import last_day_of, stretches
-from profile_pipeline.orchestration.instance import open_instance
+from profile_pipeline.orchestration.instance import open_instance, require_no_run
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.table_assets import key_of
@@ -24,8 +24,9 @@ from profile_pipeline.raw.archive import Archived, DamagedArchiveError, archived
 from profile_pipeline.raw.landing import claimed_by
 from profile_pipeline.raw.tables import BUILT_WITH, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
-from profile_pipeline.warehouse.duckdb import EngineError, Warehouse, WarehouseError
+from profile_pipeline.warehouse.duckdb import EngineError, Warehouse
 from profile_pipeline.warehouse.lease import lease
+from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline.warehouse.replacing import put_in_place
 
 LISTED = 5
@@ -54,14 +55,21 @@ def rebuild(settings: Settings, paths: Paths, *, sources: Sequence[str], say: Ca
 
     Raises
     ------
+    DamagedArchiveError
+        If the archive has lost files, or sidecars can't be read: all of them are named, and nothing is changed.
     ConfigurationError
         If records of other sources, which are to stay, were built with something else than the configuration says.
     WarehouseError
         If records are to stay and the warehouse can't be opened.
+    LeaseTimeoutError, RunAtWorkError
+        If the UI or a run is at work: models that are trained now would be written into the new tables.
     """
+    require_no_run(paths)
     work = replace(paths, data=paths.rebuilding, shared_archive=paths.archive)
-    with _held(settings, paths, say) as old:
+    with lease(paths.ui_lock, owner=OWNER, timeout_seconds=0, say=say), _held(settings, paths, say) as old:
+        deliveries(paths.archive)
         if work.data.exists():
+            say(f"what a rebuild that was killed has left in {work.data} is removed")
             shutil.rmtree(work.data)
         before = None
         if old is not None:

@@ -73,6 +73,17 @@ class Selection:
         return Selection(**json.loads(text))
 
 
+def by_file_ids(w: Warehouse, selection: Selection) -> list[Selection]:
+    """Return a selection as those that name a file by its id: tags of runs are kept, and a path may be of a person."""
+    if selection.file is None:
+        return [selection]
+    ids = w.rows(
+        "select distinct file_id from raw.files where path = $file or starts_with(file_id, $file) order by 1",
+        {"file": selection.file},
+    )
+    return [replace(selection, file=file_id) for (file_id,) in ids]
+
+
 @dataclass
 class Recovered:
     """What reading again has brought."""

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from profile_pipeline.orchestration.ingesting import Ingested, Load
 from profile_pipeline.orchestration.reading_apart import ReaderApart
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import Archived, DamagedArchiveError, Delivery, deliveries, ids_of, verified_path
+from profile_pipeline.raw.archive import (
+    Archived,
+    DamagedArchiveError,
+    Delivery,
+    ids_of,
+    told_by_sidecars,
+    verified_path,
+)
 from profile_pipeline.raw.landing import LandingFile, claimed_by, order_of
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.settings import Settings
@@ -23,10 +30,17 @@ def lost_ids(warehouse: Warehouse, paths: Paths) -> list[str]:
     return sorted(ids_of(paths.archive) - known)
 
 
-def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> list[Delivery]:
-    """Return what the archive holds and the warehouse does not know: of before it was restored, or all where it is new."""
+def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> tuple[list[Delivery], list[str]]:
+    """Return what the archive holds and the warehouse does not know: of before it was restored, or all where it is new; and what is
+    wrong with sidecars of files that it does not know.
+    """
     known = set(warehouse.rows("select file_id, path from raw.files"))
-    return [d for d in deliveries(paths.archive) if (d.file_id, d.path) not in known]
+    found, damaged = told_by_sidecars(paths.archive)
+    known_ids = {file_id for file_id, _ in known}
+    return (
+        [d for d in found if (d.file_id, d.path) not in known],
+        [told for file_id, told in damaged.items() if file_id not in known_ids],
+    )
 
 
 def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say: Callable[[str], None]) -> Ingested:
@@ -35,13 +49,15 @@ def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say:
     Raises
     ------
     DamagedArchiveError
-        If the bytes of some files are not those that were delivered; all others are loaded.
+        If the bytes of some files are not those that were delivered, or nobody can read which files they are; all others are
+        loaded.
     """
+    unknown, damaged = unknown_deliveries(warehouse, paths)
     files = sorted(
-        ((d, claimed_by(d.path, settings.sources)) for d in unknown_deliveries(warehouse, paths)),
+        ((d, claimed_by(d.path, settings.sources)) for d in unknown),
         key=lambda pair: (pair[0].arrived_at, order_of(pair[1], settings.sources), pair[0].path),
     )
-    done, number, damaged = Ingested(), 0, []
+    done, number = Ingested(), 0
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
         for arrived_at, together in itertools.groupby(files, key=lambda pair: pair[0].arrived_at):
             load = Load(warehouse, settings, paths, engine, apart, arrived_at, done)

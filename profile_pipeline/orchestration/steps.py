@@ -33,11 +33,12 @@ from profile_pipeline.orchestration.days import (
     stretches,
     weekly_partitions,
 )
+from profile_pipeline.orchestration.failures import reason_of, was_interrupted
 from profile_pipeline.orchestration.instance import join_commands, open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
-from profile_pipeline.orchestration.load_report import load_report
+from profile_pipeline.orchestration.load_report import left_report, load_report
 from profile_pipeline.orchestration.measured import Measured
-from profile_pipeline.orchestration.recovering import Selection
+from profile_pipeline.orchestration.recovering import Selection, by_file_ids
 from profile_pipeline.orchestration.reloading import lost_ids, unknown_deliveries
 from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
 from profile_pipeline.orchestration.table_assets import key_of
@@ -45,7 +46,6 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import LandingFile, complete_files, digest_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
-from profile_pipeline.warehouse.faults import explained
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
@@ -53,11 +53,6 @@ INGEST_TOLD = (
 )  # fmt: skip
 FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")
-# Errors of the engine, the disk and Dagster's own databases, as Dagster's log names them.
-OF_STORAGE = {
-    "Error", "IOException", "FatalException", "InternalException", "OutOfMemoryException", "SerializationException", "TransactionException",
-    "OSError", "PermissionError", "MemoryError", "OperationalError",
-}  # fmt: skip
 
 
 class RunFailedError(ExpectedError):
@@ -123,6 +118,8 @@ class Steps:
         ------
         RunFailedError
             With what the failed step said.
+        KeyboardInterrupt
+            If somebody interrupted it.
         """
         told = dict(tags or {})
         if first is not None and last is not None:
@@ -134,7 +131,9 @@ class Steps:
             instance=self.instance, tags=told, run_config=QUIET, raise_on_error=False, asset_selection=keys or None
         )
         if not result.success:
-            raise RunFailedError(_reason(result, self.paths))
+            if was_interrupted(result):
+                raise KeyboardInterrupt
+            raise RunFailedError(reason_of(result, self.paths))
         return result
 
     @cached_property
@@ -180,6 +179,7 @@ class Steps:
             counts = self._tell_counts(told)
             self._tell_of_load()
             self.n_refused = counts["files_refused"]
+        self._tell(left_report(self.paths.landing, self._landed(stable_seconds=0)))
         return len(files) + n_lost
 
     def _n_lost(self) -> int:
@@ -191,10 +191,16 @@ class Steps:
 
     def recover(self, selection: Selection) -> tuple[int, int]:
         """Read rejected records again, as a run of ingest; return how many are loaded now and how many stay rejected."""
-        with self.measured.stage("ingest"):
-            result = self.execute(INGEST, tags={RECOVER_TAG: selection.written()})
-        told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
-        return int(str(told["records_recovered"].value)), int(str(told["records_still_rejected"].value))
+        with closing(self.warehouse()) as warehouse:
+            selections = by_file_ids(warehouse, selection)
+        n_recovered, n_still = 0, 0
+        for one in selections:
+            with self.measured.stage("ingest"):
+                result = self.execute(INGEST, tags={RECOVER_TAG: one.written()})
+            told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
+            n_recovered += int(str(told["records_recovered"].value))
+            n_still += int(str(told["records_still_rejected"].value))
+        return n_recovered, n_still
 
     def reload(self) -> None:
         """Load from the archive what the warehouse does not know, as a run of ingest."""
@@ -207,9 +213,9 @@ class Steps:
     def catch_up(self) -> None:
         """Load what the archive holds and a warehouse that was restored does not know."""
         with closing(self.warehouse()) as warehouse:
-            n_unknown = len(unknown_deliveries(warehouse, self.paths))
-        if n_unknown:
-            self.say(f"{n_unknown} files have arrived since")
+            unknown, damaged = unknown_deliveries(warehouse, self.paths)
+        if unknown or damaged:
+            self.say(f"{len(unknown) + len(damaged)} files have arrived since")
             self.reload()
 
     def _tell_counts(self, told: Mapping[str, Any]) -> dict[str, int]:
@@ -231,8 +237,11 @@ class Steps:
 
     def _tell_of_load(self) -> None:
         with closing(self.warehouse()) as warehouse:
-            for line in load_report(warehouse, self.settings, newest_day=self.days[-1]):
-                self.say(line)
+            self._tell(load_report(warehouse, self.settings, newest_day=self.days[-1]))
+
+    def _tell(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.say(line)
 
     def complain(self) -> None:
         """Say that the last ingest refused files; called at the end of a run, so that it does not end as a good one.
@@ -353,18 +362,3 @@ def _week_stretches(weeks: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
         else:
             found.append((week, week))
     return found
-
-
-def _reason(result: dg.ExecuteInProcessResult, paths: Paths) -> str:
-    """What the failed step said, without the stack."""
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            error = data.error.cause if data.error and data.error.cause else data.error
-            words = error.message.strip() if error else "failed"
-            if error and error.cls_name == "DagsterExecutionInterruptedError":
-                return f"{event.step_key}: interrupted; the same command goes on where it was"
-            name, _, text = words.partition(": ")
-            storage = explained(text or name, paths.warehouse) if error and error.cls_name in OF_STORAGE else None
-            return f"{event.step_key}: {storage or text or name}"
-    return "the run failed before a step began; the run's page in the UI says why"

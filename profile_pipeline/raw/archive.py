@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from profile_pipeline.disk import sha256_of, sync
 from profile_pipeline.errors import ExpectedError
@@ -169,6 +169,15 @@ def _plain_file(path: Path) -> Iterator[BinaryIO]:
         yield source
 
 
+def why_unreadable(path: Path) -> str | None:
+    """Say why a file can't be read; None where it can."""
+    try:
+        with _plain_file(path):
+            return None
+    except NotReadableError as error:
+        return str(error)
+
+
 def _block_of(source: BinaryIO) -> bytes:
     try:
         return source.read(BLOCK_BYTES)
@@ -187,35 +196,74 @@ def deliveries(archive: Path) -> list[Delivery]:
     Raises
     ------
     DamagedArchiveError
-        If a sidecar can't be read.
+        With every sidecar that can't be read.
     """
+    found, damaged = told_by_sidecars(archive)
+    if damaged:
+        raise DamagedArchiveError("\n".join(damaged.values()))
+    return found
+
+
+def told_by_sidecars(archive: Path) -> tuple[list[Delivery], dict[str, str]]:
+    """Return what the sidecars say that can be read, and of each other, by the id of its file, what is wrong and what helps."""
     found: dict[tuple[str, str], Delivery] = {}
+    damaged: dict[str, str] = {}
     for sidecar in sorted(archive.glob("??/*.json")):
         try:
-            entries = [
-                Delivery(sidecar.stem, e["path"], dt.datetime.fromisoformat(e["arrived_at"]))
-                for e in json.loads(sidecar.read_text(encoding="utf-8"))
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DamagedArchiveError(
-                f"{sidecar} does not say what was delivered ({error}). Restore it from a backup, or remove it: its file is then left out."
-            ) from None
+            entries = told_in(sidecar)
+        except DamagedArchiveError as error:
+            damaged[sidecar.stem] = str(error)
+            continue
         for entry in sorted(entries, key=lambda e: e.arrived_at):
             found.setdefault((entry.file_id, entry.path), entry)
-    return list(found.values())
+    return list(found.values()), damaged
+
+
+def told_in(sidecar: Path) -> list[Delivery]:
+    """Return what one sidecar says.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If it can't be read.
+    """
+    entries = _entries_of(sidecar)
+    return [Delivery(sidecar.stem, e["path"], dt.datetime.fromisoformat(e["arrived_at"])) for e in entries]
+
+
+def _entries_of(sidecar: Path) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(sidecar.read_text(encoding="utf-8"))
+        is_whole = bool(entries) and all(
+            isinstance(e["path"], str) and dt.datetime.fromisoformat(e["arrived_at"]) and "mapping_version" in e
+            for e in entries
+        )
+    except (ValueError, KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise _damaged(sidecar)
+    return entries
+
+
+def _damaged(sidecar: Path) -> DamagedArchiveError:
+    return DamagedArchiveError(
+        f"{sidecar} does not say what was delivered. Restore it from a backup, or remove it: when its file is delivered again, and by"
+        " `profile-pipeline rebuild` where the tables know the file, it is written anew."
+    )
 
 
 def describe(
     archived: Archived, *, source: str | None, path: str, arrived_at: dt.datetime, mapping_version: str
 ) -> None:
-    """Write the sidecar: under which names and mapping the bytes were delivered, one entry a delivery."""
+    """Write the sidecar: under which names and mapping the bytes were delivered, one entry a delivery.
+
+    Raises
+    ------
+    DamagedArchiveError
+        If there is one that can't be read.
+    """
     sidecar = sidecar_of(archived.path)
-    try:
-        entries = json.loads(sidecar.read_text(encoding="utf-8")) if sidecar.exists() else []
-    except ValueError:
-        raise DamagedArchiveError(
-            f"{sidecar} does not say what was delivered: it is no JSON. Restore it from a backup, or remove it: it is written anew."
-        ) from None
+    entries = _entries_of(sidecar) if sidecar.exists() else []
     entry = {"source": source, "path": path, "arrived_at": arrived_at.isoformat(), "mapping_version": mapping_version}
     if any(e["path"] == path and e["mapping_version"] == mapping_version for e in entries):
         return

@@ -57,9 +57,9 @@ def complete_files(
     )
 
 
-def not_followed(landing: Path) -> list[str]:
-    """Say what lies in the landing folder and is never taken: what is no plain file, folders that can't be looked into."""
-    return [f"{_written(entry.path.relative_to(landing))}: {entry.kind}" for entry in _walked(landing) if entry.kind]
+def not_followed(landing: Path) -> list[tuple[str, str]]:
+    """Say what lies in the landing folder and is never taken, and why: what is no plain file, folders that can't be looked into."""
+    return [(_written(entry.path.relative_to(landing)), entry.kind) for entry in _walked(landing) if entry.kind]
 
 
 def digest_of(files: Iterable[LandingFile], mapping_version: str) -> str:

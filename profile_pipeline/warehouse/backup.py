@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from profile_pipeline.disk import sync
-from profile_pipeline.warehouse.duckdb import HARDENED, STORAGE_FORMAT, WarehouseError, without_progress_bar
+from profile_pipeline.warehouse.opening import HARDENED, STORAGE_FORMAT, WarehouseError, without_progress_bar
 
 
 def copy_database(path: Path, target: Path) -> None:
@@ -34,6 +34,13 @@ def copy_database(path: Path, target: Path) -> None:
     finally:
         connection.close()
     sync(target)
+
+
+def delivered_files(copy: Path) -> dict[str, str]:
+    """Return the files of which a copy of the database tells: their ids, each with a name under which it came."""
+    with duckdb.connect(str(copy), read_only=True, config=HARDENED) as connection:
+        without_progress_bar(connection)
+        return dict(connection.execute("select file_id, min(path) from raw.files group by file_id").fetchall())
 
 
 def write_log_into_file(path: Path) -> None:

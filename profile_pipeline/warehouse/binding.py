@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import duckdb
 
 from profile_pipeline.table import quote_identifier
-from profile_pipeline.warehouse.duckdb import HARDENED
+from profile_pipeline.warehouse.opening import HARDENED
 
 
 def binding_faults(expressions: Mapping[str, str], types: Mapping[str, str]) -> dict[str, str]:

@@ -1,13 +1,12 @@
 """The warehouse on DuckDB: the only code that opens `profile.duckdb`.
 
-Here belong the connection under its lease, transactions, and the few ways in which a table is written. Not here: what any
-table means, or SQL of a stage.
+Here belong the connection under its lease, transactions, and the few ways in which a table is written. Not here: how the file
+is opened (`warehouse.opening`), what any table means, or SQL of a stage.
 """
 
 import contextlib
 import datetime as dt
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,29 +14,13 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from profile_pipeline.errors import ExpectedError
 from profile_pipeline.table import Table, quote_identifier
-from profile_pipeline.warehouse.faults import explained
-from profile_pipeline.warehouse.lease import LeaseTimeoutError, lease
+from profile_pipeline.warehouse.lease import lease
+from profile_pipeline.warehouse.opening import WarehouseError, open_database
 from profile_pipeline.warehouse.shape import missing_parts, type_faults
-
-# Tools of the 1.x line still open a file of this format; later connections keep it.
-STORAGE_FORMAT = "v1.5.0"
-# What the engine may hold for each of its threads where no limit is set: beyond it memory only keeps what is written already.
-BYTES_PER_THREAD = 850_000_000
-HARDENED: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "allow_community_extensions": "false",
-    "python_enable_replacements": "false",
-}
 
 # What the engine raises: of a damaged file, a full disk, a wrong query.
 EngineError = duckdb.Error
-
-
-class WarehouseError(ExpectedError):
-    """The warehouse can't do what was asked; the text says what to do."""
 
 
 # What these say holds values of the data: Dagster's log would keep them for ever.
@@ -56,20 +39,6 @@ def without_values() -> Iterator[None]:
     except _TELLING as error:
         told = _INPUT.sub(r"\1…", _QUOTED.sub(r"\1…\2", str(error)))
         raise type(error)(told) from None
-
-
-def without_progress_bar(connection: duckdb.DuckDBPyConnection) -> None:
-    """Turn the progress bar off. In Jupyter without ipywidgets it is off, and there even naming it is an error."""
-    if connection.execute("select current_setting('enable_progress_bar')").fetchall()[0][0]:
-        connection.execute("set enable_progress_bar = false")
-
-
-def bytes_allowed(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the limit of who has set none: so much for each thread, and no more than the engine would take by itself."""
-    own, threads = connection.execute(
-        "select parse_formatted_bytes(current_setting('memory_limit')), current_setting('threads')"
-    ).fetchall()[0]
-    return min(int(own), BYTES_PER_THREAD * int(threads))
 
 
 class Warehouse:
@@ -130,7 +99,14 @@ class Warehouse:
                         say=self.say,
                     )
                 )
-                self._connection = self._open()
+                self._connection = open_database(
+                    self.path,
+                    is_read_only=self.is_read_only,
+                    timeout_seconds=self.lease_timeout_seconds,
+                    memory_limit=self.memory_limit,
+                    threads=self.threads,
+                    say=self.say,
+                )
                 stack.callback(self._connection.close)
                 self._stack = stack.pop_all()
             try:
@@ -149,46 +125,6 @@ class Warehouse:
         self._has_written = False
         if stack is not None:
             stack.close()
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        """Open the file; who has it open without the lease (a shell, a notebook) is waited for like any other."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        config = dict(HARDENED)
-        if not self.path.exists():
-            config["storage_compatibility_version"] = STORAGE_FORMAT
-        started, has_told = time.monotonic(), False
-        while True:
-            try:
-                connection = duckdb.connect(str(self.path), read_only=self.is_read_only, config=config)
-                break
-            except duckdb.Error as error:
-                waited = time.monotonic() - started
-                if "Could not set lock" not in str(error):
-                    raise WarehouseError(
-                        f"{self.path} can't be opened: {explained(str(error), self.path) or str(error).splitlines()[0]}"
-                    ) from error
-                if waited >= self.lease_timeout_seconds:
-                    raise LeaseTimeoutError(
-                        f"{self.path} is still open in another program after {waited:.0f} s: {_holder_in(str(error))}."
-                        f" Expected it to be free: close it there, then run again; readers can use {self.path.with_name('serving.duckdb').name} at any time."
-                    ) from None
-                if not has_told:
-                    self.say(f"waiting for a program that has {self.path.name} open: {_holder_in(str(error))}")
-                    has_told = True
-                time.sleep(0.2)
-        spill = self.path.with_suffix(".duckdb.tmp")
-        without_progress_bar(connection)
-        connection.execute(f"set temp_directory = '{_literal(spill)}'")
-        connection.execute("set timezone = 'UTC'")
-        if self.threads:
-            connection.execute(f"set threads = {int(self.threads)}")
-        limit = self.memory_limit or f"{bytes_allowed(connection)}B"
-        connection.execute(f"set memory_limit = '{_literal(limit)}'")
-        if not self.is_read_only:
-            connection.execute(f"set allowed_directories = ['{_literal(self.path.parent)}/']")
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
-        return connection
 
     # ---- asking
 
@@ -318,13 +254,10 @@ class Warehouse:
                     f"create or replace temp table {quote_identifier(name)} as {source}", dict(parameters or {})
                 ).fetchall()
             return
-        self.connection.register("incoming_arrow", source)
-        try:
+        with self._incoming(source):
             self.connection.execute(
                 f"create or replace temp table {quote_identifier(name)} as select * from incoming_arrow"
             ).fetchall()
-        finally:
-            self.connection.unregister("incoming_arrow")
 
     def drop(self, *names: str) -> None:
         """Drop temporary tables; what they hold stays in memory until then."""
@@ -357,11 +290,21 @@ class Warehouse:
         parameters: Mapping[str, Any] | None = None,
     ) -> int:
         """Insert what a query makes of Arrow rows, which it reads as `incoming_arrow`; return how many."""
-        self.connection.register("incoming_arrow", incoming)
-        try:
+        with self._incoming(incoming):
             return self.insert(table, sql, parameters)
-        finally:
-            self.connection.unregister("incoming_arrow")
+
+    @contextlib.contextmanager
+    def _incoming(self, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
+        """Let queries read Arrow rows as `incoming_arrow`."""
+        self.connection.register("incoming_arrow", rows)
+        try:
+            yield
+        except BaseException:
+            # In a transaction that was aborted nothing can be done, and that would be told instead of what aborted it.
+            with contextlib.suppress(duckdb.Error):
+                self.connection.unregister("incoming_arrow")
+            raise
+        self.connection.unregister("incoming_arrow")
 
     def replace_days(
         self,
@@ -419,14 +362,3 @@ class Warehouse:
             added = self.insert(table, "select * from new_rows")
             self.drop("incoming_rows", "outdated_rows", "new_rows")
         return removed, added
-
-
-def _holder_in(said: str) -> str:
-    """Who holds the file, of what the engine says at length."""
-    found = re.search(r"held in (.+ \(PID \d+\))", said)
-    return found[1] if found else said.splitlines()[0]
-
-
-def _literal(value: object) -> str:
-    """The inside of a SQL string literal, for settings, which take no parameters."""
-    return str(value).replace("'", "''")

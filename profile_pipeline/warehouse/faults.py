@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+INTERRUPTED_QUERY = "Query interrupted"
 AGAIN = "What was committed is kept: run the same command again, it goes on where it was."
 
 
@@ -68,3 +69,8 @@ def explained(said: str, database: Path) -> str | None:
             told = fault.told.format(database=database, folder=database.parent)
             return f"{said.strip().splitlines()[0].rstrip('.')}. {told}"
     return None
+
+
+def is_interrupt(error: Exception) -> bool:
+    """Say whether an error is how the engine says that it noticed Ctrl-C during a query."""
+    return isinstance(error, RuntimeError) and str(error) == INTERRUPTED_QUERY

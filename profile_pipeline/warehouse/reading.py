@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from profile_pipeline.warehouse.duckdb import HARDENED, WarehouseError, without_progress_bar
+from profile_pipeline.warehouse.opening import HARDENED, WarehouseError, without_progress_bar
 
 
 class Serving:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import duckdb
 
-from profile_pipeline.warehouse.duckdb import HARDENED, STORAGE_FORMAT, Warehouse, without_progress_bar
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.opening import HARDENED, STORAGE_FORMAT, without_progress_bar
 
 
 def publish(warehouse: Warehouse, path: Path, published: Sequence[tuple[str, str]]) -> None:

@@ -25,7 +25,8 @@ from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.settings import Settings
 from profile_pipeline.settings_file import load_settings
 from profile_pipeline.table import quote_identifier
-from profile_pipeline.warehouse.duckdb import HARDENED, Warehouse, WarehouseError
+from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse.opening import HARDENED, WarehouseError
 from profile_pipeline.warehouse.reading import Serving
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.deliveries import CONFIG, HEADERS

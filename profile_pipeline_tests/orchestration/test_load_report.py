@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from profile_pipeline.orchestration.load_report import NothingCountsError
+from profile_pipeline.orchestration.recovering import Selection
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
@@ -53,7 +54,7 @@ def files_of(configured: Settings, paths: Paths) -> list[tuple]:
     ("text", "name", "said"),
     [
         (GOOD, "shopp/a.csv", r"shopp/a.csv: no source claims it; the paths of sources: are shop/\*.csv"),
-        (GOOD.replace(",", "~"), "shop/a.csv", "The whole header 'ts~action~uid' is one column: is `delimiter` right"),
+        (GOOD.replace(",", "~"), "shop/a.csv", "The whole first line is one column: is `delimiter` right"),
         (GOOD.replace("2026-01-0", "0"), "shop/a.csv", "rejected: 2 records of shop: bad_time, .*Set time_format"),
         (GOOD.replace("2026", "2016"), "shop/a.csv", "2 events of 2016-01-07 to 2016-01-08 lie outside of the calendar, 2026-01-05 to 2026-01-11"),
     ],
@@ -95,3 +96,32 @@ def test_rejected_records_of_a_file_that_is_read_again_are_replaced(tmp_path: Pa
         assert warehouse.rows("select count(*) from raw.rejected_records") == [(0,)]
     finally:
         warehouse.close()
+
+
+def test_what_is_left_alone_is_named_with_the_reason_a_few_of_many(tmp_path: Path) -> None:
+    paths = landed(tmp_path / "data", GOOD)
+    for number in range(7):
+        (paths.landing / f"link{number}.csv").symlink_to("/nowhere")
+    said = [line for line in ingest(settings(), paths) if line.startswith("left alone")]
+    assert said == [
+        *(f"left alone: link{number}.csv: a link, which is not followed" for number in range(5)),
+        f"left alone: 2 more in {paths.landing}",
+    ]
+    # Also where there is nothing to load.
+    assert [line for line in ingest(settings(), paths) if line.startswith("left alone")] == said
+
+
+def test_names_of_files_stay_in_the_table_of_files_and_reach_nothing_that_dagster_keeps(tmp_path: Path) -> None:
+    phone = "13812345678"
+    paths = landed(tmp_path / "data", GOOD + "bad,view,u1\n", f"shop/{phone}.csv")
+    landed(tmp_path / "data", "", f"shop/refused {phone}.csv")
+    landed(tmp_path / "data", GOOD, f"unclaimed {phone}.csv")
+    (paths.landing / f"link {phone}.csv").symlink_to("/nowhere")
+    runner = Runner(settings(), paths, lambda _: None)
+    runner.ingest()
+    assert runner.recover(Selection(file=f"shop/{phone}.csv")) == (0, 1)
+    assert runner.recover(Selection(file=f"{phone}.csv")) == (0, 0)
+    runner.instance.dispose()
+    kept = [path for path in paths.dagster_home.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".db" for path in kept)
+    assert [path for path in kept if phone.encode() in path.read_bytes()] == []

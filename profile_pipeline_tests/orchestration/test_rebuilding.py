@@ -1,6 +1,7 @@
 """Tables that were built with something else are refused, and a rebuild gives what would have been."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,13 +15,15 @@ import pytest
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.built_with import SCHEMA, differences
 from profile_pipeline.orchestration.doctor import examine
+from profile_pipeline.orchestration.instance import RunAtWorkError
 from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.rebuilding import rebuild
 from profile_pipeline.orchestration.recovering import Selection
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, deliveries
-from profile_pipeline.warehouse.duckdb import WarehouseError
+from profile_pipeline.warehouse.lease import LeaseTimeoutError, lease
+from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.orchestration.small_project import (
     CONFIG,
@@ -228,7 +231,9 @@ def test_a_rebuild_from_the_archive_alone_gives_identical_tables(built: Path, tm
     found, wanted = (contents(d / "profile.duckdb", but_for={"dismissed_at"}) for d in (data, built))
     assert_equal(found, wanted)
     assert contents(data / "serving.duckdb", but_for=set()).keys() == contents(built / "serving.duckdb").keys()
-    assert sorted(p.name for p in data.iterdir()) == sorted({p.name for p in built.iterdir()} - {"landing"})
+    assert sorted(p.name for p in data.iterdir()) == sorted(
+        {p.name for p in built.iterdir()} - {"landing"} | {"ui.lock"}
+    )
     assert "nothing waits" in command(data, "run").stdout
 
 
@@ -318,6 +323,27 @@ def test_other_changes_are_not_kept_beside_a_source_that_is_read_anew(project: P
     assert done.returncode == 1
     assert "found other changes too: calendar.timezone" in done.stderr
     assert command(project, "rebuild", "--source", "shopp", "--yes").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "owner"),
+    [
+        ("ui.lock", "the UI at http://127.0.0.1:3000"),
+        ("dagster_home/working/1a2b.lock", "run 1a2b, whose models train"),
+    ],
+)
+def test_nothing_is_replaced_while_the_ui_or_a_run_without_the_lease_is_at_work(
+    project: Path, place: str, owner: str
+) -> None:
+    before = (project / "profile.duckdb").read_bytes()
+    r = runner(project, SHORT)
+    with (
+        lease(project / place, owner=owner, timeout_seconds=0, say=print),
+        pytest.raises((LeaseTimeoutError, RunAtWorkError), match=re.escape(owner)),
+    ):
+        rebuild(r.settings, r.paths, sources=(), say=lambda _: None)
+    assert (project / "profile.duckdb").read_bytes() == before
+    assert not (project / "rebuilding").exists()
 
 
 def test_a_rebuild_asks_first(project: Path) -> None:

@@ -16,8 +16,8 @@ from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import QUIET, RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
-from profile_pipeline.warehouse.duckdb import WarehouseError
 from profile_pipeline.warehouse.lease import lease
+from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline.warehouse.reading import Serving
 from profile_pipeline_tests.conftest import LAST_DAY, World
 

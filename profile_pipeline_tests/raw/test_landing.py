@@ -59,12 +59,12 @@ def test_what_is_no_plain_file_is_told_and_never_followed(tmp_path: Path) -> Non
         listening.bind(str(landing / "s.csv"))
         assert names(landing) == ["f.csv"]
         assert not_followed(landing) == [
-            "broken.csv: a link, which is not followed",
-            "folder: a link, which is not followed",
-            "link.csv: a link, which is not followed",
-            "loop.csv: a link, which is not followed",
-            "pipe.csv: a pipe",
-            "s.csv: a socket",
+            ("broken.csv", "a link, which is not followed"),
+            ("folder", "a link, which is not followed"),
+            ("link.csv", "a link, which is not followed"),
+            ("loop.csv", "a link, which is not followed"),
+            ("pipe.csv", "a pipe"),
+            ("s.csv", "a socket"),
         ]
 
 
@@ -92,7 +92,7 @@ def test_a_folder_that_can_not_be_looked_into_is_told(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(os, "scandir", refusing)
     assert names(tmp_path) == ["f.csv"]
-    assert not_followed(tmp_path) == ["closed: a folder that can't be looked into: Permission denied"]
+    assert not_followed(tmp_path) == [("closed", "a folder that can't be looked into: Permission denied")]
 
 
 @pytest.mark.parametrize("how", ["link", "pipe", "folder", "gone"])

@@ -299,6 +299,23 @@ def test_names_that_differ_by_case_only_keep_their_own_values(tmp_path: Path) ->
         read(path, source(columns=NAMELESS | {"brand": "upper(brand)"}))
 
 
+@pytest.mark.parametrize(
+    ("first_line", "told"),
+    [
+        ("at,13812345678,what,13812345678", "the header names twice: what stands at 2, 4"),
+        ("at,what,at,David", "the header names twice: at"),
+        ("David~13812345678~what", "The whole first line is one column: is `delimiter` right?"),
+    ],
+)
+def test_a_first_line_that_may_be_a_record_is_refused_without_its_values(
+    first_line: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FileRefused) as refused:
+        read(written(tmp_path, f"{first_line}\n1,2,3,4\n"), source(columns=NAMELESS))
+    assert told in str(refused.value)
+    assert [value for value in ("13812345678", "David") if value in str(refused.value)] == []
+
+
 FILMS = SourceSettings(
     table="items", path="*", format="csv", delimiter="::", header=("film", "title", "genres"), encoding="latin-1",
     columns={"item_id": "film", "title": "title", "categories": ListSettings(split="genres", on="|")},

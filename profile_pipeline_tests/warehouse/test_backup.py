@@ -9,8 +9,9 @@ import pytest
 
 from profile_pipeline.table import Column, Table
 from profile_pipeline.warehouse.backup import copy_database
-from profile_pipeline.warehouse.duckdb import Warehouse, WarehouseError
+from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
+from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline.warehouse.replacing import put_in_place, wal_of
 
 LEFT, RIGHT = (

@@ -5,6 +5,7 @@ Not here: how files are read or rows written (`orchestration.ingesting`).
 
 import datetime as dt
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -62,7 +63,7 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
             if not files:
                 context.log.warning(f"no complete file has landed in {paths.landing}: nothing to load")
             done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
-            done.left_alone += not_followed(paths.landing)
+            done.left_alone += [why for _, why in not_followed(paths.landing)]
             if lost := lost_ids(w, paths):
                 context.log.warning(f"{len(lost)} files of the archive are not in the warehouse: they are loaded again")
                 done = done + reload_files(w, settings, paths, say=context.log.info)
@@ -70,7 +71,7 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
             ("refused as a whole", done.n_refused),
             ("claimed by no source", done.n_unclaimed),
             (
-                f"left where they are, not complete or not readable ({'; '.join(done.left_alone[:5])})",
+                f"left where they are ({'; '.join(f'{n} {why}' for why, n in Counter(done.left_alone).most_common(5))})",
                 len(done.left_alone),
             ),
         ):

@@ -149,11 +149,12 @@ def header_of(path: Path, source: SourceSettings) -> list[str]:
         raise FileRefused("bad_header", "found control characters in the first line, expected column names")
     if source.header is False:
         return [f"column{i}" for i in range(1, len(names) + 1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        # A first line that names no column of the source may be a record, of a person, and is not told.
-        told = ", ".join(twice) if set(names) & columns_read(source, ()) else f"{len(twice)} of its columns"
-        raise FileRefused("duplicate_column", f"the header names {told} twice")
+    if twice := {name for name in names if names.count(name) > 1}:
+        # What no mapping names is told by its place: the first line may be a record, of a person.
+        known = sorted(twice & columns_read(source, ()))
+        places = [str(i) for i, name in enumerate(names, start=1) if name in twice.difference(known)]
+        told = [*known, *(["what stands at " + ", ".join(places)] if places else [])]
+        raise FileRefused("duplicate_column", f"the header names twice: {'; '.join(told)}")
     return names
 
 

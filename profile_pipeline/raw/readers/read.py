@@ -159,10 +159,9 @@ def _resolved(source: SourceSettings, names: list[str]) -> dict[str, str | Expre
         return columns_needed(source, names)
     except MappingError as error:
         own = [n for n in names if n != ROW_NUMBER]
-        # A header is told that names a column of the source: another first line may be a record.
         is_one = len(own) == 1 and source.format in ("csv", "tsv") and not own[0].replace("_", "").isalnum()
-        is_one = is_one and any(name in own[0] for name in columns_read(source, ()))
-        hint = f". The whole header {own[0][:100]!r} is one column: is `delimiter` right?" if is_one else ""
+        # Not which: it may be a record.
+        hint = ". The whole first line is one column: is `delimiter` right?" if is_one else ""
         raise FileRefused("missing_column", f"{error}{hint}") from None
 
 
