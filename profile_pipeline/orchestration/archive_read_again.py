@@ -7,13 +7,13 @@ one reader each. Not here: which differences make it worth while to read more (`
 import contextlib
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from profile_pipeline.orchestration.ingesting import READ_APART
 from profile_pipeline.orchestration.reading_apart import ReaderApart
-from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.evaluate import connect
@@ -30,6 +30,7 @@ DRAWN_RECORDS = 10_000
 TOLD_ROWS = 100
 _NO_ROWS = pa.table({"row_number": pa.array([], pa.int64())})
 GIVEN = ("file_id", "loaded_at", "event_hash", "event_date")
+# The column of a difference that is one of the bytes of an archived file.
 ARCHIVED = "the archive"
 
 
@@ -74,13 +75,15 @@ def drawn_files(w: Warehouse, *, seed: str) -> list[str]:
 
 def all_files(w: Warehouse) -> list[str]:
     """Return all files of which there should be records, and those of which there are."""
-    tables = " union ".join(f"select file_id from {table.name}" for table in (*RECORD_TABLES.values(), REJECTED_RECORDS))
+    tables = " union ".join(
+        f"select file_id from {table.name}" for table in (*RECORD_TABLES.values(), REJECTED_RECORDS)
+    )
     found = w.rows(f"select file_id from {FILES.name} where status = 'loaded' union {tables} order by 1")
     return [file_id for (file_id,) in found]
 
 
 def read_again(
-    w: Warehouse, settings: Settings, paths: Paths, files: Iterable[str], told: ReadAgain, comparison: Comparison
+    w: Warehouse, settings: Settings, archive: Path, files: Iterable[str], told: ReadAgain, comparison: Comparison
 ) -> None:
     """Read files of the archive again, those that were not yet, and compare.
 
@@ -95,16 +98,16 @@ def read_again(
         for file_id in files:
             if file_id not in told.done:
                 told.done.add(file_id)
-                _File(w, settings, paths, file_id, told, comparison).compare(engine, apart)
+                _File(w, settings, archive, file_id, told, comparison).compare(engine, apart)
 
 
 class _File:
     """One file, as it was loaded and as it is read again."""
 
     def __init__(
-        self, w: Warehouse, settings: Settings, paths: Paths, file_id: str, told: ReadAgain, comparison: Comparison
+        self, w: Warehouse, settings: Settings, archive: Path, file_id: str, told: ReadAgain, comparison: Comparison
     ) -> None:
-        self.w, self.settings, self.paths, self.file_id = w, settings, paths, file_id
+        self.w, self.settings, self.archive, self.file_id = w, settings, archive, file_id
         self.told, self.comparison = told, comparison
 
     def compare(self, engine: duckdb.DuckDBPyConnection, apart: ReaderApart) -> None:
@@ -121,7 +124,7 @@ class _File:
         self.told.n_files += 1
         self.told.n_records += n_records
         try:
-            path = verified_path(self.paths.archive, self.file_id)
+            path = verified_path(self.archive, self.file_id)
         except DamagedArchiveError as error:
             self._tell(ARCHIVED, str(error), "the bytes that were delivered")
             return
@@ -139,12 +142,12 @@ class _File:
             self._tell("n_records", str(n_records), str(read.n_records))
 
     def _tell(self, column: str, found: str, expected: str) -> None:
-        self.comparison.differences.append(
-            Difference(FILES.name, f"file_id {self.file_id}", column, found, expected)
-        )
+        self.comparison.differences.append(Difference(FILES.name, f"file_id {self.file_id}", column, found, expected))
 
     def _compare_records(self, table: Table, read: FileRead) -> None:
-        rejected = self.w.rows(f"select row_number from {REJECTED_RECORDS.name} where file_id = $file", {"file": self.file_id})
+        rejected = self.w.rows(
+            f"select row_number from {REJECTED_RECORDS.name} where file_id = $file", {"file": self.file_id}
+        )
         known, recoverable = {number for (number,) in rejected}, set()
         names = [name for name in table.column_names if name not in GIVEN]
         after = -1
@@ -161,7 +164,14 @@ class _File:
         self.told.n_recoverable += len(recoverable)
 
     def _compare(
-        self, table: Table, names: Sequence[str], rows: pa.Table, *, after: int, last: int | None, but: Set[int] = frozenset()
+        self,
+        table: Table,
+        names: Sequence[str],
+        rows: pa.Table,
+        *,
+        after: int,
+        last: int | None,
+        but: Set[int] = frozenset(),
     ) -> None:
         """Compare the records of a stretch of the file, as far as `last` or to its end.
 
@@ -194,7 +204,9 @@ class _File:
                 found.append(key | dict(zip(other, values[: len(other)], strict=True)))
             if is_read:
                 expected.append(key | dict(zip(other, values[len(other) :], strict=True)))
-        as_text = replace(table, partition_column=None, columns=tuple(_plain(table.column(name)) for name in (*table.key, *other)))
+        as_text = replace(
+            table, partition_column=None, columns=tuple(_plain(table.column(name)) for name in (*table.key, *other))
+        )
         self.comparison.compare(as_text, found=found, expected=expected)
         self.comparison.n_rows[table.name] += rows.num_rows - len(expected)
         self.comparison.n_cells[table.name] += (rows.num_rows - len(expected)) * max(1, len(other))

@@ -8,14 +8,30 @@ and what is made of them (`snapshot_balances`), or what is compared for sampled 
 from collections.abc import Sequence
 
 from profile_pipeline.orchestration.sampled_rows import NAMED
-from profile_pipeline.orchestration.snapshot_balances import balances_of_deliveries, balances_of_snapshots, rows_of_nobody
+from profile_pipeline.orchestration.snapshot_balances import (
+    balances_of_deliveries,
+    balances_of_snapshots,
+    rows_of_nobody,
+)
 from profile_pipeline.raw.roles import COUNT_OF_ROLE
 from profile_pipeline.raw.tables import RECORD_TABLES
 from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.verification.compare import Balance
 
-CRM_COLUMNS = ("gender", "birth_date", "birth_year", "income_band", "occupation", "education", "city", "country", "registered_at")
+CRM_COLUMNS = (
+    "gender",
+    "birth_date",
+    "birth_year",
+    "income_band",
+    "occupation",
+    "education",
+    "city",
+    "country",
+    "registered_at",
+)
 ITEM_COLUMNS = ("kind", "title", "categories", "brand", "author", "price", "currency")
+
+
 def balances(tables: Sequence[Table], *, has_events: bool, activity_days: int) -> list[Balance]:
     """Return all of them.
 
@@ -208,7 +224,13 @@ def _sums() -> list[Balance]:
     }
     return [
         _by_key("features.user_days", "event_date, alias_id", "cleaned.events", events, known),
-        _by_key("features.user_item_days", "event_date, alias_id, item_id, role", "cleaned.events", items, f"{known} and item_id is not null"),
+        _by_key(
+            "features.user_item_days",
+            "event_date, alias_id, item_id, role",
+            "cleaned.events",
+            items,
+            f"{known} and item_id is not null",
+        ),
         _by_day("features.user_term_days", "cleaned.events", terms, "true", known),
         _by_day("features.user_days", "cleaned.session_days", time, "true", "true"),
     ]

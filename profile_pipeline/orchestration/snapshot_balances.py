@@ -13,7 +13,16 @@ from profile_pipeline.table import Table
 from profile_pipeline.verification.compare import Balance
 
 WINDOW_DAYS = (1, 7, 30, 90)
-ADDED_UP = ("n_events", *COUNT_OF_ROLE.values(), "n_orders", "purchase_amount", "refund_amount", "n_sessions", "session_seconds", "n_night_events")
+ADDED_UP = (
+    "n_events",
+    *COUNT_OF_ROLE.values(),
+    "n_orders",
+    "purchase_amount",
+    "refund_amount",
+    "n_sessions",
+    "session_seconds",
+    "n_night_events",
+)
 SNAPSHOTS = ("features.demand", "features.user_features")
 
 
@@ -108,11 +117,16 @@ def _windows(activity_days: int) -> Iterator[Balance]:
     )  # fmt: skip
     for table in (DEMAND.name, "profiles.user_profiles"):
         net = " or ".join(
-            f"d.net_amount_{window} <> b.purchase_amount_{window} - b.refund_amount_{window}" for window in ("90d", "all")
+            f"d.net_amount_{window} <> b.purchase_amount_{window} - b.refund_amount_{window}"
+            for window in ("90d", "all")
         )
         # The one amount in cents by which so many orders come nearest to what was paid.
         mean = "d.mean_order_amount_all - cast(b.purchase_amount_all as double) / nullif(b.n_orders_all, 0) not between -0.005001 and 0.005001"
-        again = "".join(f" or d.{name} is distinct from b.{name}" for name in BEHAVIOR_SHOWN) if table != DEMAND.name else ""
+        again = (
+            "".join(f" or d.{name} is distinct from b.{name}" for name in BEHAVIOR_SHOWN)
+            if table != DEMAND.name
+            else ""
+        )
         yield Balance(
             table, "amounts follow from features.behavior",
             f"select cast(b.as_of_date as varchar), 'people for whom they differ', count(*), 0 from {behavior} as b join {table} as d"
