@@ -7,7 +7,7 @@ Each is a query as in `balances`, where those of raw, cleaned and tiles are. Not
 from collections.abc import Iterator
 
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, USER_FEATURES
-from profile_pipeline.profiles.tables import BEHAVIOR_SHOWN
+from profile_pipeline.profiles.tables import BEHAVIOR_SHOWN, DEMAND_SHOWN, USER_PROFILES
 from profile_pipeline.raw.roles import COUNT_OF_ROLE
 from profile_pipeline.table import Table
 from profile_pipeline.verification.compare import Balance
@@ -23,6 +23,8 @@ ADDED_UP = (
     "session_seconds",
     "n_night_events",
 )
+# A mean is the one amount in cents that comes nearest; doubles are no nearer than this to half a cent.
+_NEAREST = "-0.005001 and 0.005001"
 SNAPSHOTS = ("features.demand", "features.user_features")
 
 
@@ -115,23 +117,36 @@ def _windows(activity_days: int) -> Iterator[Balance]:
         f" select cast(b.as_of_date as varchar), 'people unlike their tiles', count(*), 0 from {behavior} as b join s using (as_of_date, profile_id)"
         f" where {unlike} group by b.as_of_date",
     )  # fmt: skip
-    for table in (DEMAND.name, "profiles.user_profiles"):
-        net = " or ".join(
-            f"d.net_amount_{window} <> b.purchase_amount_{window} - b.refund_amount_{window}"
-            for window in ("90d", "all")
-        )
-        # The one amount in cents by which so many orders come nearest to what was paid.
-        mean = "d.mean_order_amount_all - cast(b.purchase_amount_all as double) / nullif(b.n_orders_all, 0) not between -0.005001 and 0.005001"
-        again = (
-            "".join(f" or d.{name} is distinct from b.{name}" for name in BEHAVIOR_SHOWN)
-            if table != DEMAND.name
-            else ""
-        )
-        yield Balance(
-            table, "amounts follow from features.behavior",
-            f"select cast(b.as_of_date as varchar), 'people for whom they differ', count(*), 0 from {behavior} as b join {table} as d"
-            f" using (as_of_date, profile_id) where {net} or {mean}{again} group by b.as_of_date",
-        )  # fmt: skip
+    yield Balance(
+        DEMAND.name, "repeated purchases are those of features.user_days",
+        "with spent as (select alias_id, event_date, n_purchases, purchase_amount - refund_amount as net from features.user_days"
+        " where n_purchases > 0 or purchase_amount <> 0 or refund_amount <> 0),"
+        f" dates as (select d.as_of_date, d.profile_id, t.event_date, sum(t.net) as net from {DEMAND.name} as d join cleaned.identities as i"
+        " on i.profile_id = d.profile_id and i.valid_from <= d.as_of_date and (i.valid_to is null or i.valid_to > d.as_of_date)"
+        " join spent as t on t.alias_id = i.alias_id and t.event_date <= d.as_of_date group by all having sum(t.n_purchases) > 0),"
+        " s as (select as_of_date, profile_id, count(*) - 1 as n, sum(net) - arg_min(net, event_date) as net from dates group by all)"
+        f" select cast(as_of_date as varchar), 'people unlike their tiles', count(*), 0 from {DEMAND.name} as d left join s using (as_of_date, profile_id)"
+        f" where d.clv_frequency <> coalesce(s.n, 0) or (d.clv_monetary is null) <> (coalesce(s.n, 0) = 0)"
+        f" or d.clv_monetary - cast(s.net as double) / nullif(s.n, 0) not between {_NEAREST} group by as_of_date",
+    )  # fmt: skip
+    net = " or ".join(f"d.net_amount_{w} <> b.purchase_amount_{w} - b.refund_amount_{w}" for w in ("90d", "all"))
+    mean = (
+        "d.mean_order_amount_all - cast(b.purchase_amount_all as double) / nullif(b.n_orders_all, 0)"
+        f" not between {_NEAREST} or (d.mean_order_amount_all is null) <> (b.n_orders_all = 0)"
+    )
+    yield _again(DEMAND.name, "amounts follow from", behavior, f"{net} or {mean}")
+    for upstream, names in ((behavior, BEHAVIOR_SHOWN), (DEMAND.name, DEMAND_SHOWN)):
+        unlike = " or ".join(f"d.{name} is distinct from b.{name}" for name in names)
+        yield _again(USER_PROFILES.name, "says what is said by", upstream, unlike)
+
+
+def _again(table: str, what: str, upstream: str, unlike: str) -> Balance:
+    """Compare rows d of a table with rows b of another of the same people and day."""
+    return Balance(
+        table, f"{what} {upstream}",
+        f"select cast(b.as_of_date as varchar), 'people for whom they differ', count(*), 0 from {upstream} as b join {table} as d"
+        f" using (as_of_date, profile_id) where {unlike} group by b.as_of_date",
+    )  # fmt: skip
 
 
 def _interests() -> list[Balance]:
@@ -151,7 +166,9 @@ def _matrix(matrix: Table) -> list[Balance]:
         for name in BEHAVIOR.column_names
         if name in matrix.column_names and name not in USER_FEATURES.key and name in BEHAVIOR.types
     ]
-    differs = " or ".join(f"cast(b.{name} as double) is distinct from m.{name}" for name in shared)
+    differs = " or ".join(f"cast(b.{name} as double) is distinct from d.{name}" for name in shared)
+    mean = "cast(b.purchase_amount_90d as double) / nullif(cast(b.n_orders_90d as double), 0)"
+    differs += f" or d.mean_order_amount_90d is distinct from {mean}"
     return [
         *(
             Balance(
@@ -163,11 +180,7 @@ def _matrix(matrix: Table) -> list[Balance]:
             )
             for name in SNAPSHOTS
         ),
-        Balance(
-            matrix.name, "says what features.behavior says",
-            f"select cast(b.as_of_date as varchar), 'people for whom it differs', count(*), 0 from features.behavior as b"
-            f" join {matrix.name} as m using (as_of_date, profile_id) where {differs} group by b.as_of_date",
-        ),
+        _again(matrix.name, "says what is said by", BEHAVIOR.name, differs),
     ]  # fmt: skip
 
 

@@ -93,7 +93,7 @@ class People:
     def _versions_of_items(self) -> Mapping[str, Sequence[Row]]:
         return versions.by_key(self.items, "item_id")
 
-    @property
+    @cached_property
     def profile_ids(self) -> set[str]:
         """The ids of the profiles that are wholly known, whenever they stood."""
         return {profile_of(head, self.key) for head in self.heads}
