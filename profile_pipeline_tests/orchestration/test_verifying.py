@@ -101,7 +101,7 @@ def test_what_was_built_without_a_fault_is_found_without_one(opened: Warehouse) 
 @pytest.mark.parametrize(
     "fault", [pytest.param(name, marks=() if name in TRIED_EACH_TIME else pytest.mark.faults) for name in FAULTS]
 )
-def test_a_planted_fault_is_found_and_told_by_the_command_that_mends_it(
+def test_a_planted_fault_is_found(
     warehouse: Warehouse, built: Path, fault: str
 ) -> None:
     statements, table, column = FAULTS[fault]
@@ -189,6 +189,7 @@ def test_where_an_event_is_not_as_its_record_the_archive_says_which_of_them_is_w
     ]
 
 
+@pytest.mark.faults
 def test_a_file_of_the_archive_that_has_rotted_is_told(warehouse: Warehouse, built: Path, tmp_path: Path) -> None:
     shutil.copytree(paths_of(built).archive, tmp_path / "archive")
     rotten = next(path for path in sorted((tmp_path / "archive").glob("??/*")) if path.suffix != ".json")
