@@ -310,7 +310,7 @@ def _span(difference: Difference, days: Sequence[dt.date]) -> tuple[dt.date, dt.
     if table.startswith(("raw.", "models.")):
         return None
     if not difference.day:
-        return (days[0] if table in (EVENTS.name, SESSIONS.name) else newest), newest
+        return (days[0] if table in (EVENTS.name, LEDGER.name, SESSIONS.name) else newest), newest
     day = dt.date.fromisoformat(difference.day)
     # No run builds a day that is none of the calendar.
     if not days[0] <= day <= newest:
