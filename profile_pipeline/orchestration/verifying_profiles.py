@@ -29,7 +29,7 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 Row = dict[str, Any]
 
 # What similarities of items may cost in Python: above it recommendations are not computed again.
-MOST_PRODUCTS = 20_000_000
+MOST_PRODUCTS = 30_000_000
 TOLD_SCORES = 100
 _SAID = ("week", "probability", "score", "percentile")
 _HELD = (

@@ -15,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from profile_pipeline.cli import app
+from profile_pipeline.orchestration.archive_read_again import ARCHIVED
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.jobs import VERIFIED
 from profile_pipeline.orchestration.resources import open_warehouse
@@ -251,7 +252,11 @@ def test_what_waits_and_what_is_stale_is_named_and_is_no_fault(warehouse: Wareho
 
 
 def command(data: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--data", str(data), "--config", str(data / "profile.yaml")])
+    return CliRunner().invoke(app, [*arguments, *of(data)])
+
+
+def of(data: Path) -> list[str]:
+    return ["--data", str(data), "--config", str(data / "profile.yaml")]
 
 
 @pytest.fixture
@@ -278,11 +283,33 @@ def mended_after(data: Path, faults: Iterable[str]) -> list[str]:
     assert done.exit_code == 1
     told: list[str] = json.loads(done.stdout)["remedies"]
     for remedy in told:
-        mended = command(data, *remedy.split()[1:])
+        # Whoever is asked says yes.
+        mended = CliRunner().invoke(app, [*remedy.split()[1:], *of(data)], input="y\n")
         assert mended.exit_code == 0, (remedy, mended.output)
     done = command(data, "verify", "--sample", "1000", "--all-files")
     assert done.exit_code == 0, done.stdout
     return told
+
+
+def difference(table: str, day: str = "", column: str = "") -> Difference:
+    return Difference(table, "a row", column, "found", "expected", day)
+
+
+@pytest.mark.parametrize(
+    ("differences", "told"),
+    [
+        ([difference("features.demand", "2026-03-20"), difference("features.demand", "2026-03-18")], ["profile-pipeline run --from 2026-03-18 --to 2026-03-20"]),
+        ([difference("features.user_days", "2026-03-20"), difference("features.demand", "2026-03-18")], ["profile-pipeline run --from 2026-03-18 --to 2026-03-30"]),
+        ([difference("cleaned.identities")], ["profile-pipeline run --from 2026-03-30 --to 2026-03-30"]),
+        ([difference("cleaned.sessions")], ["profile-pipeline run --from 2026-03-16 --to 2026-03-30"]),
+        ([difference("cleaned.events", "2026-03-20"), difference("raw.events")], ["profile-pipeline rebuild"]),
+        ([difference("cleaned.excluded_events", "2020-01-01")], ["profile-pipeline rebuild"]),
+        ([difference("raw.files", column=ARCHIVED)], ["restore these files from a backup, or deliver them again", "profile-pipeline run"]),
+        ([], []),
+    ],
+)  # fmt: skip
+def test_one_command_is_told_that_reaches_all_that_differs(differences: list[Difference], told: list[str]) -> None:
+    assert remedies(differences, settings_of()) == told
 
 
 TO_THE_NEWEST = (
