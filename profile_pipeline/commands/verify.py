@@ -4,6 +4,7 @@ Not here: what is compared, or how (`orchestration.verifying`).
 """
 
 from contextlib import closing
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,15 +34,18 @@ def verify(
     seed: Annotated[
         str | None, typer.Option("--seed", help="draws people and days; else the newest day does, and each day others")
     ] = None,
+    is_every_file: Annotated[
+        bool, typer.Option("--all-files", help="read every file of the archive again, not only some")
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
     """Compute the tables of some people and days again from raw, by other code, and compare them to the bit."""
-    from profile_pipeline.orchestration.behind import has_new_versions
+    from profile_pipeline.orchestration.behind import has_new_versions, is_outscored
     from profile_pipeline.orchestration.instance import open_instance
     from profile_pipeline.orchestration.resources import open_warehouse
-    from profile_pipeline.orchestration.verifying import remedy, verify
+    from profile_pipeline.orchestration.verifying import remedies, verify
 
     settings, paths = opened(config, data)
     require_warehouse(paths)
@@ -51,14 +55,24 @@ def verify(
         ) as warehouse,
         open_instance(paths) as instance,
     ):
-        is_new = has_new_versions(warehouse, instance)
-        verdict = verify(warehouse, settings, n_people=sample, has_new_versions=is_new, seed=seed)
+        verdict = verify(
+            warehouse,
+            settings,
+            n_people=sample,
+            has_new_versions=has_new_versions(warehouse, instance),
+            is_outscored=partial(is_outscored, instance),
+            seed=seed,
+            archive=paths.archive,
+            is_every_file=is_every_file,
+        )
+    mended_by = remedies(verdict.differences, settings)
     if as_json:
         print_json(
             {
                 "n_people": verdict.n_people, "days": verdict.days, "n_balances": verdict.n_balances, "behind": verdict.behind,
                 "n_rows": verdict.comparison.n_rows, "n_cells": verdict.comparison.n_cells,
-                "differences": [d.__dict__ | {"remedy": remedy(d, settings)} for d in verdict.differences],
+                "left_out": sorted(verdict.left_out), "n_files": verdict.archive.n_files, "n_archived_records": verdict.archive.n_records,
+                "differences": [d.__dict__ for d in verdict.differences], "remedies": mended_by,
             }
         )  # fmt: skip
     else:
@@ -70,8 +84,8 @@ def verify(
                 place = ", ".join(part for part in (d.day, d.row, d.column) if part)
                 told = f"{place}: found {d.found}, expected {d.expected}"
                 out.print(f"     {escape(told)}", highlight=False, soft_wrap=True)
-            for command in sorted({remedy(d, settings) for d in of_table})[:SHOWN_OF_EACH]:
-                out.print(f"     {command}", style="dim", highlight=False, markup=False, soft_wrap=True)
+        for remedy in mended_by:
+            out.print(f"to mend it: {remedy}", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(1 if verdict.differences else 0)
 
 
@@ -84,7 +98,17 @@ def _tell(verdict: "Verdict") -> None:
     for name, n_rows in compared.n_rows.items():
         table.add_row(name, f"{n_rows:,}", f"{compared.n_cells[name]:,}")
     out.print(table)
-    for line in verdict.behind:
+    read = verdict.archive
+    out.print(
+        f"{read.n_files:,} of {read.of_files:,} files of the archive read again, {read.n_records:,} records"
+        + ("" if read.n_files == read.of_files else "; all of them with --all-files"),
+        highlight=False,
+        soft_wrap=True,
+    )
+    if read.n_recoverable:
+        recover = "records were rejected and could be loaded now: profile-pipeline rejected recover"
+        out.print(f"left out: {read.n_recoverable:,} {recover}", highlight=False, soft_wrap=True)
+    for line in [*verdict.behind, *sorted(verdict.left_out)]:
         out.print(f"left out: {line}", highlight=False, soft_wrap=True)
     n_cells = sum(compared.n_cells.values())
     balanced = f"{n_cells:,} cells compared, {verdict.n_balances} balances of whole tables drawn up"

@@ -1,30 +1,38 @@
 """Sums that have to agree over whole tables: what a sample of people can't see, such as rows of nobody, or rows twice.
 
 Each is one query for what does not balance: (day or null, what, found, expected). Cheap enough for every table and day, and
-apart from the SQL that makes the tables. Not here: what is compared row by row (`verifying`).
+apart from the SQL that makes the tables. Here are those of raw and cleaned and of the days of aliases. Not here: those of snapshots
+and what is made of them (`snapshot_balances`), or what is compared for sampled people (`verifying`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from profile_pipeline.features.tables import BEHAVIOR, USER_FEATURES
+from profile_pipeline.orchestration.sampled_rows import NAMED
+from profile_pipeline.orchestration.snapshot_balances import (
+    balances_of_deliveries,
+    balances_of_snapshots,
+    rows_of_nobody,
+)
 from profile_pipeline.raw.roles import COUNT_OF_ROLE
 from profile_pipeline.raw.tables import RECORD_TABLES
 from profile_pipeline.table import Table, quote_identifier
+from profile_pipeline.verification.compare import Balance
 
-SNAPSHOTS = ("features.demand", "features.user_features")
+CRM_COLUMNS = (
+    "gender",
+    "birth_date",
+    "birth_year",
+    "income_band",
+    "occupation",
+    "education",
+    "city",
+    "country",
+    "registered_at",
+)
+ITEM_COLUMNS = ("kind", "title", "categories", "brand", "author", "price", "currency")
 
 
-@dataclass(frozen=True)
-class Balance:
-    """What has to agree, and the query for where it does not."""
-
-    table: str
-    what: str
-    query: str
-
-
-def balances(tables: Sequence[Table], *, has_events: bool) -> list[Balance]:
+def balances(tables: Sequence[Table], *, has_events: bool, activity_days: int) -> list[Balance]:
     """Return all of them.
 
     Parameters
@@ -33,13 +41,19 @@ def balances(tables: Sequence[Table], *, has_events: bool) -> list[Balance]:
         All tables of the configuration; each has to hold its keys once.
     has_events
         False: people are those of the CRM, and nothing is counted of events.
+    activity_days
+        How long people stay in the snapshots without doing anything.
     """
     known = {table.name: table for table in tables}
-    keyed = [t for t in tables if t.schema in ("raw", "cleaned", "features", "profiles") and t.name not in _UNKEYED]
-    counted = [*_files(), *_ledger(), *_sums(), *_sessions(), *_interests(), *_matrix(known["features.user_features"])]
-    return [*map(_once, keyed), *(counted if has_events else _files()), *_nobody()]
+    keyed = [t for t in tables if t.schema in _KEYED and t.name not in _UNKEYED]
+    found = [*map(_once, keyed), *_files(), *_said_of_versions(), *rows_of_nobody(), *balances_of_deliveries()]
+    if has_events:
+        found += [*_ledger(), *_sums(), *_sessions()]
+        found += balances_of_snapshots(known["features.user_features"], activity_days=activity_days)
+    return found
 
 
+_KEYED = ("raw", "cleaned", "features", "profiles", "applications")
 # raw.pending holds a day that was opened without a file; touched and stale_days are notes.
 _UNKEYED = ("raw.pending", "cleaned.touched", "features.stale_days")
 
@@ -115,15 +129,43 @@ def _ledger() -> list[Balance]:
         ),
         Balance(
             "cleaned.events", "what counts says what was loaded",
-            "select cast(e.event_date as varchar), 'events unlike their record', count(*), 0 from cleaned.events as e left join raw.events as r"
-            " on r.file_id = e.file_id and r.row_number = e.row_number where "
-            + " or ".join(
-                f"e.{name} is distinct from r.{name}"
-                for name in ("event_id", "event_date", "event_time", "role", "device_id", "order_id", "item_id", "category", "brand", "query", "quantity", "value")
-            )
-            + " group by e.event_date",
+            "select cast(e.event_date as varchar), 'events unlike their record', count(*), 0 from cleaned.events as e"
+            f" left join ({NAMED}) as r on r.file_id = e.file_id and r.row_number = e.row_number where "
+            + " or ".join(f"e.{name} is distinct from r.{name}" for name in _COPIED)
+            + f" or cast(e.amount * 100 as hugeint) is distinct from {_CENTS} group by e.event_date",
+        ),
+        Balance(
+            "raw.events", "what loading derives follows from the record",
+            "select cast(event_date as varchar), 'records of another day or hash', count(*), 0 from raw.events"
+            " where event_date <> cast(event_time at time zone 'UTC' at time zone $timezone as date) or event_hash <> hash(event_id) group by event_date",
         ),
     ]  # fmt: skip
+
+
+# Columns of cleaned.events that say what the record says, or follow from it alone.
+_COPIED = (
+    "event_id", "event_date", "event_time", "role", "alias_id", "stream_id", "device_id", "order_id", "item_id", "category", "brand", "query",
+    "quantity", "value",
+)  # fmt: skip
+# Cents of a record r, in whole numbers: half a cent goes up, away from zero.
+_CENTS = (
+    "case when coalesce(r.currency <> $currency, false) then null"
+    " when r.price is not null then (cast(coalesce(r.quantity, 1) * 10000 as hugeint) * cast(r.price * 10000 as hugeint) + 500000) // 1000000"
+    " when r.role in ('purchase', 'refund') then sign(r.value) * ((cast(abs(r.value) * 10000 as hugeint) + 50) // 100) end"
+)
+
+
+def _by_key(table: str, key: str, upstream: str, measures: dict[str, str], where: str) -> Balance:
+    """Compare each row of a table with what it is made of: name -> its measure of the rows of one key, in SQL."""
+    theirs = ", ".join(f"{of} as {name}" for name, of in measures.items())
+    unlike = " or ".join(f"m.{name} is distinct from t.{name}" for name in measures)
+    return Balance(
+        table, f"rows are those of {upstream}",
+        f"with t as (select {key}, {theirs}, true as is_made from {upstream} where {where} group by {key}),"
+        f" m as (select {key}, {', '.join(measures)}, true as is_there from {table})"
+        f" select cast(event_date as varchar), 'rows unlike what they are made of', count(*), 0 from m full join t using ({key})"
+        f" where is_made is null or is_there is null or {unlike} group by event_date",
+    )  # fmt: skip
 
 
 def _by_day(table: str, upstream: str, pairs: dict[str, tuple[str, str]], where: str, upstream_where: str) -> Balance:
@@ -144,20 +186,26 @@ def _by_day(table: str, upstream: str, pairs: dict[str, tuple[str, str]], where:
 
 def _sums() -> list[Balance]:
     known = "alias_id is not null"
+    bought = "filter (where role = 'purchase')"
+    local_hour = "date_part('hour', event_time at time zone 'UTC' at time zone $timezone)"
     events = {
-        "n_events": ("sum(n_events)", "count(*)"),
-        **{name: (f"sum({name})", f"count(*) filter (where role = '{role}')") for role, name in COUNT_OF_ROLE.items()},
-        "purchase_amount": ("sum(purchase_amount)", "sum(amount) filter (where role = 'purchase')"),
-        "refund_amount": ("sum(refund_amount)", "sum(amount) filter (where role = 'refund')"),
-        "quantity": ("sum(quantity)", "sum(quantity) filter (where role = 'purchase')"),
-        "n_aliases": ("count(*)", "count(distinct alias_id)"),
+        "n_events": "count(*)",
+        **{name: f"count(*) filter (where role = '{role}')" for role, name in COUNT_OF_ROLE.items()},
+        "n_orders": f"count(distinct if(order_id is null, 't' || cast(event_time as varchar), 'o' || order_id)) {bought}",
+        "purchase_amount": f"coalesce(sum(amount) {bought}, 0)",
+        "refund_amount": "coalesce(sum(amount) filter (where role = 'refund'), 0)",
+        "quantity": f"sum(quantity) {bought}",
+        "n_night_events": f"count(*) filter (where {local_hour} between 0 and 5)",
+        "first_event_at": "min(event_time)",
+        "last_event_at": "max(event_time)",
     }
     items = {
-        "n": ("sum(n)", "count(*)"),
-        "n_uncategorized": ("sum(n_uncategorized)", "count(*) filter (where category is null)"),
-        "quantity": ("sum(quantity)", "sum(quantity)"),
-        "amount": ("sum(amount)", "sum(amount)"),
-        "value": ("sum(value)", "sum(value)"),
+        "n": "count(*)",
+        "n_uncategorized": "count(*) - count(category)",
+        "n_unbranded": "count(*) - count(brand)",
+        "quantity": "sum(quantity)",
+        "amount": "sum(amount)",
+        "value": "sum(value)",
     }
     terms = {
         "categories": (
@@ -175,8 +223,14 @@ def _sums() -> list[Balance]:
         "session_seconds": ("sum(session_seconds)", "sum(session_seconds)"),
     }
     return [
-        _by_day("features.user_days", "cleaned.events", events, "true", known),
-        _by_day("features.user_item_days", "cleaned.events", items, "true", f"{known} and item_id is not null"),
+        _by_key("features.user_days", "event_date, alias_id", "cleaned.events", events, known),
+        _by_key(
+            "features.user_item_days",
+            "event_date, alias_id, item_id, role",
+            "cleaned.events",
+            items,
+            f"{known} and item_id is not null",
+        ),
         _by_day("features.user_term_days", "cleaned.events", terms, "true", known),
         _by_day("features.user_days", "cleaned.session_days", time, "true", "true"),
     ]
@@ -199,59 +253,16 @@ def _sessions() -> list[Balance]:
     ]  # fmt: skip
 
 
-def _interests() -> list[Balance]:
+def _said_of_versions() -> list[Balance]:
+    """What a version says of a user or an item, some record has said."""
     return [
         Balance(
-            "features.interests", "ranks go from 1 without a hole",
-            "select cast(as_of_date as varchar), 'interests of ' || profile_id, max(rank), count(*) from features.interests"
-            " group by as_of_date, profile_id, kind having max(rank) <> count(*)",
-        ),
-    ]  # fmt: skip
-
-
-def _matrix(matrix: Table) -> list[Balance]:
-    """The rows of a day are the same people in each table, and what stands in two tables is the same."""
-    shared = [
-        name
-        for name in BEHAVIOR.column_names
-        if name in matrix.column_names and name not in USER_FEATURES.key and name in BEHAVIOR.types
-    ]
-    differs = " or ".join(f"cast(b.{name} as double) is distinct from m.{name}" for name in shared)
-    return [
-        *(
-            Balance(
-                name, "has the people of features.behavior",
-                f"select cast(as_of_date as varchar), 'people without a row in features.behavior', count(*), 0 from {name}"
-                " anti join features.behavior using (as_of_date, profile_id) group by as_of_date"
-                " union all select cast(as_of_date as varchar), 'people of features.behavior without a row', count(*), 0 from features.behavior"
-                f" anti join {name} using (as_of_date, profile_id) group by as_of_date",
-            )
-            for name in SNAPSHOTS
-        ),
-        Balance(
-            matrix.name, "says what features.behavior says",
-            f"select cast(b.as_of_date as varchar), 'people for whom it differs', count(*), 0 from features.behavior as b"
-            f" join {matrix.name} as m using (as_of_date, profile_id) where {differs} group by b.as_of_date",
-        ),
-    ]  # fmt: skip
-
-
-def _nobody() -> list[Balance]:
-    """Rows of profiles that nobody was on that day."""
-    tables = (
-        "features.behavior",
-        "features.interests",
-        "features.user_features",
-        "profiles.user_profiles",
-        "profiles.tags",
-        "profiles.scores",
-    )
-    return [
-        Balance(
-            name, "are of people known that day",
-            f"select cast(t.as_of_date as varchar), 'rows of nobody', count(*), 0 from {name} as t where not exists (select 1 from cleaned.identities as i"
-            " where i.profile_id = t.profile_id and i.valid_from <= t.as_of_date and (i.valid_to is null or i.valid_to > t.as_of_date))"
-            " group by t.as_of_date",
+            f"cleaned.{name}", "says what a record has said",
+            " union all ".join(
+                f"select null, '{column} of nobody', count(*), 0 from cleaned.{name} as t where {column} is not null and not exists"
+                f" (select 1 from raw.{name} as r where r.{key} = t.{key} and r.{column} = t.{column}) having count(*) > 0"
+                for column in columns
+            ),
         )
-        for name in tables
+        for name, key, columns in (("users", "user_id", CRM_COLUMNS), ("items", "item_id", ITEM_COLUMNS))
     ]  # fmt: skip

@@ -16,7 +16,7 @@ from profile_pipeline.orchestration.cleaning import (
     STALE_CONSUMER,
     STREAM_CONSUMERS,
 )
-from profile_pipeline.orchestration.days import ONE_DAY
+from profile_pipeline.orchestration.days import ONE_DAY, WEEK_DAYS
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -39,6 +39,19 @@ def has_new_versions(w: Warehouse, instance: dg.DagsterInstance) -> bool:
     return False
 
 
+def is_outscored(instance: dg.DagsterInstance, day: dt.date) -> bool:
+    """Say whether a model that may serve a day was judged after the day was scored, or when that was is not known."""
+    weeks = [dt.date.fromisoformat(week) for week in instance.get_materialized_partitions(key_of("evaluation.gates"))]
+    judged = [_built_at(instance, "evaluation.gates", week) for week in weeks if week + WEEK_DAYS * ONE_DAY <= day]
+    return max(judged, default=0.0) > _built_at(instance, "profiles.scores", day)
+
+
+def _built_at(instance: dg.DagsterInstance, table: str, partition: dt.date) -> float:
+    wanted = dg.AssetRecordsFilter(asset_key=key_of(table), asset_partitions=[str(partition)])
+    found = instance.fetch_materializations(wanted, limit=1).records
+    return found[0].timestamp if found else 0.0
+
+
 @dataclass
 class Behind:
     """Days of tables that are known to be behind.
@@ -53,6 +66,8 @@ class Behind:
         Days of events by table, where its rows have not followed.
     snapshots_from
         The first day from which a snapshot may rest on what has not followed.
+    outscored
+        Days that were scored before the models that serve them were judged.
     is_unfinished
         A run has not come to its end: what is not kept by day may be behind too.
     """
@@ -62,6 +77,7 @@ class Behind:
     days: dict[str, set[dt.date]] = field(default_factory=dict)
     snapshots_from: dt.date | None = None
     is_unfinished: bool = False
+    outscored: set[dt.date] = field(default_factory=set)
 
     @classmethod
     def of(cls, w: Warehouse, *, first: dt.date, newest: dt.date, has_new_versions: bool) -> "Behind":
@@ -87,6 +103,7 @@ class Behind:
         for name in FEATURE_CONSUMERS:
             found.days[name] = {*found.stale, *notes.get(name, set())}
         found.days["profiles.user_profiles"] = {*found.stale, *notes.get("profiles.user_profiles", set())}
+        found.days["applications.daily_metrics"] = notes.get("applications.daily_metrics", set())
         sessions = notes.get(STREAM_CONSUMERS[0], set())
         found.add_events(sessions, tables=("cleaned.sessions", "cleaned.session_days", "features.user_days"))
         for tile in ALIAS_CONSUMERS:
@@ -113,7 +130,10 @@ class Behind:
             return self.is_unfinished or bool(self.days.get(table)) if not table.startswith("raw.") else False
         if day in self.days.get(table, ()):
             return True
-        is_snapshot = table in FEATURE_CONSUMERS or table.startswith("profiles.")
+        is_of_profiles = table.startswith(("profiles.", "applications."))
+        if is_of_profiles and day in self.outscored:
+            return True
+        is_snapshot = table in FEATURE_CONSUMERS or is_of_profiles
         return is_snapshot and (day in self.stale or (self.snapshots_from is not None and day >= self.snapshots_from))
 
     def told(self) -> list[str]:
@@ -127,6 +147,10 @@ class Behind:
             said.append(
                 f"{len(self.stale)} snapshots are outdated by late events: {_listed(self.stale)}: profile-pipeline run --stale"
             )
+        said += [
+            f"the models that serve {day} were judged after it was scored: profile-pipeline run --from {day} --to {day}"
+            for day in sorted(self.outscored)
+        ]
         if self.is_unfinished or (self.snapshots_from is not None):
             said.append(
                 "what was loaded last, or what a killed run has left, is not followed everywhere: profile-pipeline run"

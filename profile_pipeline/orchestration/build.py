@@ -102,6 +102,6 @@ def build_defs(
         jobs=build_jobs(settings),
         schedules=build_schedules(settings),
         sensors=build_sensors(settings, paths),
-        asset_checks=build_checks(settings),
+        asset_checks=build_checks(settings, paths),
         executor=dg.in_process_executor,
     )

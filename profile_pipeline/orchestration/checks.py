@@ -6,15 +6,17 @@ here: laws that are asserted inside a transaction (`cleaning`).
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 import dagster as dg
 
-from profile_pipeline.orchestration.behind import has_new_versions
+from profile_pipeline.orchestration.behind import has_new_versions, is_outscored
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.days import SEED_TAG
 from profile_pipeline.orchestration.jobs import VERIFIED
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.orchestration.verifying import NothingBuiltError, verify
+from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -100,14 +102,14 @@ def _key_law(table: Table) -> Law:
     )  # fmt: skip
 
 
-def build_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
+def build_checks(settings: Settings, paths: Paths) -> list[dg.AssetChecksDefinition]:
     """Return the checks."""
     tables = {table.name: table for table in all_tables(settings)}
     laws = [_check(law) for law in (*LAWS, *(_key_law(tables[name]) for name in KEYED))]
-    return [*laws, _verified(settings)]
+    return [*laws, _verified(settings, paths)]
 
 
-def _verified(settings: Settings) -> dg.AssetChecksDefinition:
+def _verified(settings: Settings, paths: Paths) -> dg.AssetChecksDefinition:
     """Tables of a few people and days beside what their records say: run by a schedule, and by no run that builds."""
 
     @dg.asset_check(
@@ -119,7 +121,15 @@ def _verified(settings: Settings) -> dg.AssetChecksDefinition:
         seed = context.run.tags.get(SEED_TAG)
         new = has_new_versions(warehouse, context.instance)
         try:
-            verdict = verify(warehouse, settings, n_people=VERIFIED_PEOPLE, has_new_versions=new, seed=seed)
+            verdict = verify(
+                warehouse,
+                settings,
+                n_people=VERIFIED_PEOPLE,
+                has_new_versions=new,
+                is_outscored=partial(is_outscored, context.instance),
+                seed=seed,
+                archive=paths.archive,
+            )
         except NothingBuiltError as nothing:
             return dg.AssetCheckResult(passed=True, metadata={"where": str(nothing)})
         places = Counter((d.table, d.column or "rows", d.day or "no day") for d in verdict.differences)
@@ -130,7 +140,7 @@ def _verified(settings: Settings) -> dg.AssetChecksDefinition:
             severity=dg.AssetCheckSeverity.ERROR,
             metadata={
                 "n_broken": len(verdict.differences), "where": told or "nowhere", "n_people": verdict.n_people, "n_days": len(verdict.days),
-                "n_cells": sum(verdict.comparison.n_cells.values()), "left_out": "; ".join(verdict.behind) or "nothing", "to_see_it": command,
+                "n_cells": sum(verdict.comparison.n_cells.values()), "n_files_read_again": verdict.archive.n_files, "left_out": "; ".join([*verdict.behind, *sorted(verdict.left_out)]) or "nothing", "to_see_it": command,
             },
         )  # fmt: skip
 

@@ -6,8 +6,9 @@ what should be there (`verification`), which records are read (`sampled_rows`), 
 
 import datetime as dt
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from profile_pipeline.cleaned.tables import (
     EXCLUDED_EVENTS,
     IDENTITIES,
     ITEMS,
+    LEDGER,
     RELATIONS,
     SESSION_DAYS,
     SESSIONS,
@@ -25,21 +27,21 @@ from profile_pipeline.cleaned.tables import (
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.features.matrix import user_features_table
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, USER_DAYS, USER_ITEM_DAYS, USER_TERM_DAYS
+from profile_pipeline.orchestration.archive_read_again import ARCHIVED, ReadAgain, all_files, drawn_files, read_again
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
-from profile_pipeline.orchestration.assets.profiles import segment_model
 from profile_pipeline.orchestration.balances import balances
 from profile_pipeline.orchestration.behind import Behind
 from profile_pipeline.orchestration.catalogue import all_tables
+from profile_pipeline.orchestration.cleaning import FEATURE_CONSUMERS
 from profile_pipeline.orchestration.days import daily_partitions, day_keys
 from profile_pipeline.orchestration.sampled_rows import Records, read_records, sampled_aliases
-from profile_pipeline.profiles.tables import TAGS, USER_PROFILES
+from profile_pipeline.orchestration.verifying_profiles import ProfilesAgain
 from profile_pipeline.raw.tables import EVENTS as RAW_EVENTS
 from profile_pipeline.settings import Settings
-from profile_pipeline.table import Column, Table, quote_identifier
+from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.verification.compare import Comparison, Difference
 from profile_pipeline.verification.judging import CleanEvent, derived, judge
 from profile_pipeline.verification.people import People
-from profile_pipeline.verification.profiles import facts, user_profiles
 from profile_pipeline.verification.versions import relations as related
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -48,19 +50,10 @@ Row = dict[str, Any]
 # People whose records are held at once: it bounds memory, whatever the sample.
 PEOPLE_AT_ONCE = 250
 RANDOM_DAYS = 3
-SNAPSHOTS = (
-    BEHAVIOR.name,
-    INTERESTS.name,
-    DEMAND.name,
-    "features.user_features",
-    "profiles.user_profiles",
-    TAGS.name,
-    "profiles.scores",
-)
+OF_RECORDS = (RAW_EVENTS.name, EVENTS.name, EXCLUDED_EVENTS.name, LEDGER.name)
 LOADED = replace(
     RAW_EVENTS, columns=tuple(RAW_EVENTS.column(n) for n in ("file_id", "row_number", "event_date", "role"))
 )
-FACTS = replace(TAGS, columns=(*TAGS.columns[:4], Column("kind", "VARCHAR", "fact")))
 
 
 class NothingBuiltError(ExpectedError):
@@ -76,6 +69,8 @@ class Verdict:
     comparison: Comparison
     n_balances: int = 0
     behind: list[str] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
+    archive: ReadAgain = field(default_factory=ReadAgain)
 
     @property
     def differences(self) -> list[Difference]:
@@ -88,8 +83,11 @@ def verify(
     *,
     n_people: int,
     has_new_versions: bool,
+    is_outscored: Callable[[dt.date], bool] = lambda _: False,
     seed: str | None = None,
     days: Sequence[dt.date] | None = None,
+    archive: Path | None = None,
+    is_every_file: bool = False,
 ) -> Verdict:
     """Verify some people and days, and balance all tables.
 
@@ -99,10 +97,16 @@ def verify(
         How many aliases are drawn; the people to whom they belong are looked at with all of their aliases.
     has_new_versions
         Records of people or items were loaded that no run has taken up.
+    is_outscored
+        Says whether the models that serve a day were judged after it was scored.
     seed
         What draws people and days; the newest snapshot where it is not given, so that every day looks at others.
     days
         Snapshots to be compared; the newest, the oldest and three others where they are not given.
+    archive
+        Where the delivered files lie; none of them is read again where it is not given.
+    is_every_file
+        Read all of them again; else some, and those of days that differ.
 
     Raises
     ------
@@ -121,10 +125,16 @@ def verify(
     behind = Behind.of(w, first=settings.calendar.start, newest=newest, has_new_versions=has_new_versions)
     aliases = sampled_aliases(w, settings, n_people=n_people, seed=seed)
     drawn = list(days) if days is not None else _drawn(built, seed)
+    scored = set(w.days("select distinct as_of_date from profiles.scores"))
+    behind.outscored = {day for day in drawn if day in scored and is_outscored(day)}
     verdict = Verdict(0, drawn, Comparison())
     for start in range(0, len(aliases), PEOPLE_AT_ONCE):
         _Batch(w, settings, behind, verdict).compare(aliases[start : start + PEOPLE_AT_ONCE])
     _balance(w, settings, behind, verdict)
+    if archive is not None:
+        _read_archive(w, settings, archive, verdict, all_files(w) if is_every_file else drawn_files(w, seed=seed))
+    # People of several batches may share what differs.
+    verdict.comparison.differences = list(dict.fromkeys(verdict.differences))
     verdict.behind = behind.told()
     return verdict
 
@@ -138,13 +148,41 @@ def _drawn(built: Sequence[dt.date], seed: str) -> list[dt.date]:
 
 
 def _balance(w: Warehouse, settings: Settings, behind: Behind, verdict: Verdict) -> None:
-    found = balances(all_tables(settings), has_events=settings.has_events)
+    found = balances(all_tables(settings), has_events=settings.has_events, activity_days=settings.activity_days)
     verdict.n_balances = len(found)
+    known = {"timezone": settings.calendar.timezone, "currency": settings.currency}
     for balance in found:
-        for day, what, there, expected in w.rows(f"select * from ({balance.query}) order by 1, 2 limit 1000"):
+        used = {name: value for name, value in known.items() if f"${name}" in balance.query}
+        for day, what, there, expected in w.rows(f"select * from ({balance.query}) order by 1, 2 limit 1000", used):
             if not behind.covers(balance.table, dt.date.fromisoformat(day) if day else None):
                 told = Difference(balance.table, f"{balance.what}: {what}", "", str(there), str(expected), day or "")
                 verdict.differences.append(told)
+
+
+def _read_archive(w: Warehouse, settings: Settings, archive: Path, verdict: Verdict, files: Sequence[str]) -> None:
+    """Read files of the archive again, and then those whose records do not go with what was made of them.
+
+    Where something cleaned differs from raw, one of the two is wrong, and the archive says which.
+    """
+    told, comparison = verdict.archive, verdict.comparison
+    told.of_files = len(all_files(w))
+    read_again(w, settings, archive, files, told, comparison)
+    read_again(w, settings, archive, _suspects(w, verdict.differences), told, comparison)
+
+
+def _suspects(w: Warehouse, differences: Sequence[Difference]) -> list[str]:
+    """Return the files whose records stand behind differences in raw and cleaned."""
+    days = {dt.date.fromisoformat(d.day) for d in differences if d.day and d.table in OF_RECORDS}
+    of_days = "select file_id from raw.events where list_contains($days, event_date)"
+    queries = [
+        of_days,
+        *(
+            f"select file_id from raw.{t.table}"
+            for t in (USERS, ITEMS, RELATIONS)
+            if any(d.table == t.name for d in differences)
+        ),
+    ]
+    return [file_id for (file_id,) in w.rows(f"{' union '.join(queries)} order by 1", {"days": sorted(days)})]
 
 
 class _Batch:
@@ -152,6 +190,7 @@ class _Batch:
 
     def __init__(self, w: Warehouse, settings: Settings, behind: Behind, verdict: Verdict) -> None:
         self.w, self.settings, self.behind, self.verdict = w, settings, behind, verdict
+        self.profiles = ProfilesAgain(w, settings, behind, verdict.comparison, verdict.left_out, self._table)
 
     def compare(self, aliases: Sequence[str]) -> None:
         records = read_records(self.w, aliases)
@@ -225,25 +264,10 @@ class _Batch:
         on_day = f"as_of_date = date '{day}' and profile_id in (select profile_id from verified_profiles)"
         for table in (BEHAVIOR, INTERESTS, DEMAND, matrix):
             self._table(table, snapshot[table.name], on_day)
-        if not self.w.rows(f"select 1 from profiles.user_profiles where as_of_date = date '{day}' limit 1"):
-            return
-        segments = dict(
-            self.w.rows(
-                f"select profile_id, class from profiles.scores where {on_day} and model = $model",
-                {"model": segment_model(self.settings)},
-            )
-        )
-        profiles = user_profiles(people, day, snapshot, segments)
-        # Whether a day was final says when it was built, and nothing of the person.
-        names = [name for name in USER_PROFILES.column_names if name != "is_final"]
-        self._table(USER_PROFILES, profiles, on_day, names)
-        told = [row | {"kind": "fact"} for row in facts(people, day, profiles, self.settings)]
-        of_crm = ", ".join(f"'{name}'" for name, tag in self.settings.tags.items() if tag.fact) or "null"
-        self._table(FACTS, told, f"{on_day} and kind = 'fact' and tag in ({of_crm})")
+        if self.w.rows(f"select 1 from profiles.user_profiles where as_of_date = date '{day}' limit 1"):
+            self.profiles.compare_day(people, day, snapshot, on_day)
 
-    def _table(
-        self, table: Table, expected: Sequence[Row] | Iterator[Row], where: str, names: Sequence[str] = ()
-    ) -> None:
+    def _table(self, table: Table, expected: Iterable[Row], where: str, names: Sequence[str] = ()) -> None:
         columns = table.column_names
         rows = self.w.rows(f"select {', '.join(map(quote_identifier, columns))} from {table.name} where {where}")
         found = (dict(zip(columns, row, strict=True)) for row in rows)
@@ -251,20 +275,45 @@ class _Batch:
             table, found=self._settled(table, found), expected=self._settled(table, expected), names=names
         )
 
-    def _settled(self, table: Table, rows: Iterator[Row] | Sequence[Row]) -> Iterator[Row]:
+    def _settled(self, table: Table, rows: Iterable[Row]) -> Iterator[Row]:
         """Leave out what is known to be behind."""
         day = table.partition_column
         return (row for row in rows if not self.behind.covers(table.name, row[day] if day else None))
 
 
-def remedy(difference: Difference, settings: Settings) -> str:
-    """Return the command that mends what a difference is about."""
-    table, newest = difference.table, day_keys(daily_partitions(settings.calendar))[-1]
-    if table.startswith("raw."):
-        return "profile-pipeline rebuild"
+def remedies(differences: Iterable[Difference], settings: Settings) -> list[str]:
+    """Return what mends differences, all of them: one command, and what no command does.
+
+    One command, because of several the first may take what is wrong for right: days that are built again from a record
+    that is wrong in raw agree with it.
+    """
+    found = list(differences)
+    damaged = [d for d in found if d.column == ARCHIVED]
+    wrong = [d for d in found if d.column != ARCHIVED]
+    told = ["restore these files from a backup, or deliver them again"] if damaged else []
+    days = day_keys(daily_partitions(settings.calendar))
+    if not wrong:
+        return [*told, "profile-pipeline run"] if told else []
+    spans = [_span(difference, days) for difference in wrong]
+    if None in spans:
+        return [*told, "profile-pipeline rebuild"]
+    known = [span for span in spans if span]
+    return [
+        *told,
+        f"profile-pipeline run --from {min(first for first, _ in known)} --to {max(last for _, last in known)}",
+    ]
+
+
+def _span(difference: Difference, days: Sequence[dt.date]) -> tuple[dt.date, dt.date] | None:
+    """Return the days that have to be built again; none where only reading the archive helps."""
+    table, newest = difference.table, days[-1]
+    if table.startswith(("raw.", "models.")):
+        return None
     if not difference.day:
-        first = settings.calendar.start if table == SESSIONS.name else newest
-        return f"profile-pipeline run --from {first} --to {newest}"
-    # What is wrong of a day's events is wrong in every later snapshot.
-    last = difference.day if table in SNAPSHOTS else newest
-    return f"profile-pipeline run --from {difference.day} --to {last}"
+        return (days[0] if table in (EVENTS.name, LEDGER.name, SESSIONS.name) else newest), newest
+    day = dt.date.fromisoformat(difference.day)
+    # No run builds a day that is none of the calendar.
+    if not days[0] <= day <= newest:
+        return None
+    # What is wrong of a day's events is wrong in every later snapshot; a snapshot stands alone.
+    return day, (day if table in FEATURE_CONSUMERS or table.startswith(("profiles.", "applications.")) else newest)

@@ -35,6 +35,15 @@ class Difference:
     day: str = ""
 
 
+@dataclass(frozen=True)
+class Balance:
+    """What has to agree over whole tables, and the query for where it does not: (day or null, what, found, expected)."""
+
+    table: str
+    what: str
+    query: str
+
+
 @dataclass
 class Comparison:
     """What was compared, and what differs."""

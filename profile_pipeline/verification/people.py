@@ -6,6 +6,7 @@ Not here: each table's own rules (the modules beside), reading records, or what 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
@@ -92,7 +93,7 @@ class People:
     def _versions_of_items(self) -> Mapping[str, Sequence[Row]]:
         return versions.by_key(self.items, "item_id")
 
-    @property
+    @cached_property
     def profile_ids(self) -> set[str]:
         """The ids of the profiles that are wholly known, whenever they stood."""
         return {profile_of(head, self.key) for head in self.heads}
@@ -137,6 +138,36 @@ class People:
         user_ids = sorted(alias.removeprefix("user:") for alias in profile.aliases if alias.startswith("user:"))
         found = (versions.version_on(self._versions_of_users.get(user_id, ()), day) for user_id in user_ids)
         return [version for version in found if version is not None]
+
+    def categories_of(self, profile: Profile, day: dt.date) -> dict[str, str]:
+        """Return what the CRM says in the columns that models read as categories; of several users the least."""
+        crm = self.crm_of(profile, day)
+        found = {
+            column: sorted(text for row in crm if (text := known_text(row, column)) is not None)
+            for column in self.settings.features.categories
+        }
+        return {column: texts[0] for column, texts in found.items() if texts}
+
+    def occupied_with(self, profile: Profile, day: dt.date) -> list[tuple[str, float, float | None]]:
+        """Return (item, weight, mean rating) of what was done with items up to a day, in the order of the items' ids."""
+        weights = {role: Decimal(repr(float(weight))) for role, weight in self.settings.features.role_weights.items()}
+        tiles = versions.by_key(
+            (tile for tile in _rows_of(self._items_of, profile) if tile["event_date"] <= day), "item_id"
+        )
+        found: list[tuple[str, float, float | None]] = []
+        for item, of_item in sorted(tiles.items()):
+            weight = sum((tile["n"] * weights.get(tile["role"], Decimal(0)) for tile in of_item), Decimal(0))
+            rated = [tile for tile in of_item if tile["role"] == "rate"]
+            values = [float(tile["value"]) for tile in rated if tile["value"] is not None]
+            rating = sum(values) / sum(tile["n"] for tile in rated) if values else None
+            if weight > 0:
+                found.append((item, float(weight), rating))
+        return found
+
+    def bought_by(self, profile: Profile, day: dt.date) -> set[str]:
+        """Return the items that a profile had bought up to a day."""
+        tiles = _rows_of(self._items_of, profile)
+        return {tile["item_id"] for tile in tiles if tile["role"] == "purchase" and tile["event_date"] <= day}
 
     def _interests(self, profile: Profile, day: dt.date) -> list[tuple[str, str, Any, int]]:
         for alias in profile.aliases:

@@ -1,6 +1,6 @@
-"""The wide profile and the facts among tags, of what was known of a person; the segment is the model's word and is taken as scored.
+"""The wide profile, of what was known of a person; the segment is the model's word and is taken as scored.
 
-Not here: scores, predictions, and rules over all people.
+Not here: scores, or tags (`tags`).
 """
 
 import datetime as dt
@@ -8,15 +8,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from profile_pipeline.profiles.tables import BEHAVIOR_SHOWN, DEMAND_SHOWN
-from profile_pipeline.settings import Settings
-from profile_pipeline.verification.people import People, Profile, known_text
+from profile_pipeline.verification.people import People, Profile
 from profile_pipeline.verification.values import Number
 from profile_pipeline.verification.versions import USER_FIELDS, by_key
 
 Row = dict[str, Any]
 
 STRONGEST = 5
-ATTRIBUTE_PREFIX = "attributes."
 
 
 def user_profiles(
@@ -65,15 +63,3 @@ def _told(interests: Iterable[Row]) -> dict[str, list[list[str]]] | None:
     strongest = sorted((row for row in interests if row["rank"] <= STRONGEST), key=lambda row: row["rank"])
     told = by_key(strongest, "kind")
     return {kind: [[row["interest"], Number(row["score"])] for row in rows] for kind, rows in told.items()} or None
-
-
-def facts(people: People, day: dt.date, profiles: list[Row], settings: Settings) -> list[Row]:
-    """Return what tags that are facts of the CRM say, as (profile_id, as_of_date, tag, value)."""
-    of_head = {profile.profile_id: profile for profile in people.profiles_on(day)}
-    found = []
-    for row in profiles:
-        crm = next(iter(people.crm_of(of_head[row["profile_id"]], day)), None)
-        for tag, options in settings.tags.items():
-            if options.fact and crm and (value := known_text(crm, options.fact.removeprefix(ATTRIBUTE_PREFIX))):
-                found.append({"profile_id": row["profile_id"], "as_of_date": day, "tag": tag, "value": value})
-    return found

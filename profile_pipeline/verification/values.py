@@ -161,6 +161,17 @@ def _shortest(number: Number) -> Number:
     return Number(re.sub(r"e\+?(-?)0*", r"e\1", repr(value)))
 
 
+def as_json_number(value: float) -> Number:
+    """Return a double as the engine writes it into JSON.
+
+    Examples
+    --------
+    >>> [str(as_json_number(value)) for value in (0.5, 3.0, 1e-7)]
+    ['0.5', '3.0', '1e-7']
+    """
+    return _shortest(Number(repr(value)))
+
+
 def text_in(attributes: Mapping[str, Any] | None, name: str) -> str | None:
     """Return what attributes say under a name, as text; blank is nothing."""
     value = attributes.get(name) if attributes else None

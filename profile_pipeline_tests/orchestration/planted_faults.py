@@ -41,6 +41,7 @@ OF_EVENT = f"event_id = {EVENT}"
 LONG = "n_events >= 3 and cast(started_at as date) = cast(ended_at as date)"
 ON_NEWEST = f"as_of_date = {NEWEST}"
 IN_SESSION = "session_seconds > 0"
+A_LIST = "profile_id = (select min(profile_id) from applications.recommendations where rank = 1 and score > 0)"
 FAULTS: dict[str, tuple[str, str, str]] = {
     # what: (statement, table that is named, column; empty: a row too many or too few, or a sum)
     "a loaded record gone": (removed("raw.events", OF_EVENT), "cleaned.events", ""),
@@ -48,6 +49,9 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     "the role of a record": (changed("raw.events", "role", "'view'", OF_EVENT), "raw.events", "role"),
     "the day of a record": (changed("raw.events", "event_date", "event_date - 1", OF_EVENT), "raw.events", "event_date"),
     "the price of a record": (changed("raw.events", "price", "price + 1", OF_EVENT), "cleaned.events", "amount"),
+    "what a person is said to be": (changed("raw.users", "city", "'Atlantis'", "user_id in (select substring(alias_id, 6) from cleaned.identities)"), "cleaned.users", "city"),
+    "a rejected record gone": (removed("raw.rejected_records", a_row_of("raw.rejected_records")), "raw.rejected_records", ""),
+    "a file that holds one record more": (changed("raw.files", "n_records", "n_records + 1, n_rejected = n_rejected + 1", a_row_of("raw.files", "n_records > 0")), "raw.rejected_records", ""),
     "an event gone": (removed("cleaned.events", OF_EVENT), "cleaned.events", ""),
     "an event twice": (doubled("cleaned.events", OF_EVENT), "cleaned.events", ""),
     "a cent of an event": (changed("cleaned.events", "amount", "amount + 0.01", OF_EVENT), "cleaned.events", "amount"),
@@ -97,5 +101,25 @@ FAULTS: dict[str, tuple[str, str, str]] = {
     ),
     "a profile twice": (doubled("profiles.user_profiles", a_row_of("profiles.user_profiles")), "profiles.user_profiles", ""),
     "a profile that is not as its features": (changed("profiles.user_profiles", "n_views_30d", "n_views_30d + 1", a_row_of("profiles.user_profiles")), "profiles.user_profiles", "n_views_30d"),
+    "a rule's tag": (changed("profiles.tags", "value", "'heavy'", a_row_of("profiles.tags", "tag = 'activity' and value <> 'heavy'")), "profiles.tags", "value"),
+    "what a tag rests on": (
+        changed("profiles.tags", "evidence", "replace(cast(evidence as varchar), '\"n_active_days_30d\":', '\"n_active_days_30d\":1')", a_row_of("profiles.tags", "tag = 'activity'")),
+        "profiles.tags", "evidence",
+    ),
+    "a tag gone": (removed("profiles.tags", a_row_of("profiles.tags", "kind = 'rule'")), "profiles.tags", ""),
+    "a recommendation swapped": (
+        f"update applications.recommendations set rank = case rank when 1 then 2 else 1 end where {A_LIST} and rank <= 2",
+        "applications.recommendations", "item_id",
+    ),
+    "the last bit of a recommendation's score": (
+        changed("applications.recommendations", "score", "nextafter(score, 2::double)", f"{A_LIST} and rank = 1"), "applications.recommendations", "score",
+    ),
+    "a person gone from an audience": (removed("applications.audiences", a_row_of("applications.audiences")), "applications.audiences", ""),
+    "a person put into an audience": (
+        "insert into applications.audiences select as_of_date, 'loyal_shoppers', profile_id, user_ids from profiles.user_profiles"
+        " where profile_id = (select min(profile_id) from profiles.user_profiles anti join (select * from applications.audiences where audience = 'loyal_shoppers') using (profile_id))",
+        "applications.audiences", "",
+    ),
+    "a view that no metric counts": (changed("applications.daily_metrics", "pv", "pv - 1", a_row_of("applications.daily_metrics", "segment = 'all'")), "applications.daily_metrics", ""),
     "a fact that the CRM does not say": (changed("profiles.tags", "value", "'Atlantis'", a_row_of("profiles.tags", "tag = 'city'")), "profiles.tags", "value"),
 }  # fmt: skip
