@@ -83,6 +83,7 @@ def rebuild(
 ) -> None:
     """Build all tables anew from the archive with the configuration as it is now; until that is done those that stand stay."""
     from profile_pipeline.orchestration.rebuilding import rebuild as rebuild_tables
+    from profile_pipeline.raw.archive import ids_of
 
     settings, paths = opened(config, data)
     sources = tuple(dict.fromkeys(source or ()))
@@ -91,8 +92,10 @@ def rebuild(
         raise CommandError(
             f"found the sources {', '.join(wrong)}, expected some of {', '.join(settings.sources)}. Files of a source that is gone are read anew by: profile-pipeline rebuild"
         )
-    if not paths.archive.is_dir():
-        raise CommandError(f"{paths.archive} is not there: nothing can be built from it")
+    if not ids_of(paths.archive):
+        raise CommandError(
+            f"{paths.archive} holds no file that was delivered: nothing can be built from it. Restore a backup, or put files into {paths.landing}, then: profile-pipeline run"
+        )
     what = f"the files of {', '.join(sources)}" if sources else "all files"
     out.print(
         f"{what} in {paths.archive} are read anew, and all tables built from them; others wait meanwhile",

@@ -103,7 +103,8 @@ def audience(
     settings, paths = opened(config, data)
     if name not in settings.audiences:
         near = difflib.get_close_matches(name, settings.audiences, n=3) or list(settings.audiences)
-        raise CommandError(f"found the audience {name!r}, expected one of {', '.join(near)}")
+        expected = f"expected one of {', '.join(near)}" if near else f"and {paths.config} has no audiences:"
+        raise CommandError(f"found the audience {name!r}, {expected}")
     with Serving(paths.serving) as serving:
         rows = serving.dicts(
             "select as_of_date, audience, profile_id, user_ids from applications.audiences where audience = $name order by profile_id",

@@ -66,6 +66,17 @@ def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, 
     target = place / f"{now:%Y-%m-%dT%H%M%SZ}"
     if target.exists():
         raise BackupError(f"{target} is there already, and no backup is ever written over. Try again in a second.")
+    try:
+        return _written(settings, paths, target, now=now, say=say)
+    except (OSError, sqlite3.Error) as error:
+        raise BackupError(
+            f"{target} can't be taken: {error}. Earlier backups are as they were. See whether {place} may be written to and has room (df -h), or name"
+            " another folder: profile-pipeline backup --to … What was begun is removed by the next backup there."
+        ) from error
+
+
+def _written(settings: Settings, paths: Paths, target: Path, *, now: dt.datetime, say: Callable[[str], None]) -> Path:
+    place = target.parent
     place.mkdir(parents=True, exist_ok=True)
     owner = "profile-pipeline backup"
     with lease(place / ".lease", owner=owner, timeout_seconds=settings.lease_timeout_seconds, say=say):

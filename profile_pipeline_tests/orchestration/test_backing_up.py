@@ -237,3 +237,33 @@ def test_a_sound_copy_stays_when_its_source_has_rotten_and_a_rotten_copy_gives_w
     source.write_bytes(sound)
     assert command(project, "backup").returncode == 0
     assert copy.read_bytes() == sound
+
+
+def test_a_backup_that_has_no_room_is_one_message_and_leaves_earlier_ones(project: Path, tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    (folder,) = backups_of(project / "backups")
+    # Room for the tables, and not for the history of runs.
+    n_bytes = (folder / "profile.duckdb").stat().st_size + (64 << 10)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={n_bytes}", "tmpfs", str(place)], capture_output=True, text=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a disk can't be mounted here: {mounted.stderr.strip()}")
+    try:
+        refused = command(project, "backup", "--to", str(place))
+        assert refused.returncode == 1
+        assert "Traceback" not in refused.stderr
+        assert "database or disk is full" in refused.stderr
+        assert backups_of(place) == []
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+    assert len(backups_of(project / "backups")) == 1
+
+
+def test_a_backup_to_where_nothing_can_be_written_is_one_message(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = command(project, "backup", "--to", str(tmp_path / "file"))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(str(tmp_path / "file"))
+    assert "name another folder: profile-pipeline backup --to" in refused.stderr

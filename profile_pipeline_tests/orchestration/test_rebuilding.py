@@ -346,6 +346,15 @@ def test_nothing_is_replaced_while_the_ui_or_a_run_without_the_lease_is_at_work(
     assert not (project / "rebuilding").exists()
 
 
+def test_a_rebuild_of_an_archive_without_files_is_refused_and_makes_no_empty_tables(tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "profile.yaml").write_text(SHORT, encoding="utf-8")
+    done = command(tmp_path, "rebuild", "--yes")
+    assert done.returncode == 1
+    assert "holds no file that was delivered" in done.stderr
+    assert not (tmp_path / "profile.duckdb").exists()
+
+
 def test_a_rebuild_asks_first(project: Path) -> None:
     before = (project / "profile.duckdb").read_bytes()
     assert command(project, "rebuild").returncode == 1
