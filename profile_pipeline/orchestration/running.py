@@ -5,7 +5,6 @@ Not here: a single run (`steps`), the command line itself, or what the jobs comp
 
 import datetime as dt
 from collections.abc import Sequence
-from contextlib import closing
 
 import dagster as dg
 
@@ -77,7 +76,7 @@ class Runner(Steps):
         self.follow_profiles([day for day in restated if day not in days])
         self.build_profiles(days)
         self._forget_restated()
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             behind = self._behind(warehouse, DAY_CONSUMERS)
         for first, last in stretches(behind):
             self.build_metrics(first, last)
@@ -87,7 +86,7 @@ class Runner(Steps):
         """Weeks without a judgement, and days with features and without profiles: of those that Dagster's log holds for built,
         such as were lost with the database or a write-ahead log.
         """
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             traces = "select week from evaluation.gates union select week from evaluation.metrics union select week from models.population"
             trained = warehouse.days(f"select distinct week from ({traces})")
             gone = warehouse.days(
@@ -119,7 +118,7 @@ class Runner(Steps):
         ]
         if not queries:
             return []
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             return warehouse.days(f"select distinct week from ({' union all '.join(queries)})")
 
     def _is_outscored(self, day: dt.date) -> bool:
@@ -146,7 +145,7 @@ class Runner(Steps):
         """Say whether a killed run has left something to follow: days, versions, or snapshots that have not been marked as stale for
         what changed, or was built.
         """
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             n_unmarked: int = warehouse.scalar(
                 "select count(*) from cleaned.touched where consumer = $stale or starts_with(consumer, $rebuilt)",
                 {"stale": STALE_CONSUMER, "rebuilt": REBUILT},

@@ -70,6 +70,7 @@ class Steps:
     n_refused: int = 0
     _is_within_command: bool = False
     _joined: BinaryIO | None = None
+    _looked_at: Warehouse | None = None
 
     @cached_property
     def defs(self) -> dg.Definitions:
@@ -121,6 +122,7 @@ class Steps:
         KeyboardInterrupt
             If somebody interrupted it.
         """
+        self._end_look()
         told = dict(tags or {})
         if first is not None and last is not None:
             told |= {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)}
@@ -145,8 +147,25 @@ class Steps:
         return {str(p) for p in partitions} <= set(self.instance.get_materialized_partitions(key_of(table)))
 
     def warehouse(self) -> Warehouse:
-        """Return the warehouse for a look between runs: close it, or no run gets its lease."""
+        """Return the warehouse for work between runs: close it, or no run gets its lease."""
+        self._end_look()
         return open_warehouse(self.settings, self.paths, owner="profile-pipeline", say=self.say)
+
+    @contextmanager
+    def look(self) -> Iterator[Warehouse]:
+        """The warehouse for a look between runs; within a command it stays open for the next look, until a run begins."""
+        if self._looked_at is None:
+            self._looked_at = self.warehouse()
+        try:
+            yield self._looked_at
+        finally:
+            if not self._is_within_command:
+                self._end_look()
+
+    def _end_look(self) -> None:
+        looked_at, self._looked_at = self._looked_at, None
+        if looked_at is not None:
+            looked_at.close()
 
     # ---- the stages
 
@@ -159,9 +178,10 @@ class Steps:
             If the tables that are there were built with something else than the configuration says.
         """
         if self.paths.warehouse.exists():
-            with closing(self.warehouse()) as warehouse:
+            with self.look() as warehouse:
                 require_same(warehouse, self.settings, self.paths)
         if len(self._landed(stable_seconds=0)) > len(self._landed(stable_seconds=self.settings.stable_seconds)):
+            self._end_look()
             self.say(f"waiting {self.settings.stable_seconds:g} s for files that may still be being written")
             time.sleep(self.settings.stable_seconds)
         files = self._landed(stable_seconds=self.settings.stable_seconds)
@@ -186,7 +206,7 @@ class Steps:
         """Count the files of which only the archive knows."""
         if not self.paths.archive.exists():
             return 0
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             return len(lost_ids(warehouse, self.paths))
 
     def recover(self, selection: Selection) -> tuple[int, int]:
@@ -212,7 +232,7 @@ class Steps:
 
     def catch_up(self) -> None:
         """Load what the archive holds and a warehouse that was restored does not know."""
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             unknown, damaged = unknown_deliveries(warehouse, self.paths)
         if unknown or damaged:
             self.say(f"{len(unknown) + len(damaged)} files have arrived since")
@@ -236,7 +256,7 @@ class Steps:
         )
 
     def _tell_of_load(self) -> None:
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             self._tell(load_report(warehouse, self.settings, newest_day=self.days[-1]))
 
     def _tell(self, lines: Sequence[str]) -> None:
@@ -259,7 +279,7 @@ class Steps:
 
     def waiting(self) -> tuple[list[dt.date], list[dt.date], list[dt.date]]:
         """Return the days that wait to be judged whole, those that wait by rows or outside of the calendar, and stale snapshots."""
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             nothing = RunDays(
                 first=self.days[-1] + dt.timedelta(days=9999),
                 last=self.days[-1] + dt.timedelta(days=9999),
@@ -314,7 +334,7 @@ class Steps:
     def follow_profiles(self, days: Sequence[dt.date]) -> None:
         """Build the profiles of days anew that have some: their features were restated. What was delivered then stays."""
         # By the table: Dagster's log may be lost.
-        with closing(self.warehouse()) as warehouse:
+        with self.look() as warehouse:
             built = set(warehouse.days("select distinct as_of_date from profiles.user_profiles"))
         for first, last in stretches([day for day in days if day in built]):
             with self.measured.stage("profiles and applications"):
@@ -332,7 +352,7 @@ class Steps:
         if not self.paths.serving.exists() and self.paths.warehouse.exists():
             self.paths.serving_is_behind.touch()
         if self.paths.serving_is_behind.exists():
-            with closing(self.warehouse()) as warehouse:
+            with self.look() as warehouse:
                 self._publish(warehouse, self.paths, self.instance)
 
     def _publish(self, warehouse: Warehouse, paths: Paths, instance: dg.DagsterInstance) -> None:
@@ -351,6 +371,7 @@ class Steps:
             yield
         finally:
             self._is_within_command = False
+            self._end_look()
         self.publish()
 
 

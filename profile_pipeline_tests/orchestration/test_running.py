@@ -16,6 +16,7 @@ from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import QUIET, RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
+from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline.warehouse.reading import Serving
@@ -337,3 +338,28 @@ def test_who_waits_for_the_warehouse_within_a_run_is_told_for_whom(world: World,
         r.execute("daily", first=LAST_DAY, last=LAST_DAY, assets=["applications.daily_metrics"])
     r.instance.dispose()
     assert any("waiting for the warehouse, in use by another" in text for text in told)
+
+
+def test_where_nothing_waits_a_run_opens_the_warehouse_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(tmp_path)
+    first = runner(tmp_path)
+    with first.publishing_once():
+        first.ingest()
+        first.build_all()
+    first.instance.dispose()
+    opened = []
+    own = Warehouse._open
+
+    def told(self: Warehouse) -> duckdb.DuckDBPyConnection:
+        opened.append(self.owner)
+        return own(self)
+
+    monkeypatch.setattr(Warehouse, "_open", told)
+    second = runner(tmp_path)
+    with second.publishing_once():
+        second.ingest()
+        second.build_all()
+    second.instance.dispose()
+    assert opened == ["profile-pipeline"]
+    with lease(tmp_path / "profile.duckdb.lease", owner="the next", timeout_seconds=0, say=lambda _: None):
+        pass
