@@ -11,16 +11,10 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline_tests.conftest import LAST_DAY, World
 from profile_pipeline_tests.orchestration.planted_faults import a_row_of, changed, removed
 
-pytestmark = pytest.mark.faults
-
 FAULTS = {
     "the last bit of a score": (
         changed("profiles.scores", "score", "nextafter(score, 100::double)", a_row_of("profiles.scores", f"as_of_date = date '{LAST_DAY}'")),
         "profiles.scores", "score",
-    ),
-    "a probability of another": (
-        changed("profiles.scores", "probability", "probability / 2", a_row_of("profiles.scores", f"as_of_date = date '{LAST_DAY}' and probability > 0")),
-        "profiles.scores", "probability",
     ),
     "a score by a model of another week": (
         changed("profiles.scores", "week", "week - 7", a_row_of("profiles.scores", f"as_of_date = date '{LAST_DAY}'")), "profiles.scores", "week",
