@@ -15,7 +15,7 @@ from profile_pipeline_tests.faults.tiny_world import differences, logical_hashes
 from profile_pipeline_tests.torture import IS_TORTURE
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 900)]
-N_PEOPLE, N_DAYS = (120, 28) if IS_TORTURE else (40, 8)
+N_PEOPLE, N_DAYS = (120, 28) if IS_TORTURE else (60, 15)
 FIRST = LAST_DAY - dt.timedelta(days=N_DAYS - 1)
 # One process each: what a process reads of its surroundings it reads at its start.
 VARIATIONS: dict[str, tuple[dict[str, str], int, str]] = {
