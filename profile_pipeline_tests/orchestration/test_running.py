@@ -5,6 +5,7 @@ import datetime as dt
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -16,7 +17,7 @@ from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import QUIET, RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
-from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse import duckdb as warehouse_module
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline.warehouse.reading import Serving
@@ -348,18 +349,18 @@ def test_where_nothing_waits_a_run_opens_the_warehouse_once(tmp_path: Path, monk
         first.build_all()
     first.instance.dispose()
     opened = []
-    own = Warehouse._open
+    own = warehouse_module.open_database
 
-    def told(self: Warehouse) -> duckdb.DuckDBPyConnection:
-        opened.append(self.owner)
-        return own(self)
+    def told(path: Path, *arguments: Any, **named: Any) -> duckdb.DuckDBPyConnection:
+        opened.append(path.name)
+        return own(path, *arguments, **named)
 
-    monkeypatch.setattr(Warehouse, "_open", told)
+    monkeypatch.setattr(warehouse_module, "open_database", told)
     second = runner(tmp_path)
     with second.publishing_once():
         second.ingest()
         second.build_all()
     second.instance.dispose()
-    assert opened == ["profile-pipeline"]
+    assert opened == ["profile.duckdb"]
     with lease(tmp_path / "profile.duckdb.lease", owner="the next", timeout_seconds=0, say=lambda _: None):
         pass
