@@ -42,12 +42,14 @@ def prepare_home(paths: Paths) -> Path:
 
 
 def open_instance(paths: Paths) -> dg.DagsterInstance:
-    """Return the instance, its databases created: two servers that create them at once would break the home for good."""
-    prepare_home(paths)
-    instance = dg.DagsterInstance.get()
-    instance.get_runs(limit=1)
-    instance.all_instigator_state()
-    instance.fetch_materializations(key_of("raw.events"), limit=1)
+    """Return the instance, its databases created, by one process at a time: two that create them at once fail over each other's tables."""
+    home = prepare_home(paths)
+    with (home / "opening.lock").open("ab") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        instance = dg.DagsterInstance.get()
+        instance.get_runs(limit=1)
+        instance.all_instigator_state()
+        instance.fetch_materializations(key_of("raw.events"), limit=1)
     return instance
 
 
