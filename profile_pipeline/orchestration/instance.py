@@ -53,14 +53,16 @@ def prepare_home(paths: Paths) -> Path:
 
 
 def open_instance(paths: Paths) -> dg.DagsterInstance:
-    """Return the instance for this process, its databases created: two servers that create them at once would break the home for
-    good. Runs of the servers open it by its home, and have what they print captured.
+    """Return the instance for this process, its databases created, by one process at a time: two that create them at once fail over
+    each other's tables, and break the home for good. Runs of the servers open it by its home, and have what they print captured.
     """
     home = prepare_home(paths)
-    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NOT_CAPTURED))
-    instance.get_runs(limit=1)
-    instance.all_instigator_state()
-    instance.fetch_materializations(key_of("raw.events"), limit=1)
+    with (home / "opening.lock").open("ab") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NOT_CAPTURED))
+        instance.get_runs(limit=1)
+        instance.all_instigator_state()
+        instance.fetch_materializations(key_of("raw.events"), limit=1)
     return instance
 
 

@@ -147,6 +147,26 @@ def test_two_runs_at_once_end_as_one(
     assert_as_if_nothing_had_happened(child.try_step("run", tmp_path), tmp_path, undisturbed)
 
 
+OPENING = """
+import os, sys, time
+from pathlib import Path
+from profile_pipeline.orchestration.instance import open_instance
+from profile_pipeline.paths import Paths
+began = time.monotonic() + 0.3
+for _ in range(4):
+    if os.fork() == 0:
+        time.sleep(max(0, began - time.monotonic()))
+        open_instance(Paths(config=Path(sys.argv[1]) / "profile.yaml", data=Path(sys.argv[1]))).dispose()
+        os._exit(0)
+sys.exit(sum(os.wait()[1] != 0 for _ in range(4)))
+"""
+
+
+def test_four_that_open_a_new_home_at_once_do_not_fail_over_each_other(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", OPENING, str(tmp_path)], capture_output=True, text=True, cwd=ROOT)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_stale_lease_stops_nobody(tiny: Path, child: Children, undisturbed: Path, tmp_path: Path) -> None:
     deliver(tiny, "first", tmp_path)
     (tmp_path / "profile.duckdb.lease").write_text("run 12345678 (daily), pid 1, since 09:00:00", encoding="utf-8")
