@@ -1,29 +1,68 @@
-from benchmarks.reliability import law_of, page, read_results
+"""What a run of the faults has tried is told, however the run ended."""
 
-XML = """<testsuites><testsuite>
-<testcase classname="profile_pipeline_tests.faults.test_counting" name="test_a_load[an event is lost]" time="1.5"/>
-<testcase classname="profile_pipeline_tests.faults.test_counting" name="test_a_load[doubled]" time="0.5"><failure message="x"/></testcase>
-<testcase classname="profile_pipeline_tests.faults.test_delivery" name="test_any" time="30"><properties><property name="examples" value="50"/></properties></testcase>
-<testcase classname="profile_pipeline_tests.faults.test_delivery" name="test_root" time="0"><skipped message="needs root"/></testcase>
-</testsuite></testsuites>"""
-TOLD = {
-    "numbers": "the short numbers of CI", "date": "2026-11-27", "version": "0.1.0", "commit": "abc",
-    "machine": {"cores": 2, "processor": "a processor", "memory_gb": 4.0, "system": "Linux", "python": "3.11"},
-}  # fmt: skip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import reliability, results_log
+from profile_pipeline_tests.conftest import ROOT
+
+FILE = "profile_pipeline_tests/faults/test_leaks.py"
+TOLD: dict[str, Any] = {
+    "numbers": "the short numbers of CI",
+    "date": "2026-01-01",
+    "version": "1",
+    "commit": "c",
+    "machine": {"cores": 2, "processor": "p", "memory_gb": 8, "system": "s", "python": "3"},
+}
 
 
-def test_cases_of_a_test_are_told_together_with_the_examples_that_they_tried() -> None:
-    results = read_results(XML)
-    load = results["profile_pipeline_tests.faults.test_counting"]["test_a_load"]
-    assert (load.examples, load.seconds, load.result) == (2, 2.0, "**1 failed**")
-    assert results["profile_pipeline_tests.faults.test_delivery"]["test_any"].examples == 50
+def line(test: str, outcome: str, examples: int = 0, seconds: float = 1, reason: str = "") -> str:
+    return json.dumps({"test": f"{FILE}::{test}", "outcome": outcome, "examples": examples, "seconds": seconds, "reason": reason})  # fmt: skip
 
 
-def test_the_page_says_what_failed_with_which_numbers_and_what_was_not_tried() -> None:
-    told = page(read_results(XML), TOLD)
-    assert "**the short numbers of CI**. 3 tests, 52 examples, 1 test failed, 32 seconds." in told
-    assert "| any | 50 | held | 30.0 |" in told
-    assert "| a load | 2 | **1 failed** | 2.0 |" in told
-    assert "| root | 0 | skipped: needs root | 0.0 |" in told
-    assert "Power loss" in told
-    assert law_of("profile_pipeline_tests.faults.test_counting").startswith("The law of counting")
+def test_the_cases_of_a_test_are_summed() -> None:
+    shards = [told for n in (1, 2) for told in (line(f"test_a[{n}]", "found"), line(f"test_a[{n}]", "passed", n))]
+    tried = reliability.read_results(shards)[FILE]["test_a"]
+    assert (tried.examples, tried.seconds, tried.result) == (3, 2, "held")
+
+
+def test_what_was_not_tried_is_named_when_a_run_was_stopped() -> None:
+    lines = [line(f"test_a[{n}]", "found") for n in (1, 2)] + [
+        line("test_a[1]", "passed"),
+        line("test_a[1]", "passed", 7),
+    ]
+    told = reliability.page(reliability.read_results(lines), TOLD)
+    assert "| a | 7 | **1 not tried** | 2.0 |" in told
+    assert "It was stopped before its end: 1 cases were not tried." in told
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "row"),
+    [
+        ([("passed", 0), ("failed", 0), ("passed", 3)], "| a | 3 | **1 failed** | 3.0 |"),
+        ([("skipped", 0), ("passed", 1)], "| a | 0 | skipped: no disk | 2.0 |"),
+    ],
+)
+def test_a_test_that_failed_or_was_skipped_says_so(outcomes: list[tuple[str, int]], row: str) -> None:
+    lines = [line("test_a", "found"), *(line("test_a", outcome, n, reason="no disk") for outcome, n in outcomes)]
+    assert row in reliability.page(reliability.read_results(lines), TOLD)
+
+
+def test_each_test_is_told_when_it_ends_and_not_when_all_have(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import os\n"
+        "def test_first(record_property):\n    record_property('examples', 5)\n"
+        "def test_then_it_is_killed():\n    os.kill(os.getpid(), 9)\n",
+        encoding="utf-8",
+    )
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.results_log", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": "", results_log.VARIABLE: str(log)}, capture_output=True)
+    assert done.returncode == -9
+    ((_, tests),) = reliability.read_results(log.read_text(encoding="utf-8").splitlines()).items()
+    assert tests["test_first"].examples == 5

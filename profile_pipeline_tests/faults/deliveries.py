@@ -91,7 +91,7 @@ COMPARED = {
     "cleaned.events": f"select {WITHOUT_PLACE} from cleaned.events",
     "otherwise excluded": "select e.event_id, x.event_date, x.reason_code from cleaned.excluded_events as x join raw.events as e using (file_id, row_number)"
     " where x.reason_code <> 'duplicate'",
-    "rejected": "select distinct source, reason_code, regexp_replace(record, '^row_number=[0-9]+; ', '') from raw.rejected_records",
+    "rejected": "select distinct source, reason_code, record from raw.rejected_records",
     **{
         table: f"select * from {table}"
         for table in (
