@@ -50,7 +50,7 @@ test-data: setup ## run the tests on real data sets beside the project (budget 6
 	@"$(BIN)/python" -m pytest -m data --durations=10
 
 test-faults: setup ## try to break the laws (budget 6 minutes)
-	@"$(BIN)/python" -m pytest -m faults -n 2 --dist loadfile --durations=10
+	@"$(BIN)/python" -m pytest -m faults -n 2 --dist loadfile --no-loadscope-reorder --durations=10
 
 torture: setup ## try to break the laws with long numbers, and write docs/reliability.md
 	@"$(BIN)/python" -m benchmarks.reliability --torture

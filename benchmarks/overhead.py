@@ -18,7 +18,7 @@ import duckdb
 
 from benchmarks.measure import Measurement, cpu_seconds
 from benchmarks.stages import bench_settings, runner_of, stages_of
-from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.warehouse import duckdb as warehouse_module
 from profile_pipeline.warehouse.opening import HARDENED, bytes_allowed
 
 REPORTING_FUNCTIONS = frozenset({"report_days", "report_whole", "publish"})
@@ -103,13 +103,13 @@ def counted_seconds(owner: type, *names: str) -> Iterator[list[float]]:
 def record(data: Path, n_days: int, file: Path) -> Measurement:
     """Run cleaned to features through Dagster, and note its statements."""
     recorders: list[Recorder] = []
-    opened = Warehouse._open
+    opened = warehouse_module.open_database
 
-    def noting(self: Warehouse) -> Any:
-        recorders.append(Recorder(opened(self)))
+    def noting(*given: Any, **named: Any) -> Any:
+        recorders.append(Recorder(opened(*given, **named)))
         return recorders[-1]
 
-    Warehouse._open = noting  # type: ignore[method-assign, assignment]
+    warehouse_module.open_database = noting
     runner = runner_of(data, bench_settings(n_days))
     measured = Measurement()
     storage = type(runner.instance.event_log_storage)

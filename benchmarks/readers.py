@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.measure import Measurement, size_of
 from benchmarks.stages import bench_settings
-from profile_pipeline.orchestration.ingesting import ingest_files
+from profile_pipeline.orchestration.building.ingesting import ingest_files
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import LandingFile

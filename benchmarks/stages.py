@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.measure import Measurement, size_of
-from profile_pipeline.orchestration.days import REFRESH_TAG
+from profile_pipeline.orchestration.building.days import REFRESH_TAG
 from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner

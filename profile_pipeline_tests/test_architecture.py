@@ -47,8 +47,8 @@ def test_only_the_warehouse_and_known_doors_open_a_database() -> None:
         "warehouse/",
         "raw/readers/",
         "raw/world/",
-        "orchestration/doctor.py",
-        "orchestration/ingesting.py",
+        "orchestration/keeping/doctor.py",
+        "orchestration/building/ingesting.py",
         "cli.py",
     )
     found = {name_of(p) for p in MODULES if "duckdb" in imports_of(p)}

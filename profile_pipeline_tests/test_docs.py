@@ -18,8 +18,8 @@ import typer
 from pydantic import BaseModel
 
 from profile_pipeline.cli import app
+from profile_pipeline.orchestration.building.days import REFRESH_TAG, STALE_TAG
 from profile_pipeline.orchestration.catalogue import all_tables
-from profile_pipeline.orchestration.days import REFRESH_TAG, STALE_TAG
 from profile_pipeline.orchestration.flow_chart import BEGIN, END, shipped_specs
 from profile_pipeline.settings import (
     AttributeModelSettings,

@@ -1,6 +1,6 @@
 """Commands about backups: taking one, and putting one in the place of what is there.
 
-Not here: what a backup holds (`orchestration.backing_up`).
+Not here: what a backup holds (`orchestration.keeping.backing_up`).
 """
 
 import datetime as dt
@@ -18,7 +18,7 @@ def backup(
     data: DataOption = None,
 ) -> None:
     """Copy tables, reports, history of runs and archive; whoever writes is waited for. Files of the archive are copied once."""
-    from profile_pipeline.orchestration.backing_up import back_up
+    from profile_pipeline.orchestration.keeping.backing_up import back_up
 
     settings, paths = opened(config, data)
     place = (to or paths.backups).absolute()
@@ -34,7 +34,7 @@ def restore(
     data: DataOption = None,
 ) -> None:
     """Put a backup in the place of tables, reports and history; what has arrived since is loaded again from the archive."""
-    from profile_pipeline.orchestration.backing_up import restore as restore_backup
+    from profile_pipeline.orchestration.keeping.backing_up import restore as restore_backup
     from profile_pipeline.orchestration.running import Runner
 
     settings, paths = opened(config, data)

@@ -49,7 +49,7 @@ def run(
     data: DataOption = None,
 ) -> None:
     """Load what has landed and build everything that waits; with --from and --to, build these days again."""
-    from profile_pipeline.orchestration.days import checked_range
+    from profile_pipeline.orchestration.building.days import checked_range
     from profile_pipeline.orchestration.running import Runner
 
     settings, paths = opened(config, data)
@@ -127,7 +127,7 @@ def ui(
     data: DataOption = None,
 ) -> None:
     """Start the Dagster UI for this machine only, with the sensors and schedules that keep profiles fresh."""
-    from profile_pipeline.orchestration.servers import serve
+    from profile_pipeline.orchestration.ui.servers import serve
 
     _, paths = opened(config, data)
     workspace = Path("workspace.yaml").absolute()

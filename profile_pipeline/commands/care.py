@@ -1,6 +1,6 @@
 """Commands that care for an installation: what is wrong with it, and starting anew.
 
-Not here: what `doctor` looks at (`orchestration.doctor`).
+Not here: what `doctor` looks at (`orchestration.keeping.doctor`).
 """
 
 import shutil
@@ -27,12 +27,12 @@ from profile_pipeline.commands.terminal import (
 from profile_pipeline.paths import Paths
 
 if TYPE_CHECKING:
-    from profile_pipeline.orchestration.balance import Balance
+    from profile_pipeline.orchestration.building.balance import Balance
 
 
 def doctor(as_json: JsonOption = False, config: ConfigOption = None, data: DataOption = None) -> None:
     """Say what is wrong with this installation and which command mends it, and what came of the last ten files."""
-    from profile_pipeline.orchestration.doctor import examine
+    from profile_pipeline.orchestration.keeping.doctor import examine
 
     paths = Paths.from_environment(config=config, data=data)
     examined = examine(paths)
@@ -82,7 +82,7 @@ def rebuild(
     data: DataOption = None,
 ) -> None:
     """Build all tables anew from the archive with the configuration as it is now; until that is done those that stand stay."""
-    from profile_pipeline.orchestration.rebuilding import rebuild as rebuild_tables
+    from profile_pipeline.orchestration.keeping.rebuilding import rebuild as rebuild_tables
     from profile_pipeline.raw.archive import ids_of
 
     settings, paths = opened(config, data)

@@ -1,6 +1,6 @@
 """Commands about records that could not be loaded. `show` is the one place where their text is told.
 
-Not here: what is done with them (`orchestration.recovering`), or why they are rejected (`raw.readers.reasons`).
+Not here: what is done with them (`orchestration.keeping.recovering`), or why they are rejected (`raw.readers.reasons`).
 """
 
 import datetime as dt
@@ -48,7 +48,7 @@ def list_rejected(
     data: DataOption = None,
 ) -> None:
     """Count the rejected records by source and reason, and say what can be done."""
-    from profile_pipeline.orchestration.recovering import Selection, rejected_groups
+    from profile_pipeline.orchestration.keeping.recovering import Selection, rejected_groups
 
     with _warehouse(config, data) as w:
         groups = rejected_groups(w, Selection(source, reason, file, dismissed))
@@ -78,7 +78,7 @@ def show_rejected(
     data: DataOption = None,
 ) -> None:
     """Print rejected records as they were delivered: they may hold personal data."""
-    from profile_pipeline.orchestration.recovering import Selection, rejected_records
+    from profile_pipeline.orchestration.keeping.recovering import Selection, rejected_records
 
     with _warehouse(config, data) as w:
         records = rejected_records(w, Selection(source, reason, file, dismissed), limit=limit)
@@ -111,7 +111,7 @@ def recover_rejected(
     data: DataOption = None,
 ) -> None:
     """Read rejected records again with the mapping as it is now; what is right is loaded, and `run` builds on."""
-    from profile_pipeline.orchestration.recovering import Selection
+    from profile_pipeline.orchestration.keeping.recovering import Selection
     from profile_pipeline.orchestration.running import Runner
 
     settings, paths = opened(config, data)
@@ -133,7 +133,7 @@ def dismiss_rejected(
     data: DataOption = None,
 ) -> None:
     """Note that rejected records were looked at and stay out; they go on counting as rejected."""
-    from profile_pipeline.orchestration.recovering import Selection, dismiss
+    from profile_pipeline.orchestration.keeping.recovering import Selection, dismiss
 
     if not everything and not (source or reason or file):
         raise CommandError("which records? Give --source, --reason or --file, or --all")

@@ -61,7 +61,12 @@ def training_set(
     An outcome gives the people and labels of the week ends that its models are
     trained on and judged by.
     """
-    from profile_pipeline.orchestration.days import checked_range, daily_partitions, day_keys, weekly_partitions
+    from profile_pipeline.orchestration.building.days import (
+        checked_range,
+        daily_partitions,
+        day_keys,
+        weekly_partitions,
+    )
     from profile_pipeline.orchestration.resources import open_warehouse
     from profile_pipeline.orchestration.training_sets import (
         MEMORY_LIMIT,

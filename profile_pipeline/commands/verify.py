@@ -1,6 +1,6 @@
 """The command that holds the tables against the records they were made of.
 
-Not here: what is compared, or how (`orchestration.verifying`).
+Not here: what is compared, or how (`orchestration.verifying.verify`).
 """
 
 from contextlib import closing
@@ -24,7 +24,7 @@ from profile_pipeline.commands.terminal import (
 )
 
 if TYPE_CHECKING:
-    from profile_pipeline.orchestration.verifying import Verdict
+    from profile_pipeline.orchestration.verifying.verify import Verdict
 
 SHOWN_OF_EACH = 3
 
@@ -42,10 +42,10 @@ def verify(
     data: DataOption = None,
 ) -> None:
     """Compute the tables of some people and days again from raw, by other code, and compare them to the bit."""
-    from profile_pipeline.orchestration.behind import has_new_versions, is_outscored
     from profile_pipeline.orchestration.instance import open_instance
+    from profile_pipeline.orchestration.keeping.behind import has_new_versions, is_outscored
     from profile_pipeline.orchestration.resources import open_warehouse
-    from profile_pipeline.orchestration.verifying import remedies, verify
+    from profile_pipeline.orchestration.verifying.verify import remedies, verify
 
     settings, paths = opened(config, data)
     require_warehouse(paths)

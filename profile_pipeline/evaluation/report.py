@@ -1,6 +1,6 @@
 """The page of a week: how far each model may be trusted, and why. One file, no network, readable by people.
 
-Not here: reading tables (`orchestration.reporting`), or drawing (`plots`).
+Not here: reading tables (`orchestration.building.reporting`), or drawing (`plots`).
 """
 
 import datetime as dt

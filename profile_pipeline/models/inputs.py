@@ -1,6 +1,6 @@
 """What a model may read: the columns of segments, the label's column, and the features that are kept from a model.
 
-Light enough for every process that lists assets. Not here: reading (`orchestration.frames`), or choosing among features (`selection`).
+Light enough for every process that lists assets. Not here: reading (`orchestration.building.frames`), or choosing among features (`selection`).
 """
 
 from collections.abc import Sequence

@@ -10,12 +10,12 @@ from functools import partial
 
 import dagster as dg
 
-from profile_pipeline.orchestration.behind import has_new_versions, is_outscored
+from profile_pipeline.orchestration.building.days import SEED_TAG
 from profile_pipeline.orchestration.catalogue import all_tables
-from profile_pipeline.orchestration.days import SEED_TAG
 from profile_pipeline.orchestration.jobs import VERIFIED
+from profile_pipeline.orchestration.keeping.behind import has_new_versions, is_outscored
 from profile_pipeline.orchestration.table_assets import key_of
-from profile_pipeline.orchestration.verifying import NothingBuiltError, verify
+from profile_pipeline.orchestration.verifying.verify import NothingBuiltError, verify
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table, quote_identifier

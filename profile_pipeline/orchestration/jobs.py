@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from profile_pipeline.orchestration.days import daily_partitions, day_keys
+from profile_pipeline.orchestration.building.days import daily_partitions, day_keys
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse

@@ -10,10 +10,10 @@ from contextlib import nullcontext
 import dagster as dg
 
 from profile_pipeline.applications.publish import PER_PERSON, published
-from profile_pipeline.orchestration.built_with import refuse_newer, require_same
+from profile_pipeline.orchestration.building.days import RECOVER_TAG
 from profile_pipeline.orchestration.catalogue import all_tables
-from profile_pipeline.orchestration.days import RECOVER_TAG
 from profile_pipeline.orchestration.instance import at_work
+from profile_pipeline.orchestration.keeping.built_with import refuse_newer, require_same
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings

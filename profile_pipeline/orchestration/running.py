@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from profile_pipeline.orchestration.behind import has_new_versions
-from profile_pipeline.orchestration.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS, REBUILT, STALE_CONSUMER
-from profile_pipeline.orchestration.days import (
+from profile_pipeline.orchestration.building.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS, REBUILT, STALE_CONSUMER
+from profile_pipeline.orchestration.building.days import (
     STALE_TAG,
     WEEK_DAYS,
     checked_range,
@@ -18,6 +17,7 @@ from profile_pipeline.orchestration.days import (
     stretches,
 )
 from profile_pipeline.orchestration.jobs import DAILY
+from profile_pipeline.orchestration.keeping.behind import has_new_versions
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.profiles.tags import quantiles_needed

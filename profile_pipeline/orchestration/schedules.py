@@ -5,7 +5,7 @@ Not here: what starts because something arrived (`sensors`).
 
 import dagster as dg
 
-from profile_pipeline.orchestration.days import (
+from profile_pipeline.orchestration.building.days import (
     RANGE_END_TAG,
     RANGE_START_TAG,
     SEED_TAG,

@@ -7,7 +7,7 @@ import time
 
 import dagster as dg
 
-from profile_pipeline.orchestration.days import (
+from profile_pipeline.orchestration.building.days import (
     FILES_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,

@@ -15,9 +15,8 @@ import dagster as dg
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.build import build_defs
-from profile_pipeline.orchestration.built_with import require_same
-from profile_pipeline.orchestration.cleaning import waiting_days
-from profile_pipeline.orchestration.days import (
+from profile_pipeline.orchestration.building.cleaning import waiting_days
+from profile_pipeline.orchestration.building.days import (
     FILES_TAG,
     RANGE_END_TAG,
     RANGE_START_TAG,
@@ -33,13 +32,14 @@ from profile_pipeline.orchestration.days import (
     stretches,
     weekly_partitions,
 )
+from profile_pipeline.orchestration.building.load_report import left_report, load_report
 from profile_pipeline.orchestration.failures import reason_of, was_interrupted
 from profile_pipeline.orchestration.instance import join_commands, open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
-from profile_pipeline.orchestration.load_report import left_report, load_report
+from profile_pipeline.orchestration.keeping.built_with import require_same
+from profile_pipeline.orchestration.keeping.recovering import Selection, by_file_ids
+from profile_pipeline.orchestration.keeping.reloading import lost_ids, unknown_deliveries
 from profile_pipeline.orchestration.measured import Measured
-from profile_pipeline.orchestration.recovering import Selection, by_file_ids
-from profile_pipeline.orchestration.reloading import lost_ids, unknown_deliveries
 from profile_pipeline.orchestration.resources import open_warehouse, publish_if_behind, warehouse_resource
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 
-from profile_pipeline.orchestration.days import RunDays, stretches
+from profile_pipeline.orchestration.building.days import RunDays, stretches
 from profile_pipeline.orchestration.lineage import Lineage
 from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse

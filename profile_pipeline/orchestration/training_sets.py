@@ -31,8 +31,8 @@ from profile_pipeline.features.windows import INTEREST_DAYS, decay_weights, role
 from profile_pipeline.models.labels import closed_cohorts, outcome_class, outcome_labels
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
 from profile_pipeline.orchestration.assets.features import SNAPSHOT_ROWS
-from profile_pipeline.orchestration.cleaning import ALIAS_CONSUMERS, STREAM_CONSUMERS
-from profile_pipeline.orchestration.days import first_open_day
+from profile_pipeline.orchestration.building.cleaning import ALIAS_CONSUMERS, STREAM_CONSUMERS
+from profile_pipeline.orchestration.building.days import first_open_day
 from profile_pipeline.orchestration.table_assets import MissingUpstreamError, code_version, require_judged
 from profile_pipeline.raw.readers.labels import LabelRows
 from profile_pipeline.settings import OutcomeModelSettings, Settings

@@ -1,6 +1,6 @@
 """All tags of a person: facts of the CRM before rules before predictions, with what each rests on.
 
-Not here: scores, which the stored models make of recomputed features (`orchestration.scores_again`), or quantiles of all people, which
+Not here: scores, which the stored models make of recomputed features (`orchestration.verifying.scores_again`), or quantiles of all people, which
 are taken as they were fitted.
 """
 

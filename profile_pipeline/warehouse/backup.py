@@ -1,7 +1,7 @@
 """A copy of the warehouse, whole commits only, written anew from what the engine reads.
 
 Reading checks every block in use, so a damaged file makes no backup that looks good. Not here: what else a backup holds
-(`orchestration.backing_up`), or who may read: the caller holds the lease.
+(`orchestration.keeping.backing_up`), or who may read: the caller holds the lease.
 """
 
 from pathlib import Path

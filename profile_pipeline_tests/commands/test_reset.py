@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from profile_pipeline.orchestration.servers import ServerError, serve
+from profile_pipeline.orchestration.ui.servers import ServerError, serve
 from profile_pipeline.paths import Paths
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline_tests.conftest import ROOT

@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import yaml
 
 from profile_pipeline.orchestration.build import build_assets, lineage_cache
-from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, STALE_TAG
+from profile_pipeline.orchestration.building.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, STALE_TAG
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from profile_pipeline.orchestration import ingesting
-from profile_pipeline.orchestration.balance import IN_WHOLE, CountingError, balance_of
+from profile_pipeline.orchestration.building import ingesting
+from profile_pipeline.orchestration.building.balance import IN_WHOLE, CountingError, balance_of
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline_tests.faults.deliveries import Line, Part, line, shop, write_part
 
@@ -122,7 +122,7 @@ def loaded() -> Iterator[Line]:
 def late() -> Iterator[Line]:
     """A line that was refreshed, and has loaded a few events since, which are folded in by touched rows."""
     with line() as told, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("profile_pipeline.orchestration.cleaning.MUCH_NEW_SHARE", 0.9)
+        patched.setattr("profile_pipeline.orchestration.building.cleaning.MUCH_NEW_SHARE", 0.9)
         write_part(told.paths.landing, 0, Part(0, tuple(r for r in RECORDS if r not in LATE)))
         told.ingest()
         told.refresh(steps=("judged_events",))

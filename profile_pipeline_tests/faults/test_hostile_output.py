@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from profile_pipeline.applications.exports import FORMULA_STARTS, as_csv, as_jsonl
-from profile_pipeline.orchestration.guard import LOOPBACK, guarded
+from profile_pipeline.orchestration.ui.guard import LOOPBACK, guarded
 from profile_pipeline.profiles.card import render_card
 from profile_pipeline_tests.faults.hostile import CALM, hostile
 from profile_pipeline_tests.orchestration.test_guard import OWN, ask

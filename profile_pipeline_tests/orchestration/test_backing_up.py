@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from profile_pipeline.orchestration import backing_up
-from profile_pipeline.orchestration.backing_up import BackupError, restore
+from profile_pipeline.orchestration.keeping import backing_up
+from profile_pipeline.orchestration.keeping.backing_up import BackupError, restore
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.raw.archive import archived_path, deliveries, verified_path
 from profile_pipeline.warehouse.lease import LeaseTimeoutError, holder_of, lease

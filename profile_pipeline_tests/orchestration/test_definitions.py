@@ -11,7 +11,13 @@ import dagster as dg
 import pytest
 
 from profile_pipeline.orchestration.build import build_defs
-from profile_pipeline.orchestration.days import DaysError, checked_range, day_keys, stretches, weekly_partitions
+from profile_pipeline.orchestration.building.days import (
+    DaysError,
+    checked_range,
+    day_keys,
+    stretches,
+    weekly_partitions,
+)
 from profile_pipeline.orchestration.flow_chart import READMES, draw, shipped_specs, with_chart
 from profile_pipeline.orchestration.freshness import AWAITED_DAILY
 from profile_pipeline.orchestration.instance import BATCH_VARIABLE, open_instance

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from profile_pipeline.orchestration.doctor import examine
+from profile_pipeline.orchestration.keeping.doctor import examine
 from profile_pipeline.paths import Paths
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline_tests.orchestration.small_project import runner

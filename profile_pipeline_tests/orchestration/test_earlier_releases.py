@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from profile_pipeline.models.artifact import from_bytes
-from profile_pipeline.orchestration.built_with import stored_facts
 from profile_pipeline.orchestration.catalogue import all_tables
+from profile_pipeline.orchestration.keeping.built_with import stored_facts
 from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline_tests.fixtures.keep_release import FOLDER
 from profile_pipeline_tests.orchestration.small_project import N_DAYS, contents, day, deliver, rows, runner

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from profile_pipeline.orchestration.guard import LOOPBACK, guarded
+from profile_pipeline.orchestration.ui.guard import LOOPBACK, guarded
 
 OWN = {"host": "localhost:3000"}
 MUTATION = "?query=" + quote("mutation { launchRun }")

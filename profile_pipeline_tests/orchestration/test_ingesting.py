@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from profile_pipeline.orchestration import ingesting
+from profile_pipeline.orchestration.building import ingesting
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings

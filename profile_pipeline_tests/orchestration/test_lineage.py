@@ -22,6 +22,7 @@ from profile_pipeline.profiles.tags import quantiles_needed, tags_sql
 from profile_pipeline.settings import SegmentModelSettings, Settings
 from profile_pipeline.settings_file import load_settings
 from profile_pipeline.table import quote_identifier
+from profile_pipeline.warehouse import duckdb as warehouse_module
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import sql_file
 from profile_pipeline_tests.conftest import ROOT, World, small_settings
@@ -193,8 +194,8 @@ def test_a_step_reads_no_table_that_the_graph_does_not_show(
                 return
             read[frozenset(".".join(key.path) for key in keys)] |= set(STAGE_TABLE.findall(sql))
 
-    opened = Warehouse._open
-    monkeypatch.setattr(Warehouse, "_open", lambda self: Told(opened(self)))
+    opened = warehouse_module.open_database
+    monkeypatch.setattr(warehouse_module, "open_database", lambda *given, **named: Told(opened(*given, **named)))
     monkeypatch.setattr(Warehouse, "create", lambda self, tables: None)
     copied = world.copied(tmp_path)
     settings = copied.settings.model_copy(

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from profile_pipeline.orchestration.load_report import NothingCountsError
-from profile_pipeline.orchestration.recovering import Selection
+from profile_pipeline.orchestration.building.load_report import NothingCountsError
+from profile_pipeline.orchestration.keeping.recovering import Selection
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths

@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from profile_pipeline.orchestration.doctor import examine
 from profile_pipeline.orchestration.instance import at_work, end_orphaned_runs, open_instance, orphaned_runs
+from profile_pipeline.orchestration.keeping.doctor import examine
 from profile_pipeline.paths import Paths
 from profile_pipeline_tests.conftest import ROOT
 

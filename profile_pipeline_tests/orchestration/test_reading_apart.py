@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from profile_pipeline.orchestration.reading_apart import ReaderApart, ReaderStoppedError
+from profile_pipeline.orchestration.building.reading_apart import ReaderApart, ReaderStoppedError
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file

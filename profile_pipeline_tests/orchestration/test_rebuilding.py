@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from profile_pipeline.errors import ConfigurationError
-from profile_pipeline.orchestration.built_with import SCHEMA, differences
-from profile_pipeline.orchestration.doctor import examine
 from profile_pipeline.orchestration.instance import RunAtWorkError
 from profile_pipeline.orchestration.jobs import DAILY
-from profile_pipeline.orchestration.rebuilding import rebuild
-from profile_pipeline.orchestration.recovering import Selection
+from profile_pipeline.orchestration.keeping.built_with import SCHEMA, differences
+from profile_pipeline.orchestration.keeping.doctor import examine
+from profile_pipeline.orchestration.keeping.rebuilding import rebuild
+from profile_pipeline.orchestration.keeping.recovering import Selection
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, deliveries

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from profile_pipeline.orchestration.recovering import Selection
+from profile_pipeline.orchestration.keeping.recovering import Selection
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths

@@ -11,8 +11,8 @@ import dagster as dg
 import duckdb
 import pytest
 
-from profile_pipeline.orchestration.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, DaysError
-from profile_pipeline.orchestration.load_report import NothingCountsError
+from profile_pipeline.orchestration.building.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, DaysError
+from profile_pipeline.orchestration.building.load_report import NothingCountsError
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import QUIET, RunFailedError
 from profile_pipeline.paths import Paths
@@ -87,7 +87,7 @@ def test_a_mended_file_that_is_read_losslessly_the_second_time_leaves_nothing_of
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Written as it is read, and given up on in the middle: a quote is opened after the first block.
-    monkeypatch.setattr("profile_pipeline.orchestration.ingesting.HELD_RECORDS", 10)
+    monkeypatch.setattr("profile_pipeline.orchestration.building.ingesting.HELD_RECORDS", 10)
     monkeypatch.setattr("profile_pipeline.raw.readers.csv.FAST_BLOCK_BYTES", 2_000)
     lines = [f"2026-02-23T08:{n % 60:02d}:00Z,page_view,u{n},i1,9.50" for n in range(300)]
     text = "\n".join(["ts,action,uid,item,price", *lines, '2026-02-23T09:00:00Z,page_view,u1,"i1,9.50', ""])

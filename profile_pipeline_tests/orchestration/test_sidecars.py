@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from profile_pipeline.orchestration.backing_up import IncompleteBackupError, back_up, restore
-from profile_pipeline.orchestration.doctor import examine
-from profile_pipeline.orchestration.rebuilding import rebuild
+from profile_pipeline.orchestration.keeping.backing_up import IncompleteBackupError, back_up, restore
+from profile_pipeline.orchestration.keeping.doctor import examine
+from profile_pipeline.orchestration.keeping.rebuilding import rebuild
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, deliveries, sidecar_of

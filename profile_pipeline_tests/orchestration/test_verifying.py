@@ -15,13 +15,13 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from profile_pipeline.cli import app
-from profile_pipeline.orchestration.archive_read_again import ARCHIVED
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.jobs import VERIFIED
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
-from profile_pipeline.orchestration.sampled_rows import HARD, sampled_aliases
-from profile_pipeline.orchestration.verifying import NothingBuiltError, remedies, verify
+from profile_pipeline.orchestration.verifying.archive_read_again import ARCHIVED
+from profile_pipeline.orchestration.verifying.sampled_rows import HARD, sampled_aliases
+from profile_pipeline.orchestration.verifying.verify import NothingBuiltError, remedies, verify
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.world.write import write_world
 from profile_pipeline.settings import Settings
@@ -76,7 +76,7 @@ def warehouse(opened: Warehouse) -> Iterator[Warehouse]:
 @pytest.fixture
 def only_suspects(monkeypatch: pytest.MonkeyPatch) -> None:
     """No file of the archive is drawn: those are read that stand behind a difference."""
-    monkeypatch.setattr("profile_pipeline.orchestration.verifying.drawn_files", lambda w, seed: [])
+    monkeypatch.setattr("profile_pipeline.orchestration.verifying.verify.drawn_files", lambda w, seed: [])
 
 
 def plant(w: Warehouse, statements: str) -> None:

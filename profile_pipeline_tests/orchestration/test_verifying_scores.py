@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from profile_pipeline.orchestration.resources import open_warehouse
-from profile_pipeline.orchestration.verifying import Verdict, remedies, verify
+from profile_pipeline.orchestration.verifying.verify import Verdict, remedies, verify
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline_tests.conftest import LAST_DAY, World
 from profile_pipeline_tests.orchestration.planted_faults import a_row_of, changed, removed

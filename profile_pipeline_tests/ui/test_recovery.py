@@ -86,7 +86,7 @@ def test_a_killed_daemon(ui: Ui, built: World, world: World, tell: Any) -> None:
 
 def test_a_killed_webserver(ui: Ui, built: World, world: World, tell: Any) -> None:
     run_id = launched(ui)
-    assert ui.kill("orchestration.webserver")
+    assert ui.kill("orchestration.ui.webserver")
     began = time.monotonic()
     ui.wait_until_up()
     tell(f"a killed webserver: it answered after {time.monotonic() - began:.1f} s")

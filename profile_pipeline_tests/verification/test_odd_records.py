@@ -13,7 +13,7 @@ import pytest
 
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
-from profile_pipeline.orchestration.verifying import verify
+from profile_pipeline.orchestration.verifying.verify import verify
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.roles import ROLES
 from profile_pipeline.raw.tables import EVENTS, ITEMS, USERS

@@ -13,7 +13,7 @@ import pyarrow as pa
 from profile_pipeline.applications.audiences import audiences_sql
 from profile_pipeline.applications.tables import AUDIENCES, DAILY_METRICS, INSIGHTS, RECOMMENDATIONS
 from profile_pipeline.orchestration.assets.profiles import segment_model
-from profile_pipeline.orchestration.days import RunDays, daily_partitions, day_keys, days_to_build, settle_days
+from profile_pipeline.orchestration.building.days import RunDays, daily_partitions, day_keys, days_to_build, settle_days
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
@@ -51,7 +51,7 @@ def build_applications(
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> dg.MaterializeResult:
         # Here and not above: what it brings along would be loaded by every process that lists assets.
-        from profile_pipeline.orchestration.delivering import recommendation_rows
+        from profile_pipeline.orchestration.building.delivering import recommendation_rows
 
         run = RunDays.of(context)
         require_rows(warehouse, RECOMMENDATIONS.name, USER_PROFILES, run.days)
@@ -96,7 +96,7 @@ def build_applications(
 
     @dg.asset(**asset_arguments(insights_spec), backfill_policy=single_run)
     def insights(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
-        from profile_pipeline.orchestration.delivering import insight_rows
+        from profile_pipeline.orchestration.building.delivering import insight_rows
 
         run = RunDays.of(context)
         require_rows(warehouse, INSIGHTS.name, USER_PROFILES, run.days)

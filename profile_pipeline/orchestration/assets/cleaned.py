@@ -23,10 +23,10 @@ from profile_pipeline.cleaned.tables import (
     TOUCHED,
     USERS,
 )
-from profile_pipeline.orchestration.cleaning import judge_events, outdate_snapshots
-from profile_pipeline.orchestration.days import OPEN_END, RunDays, daily_partitions, day_keys
+from profile_pipeline.orchestration.building.cleaning import judge_events, outdate_snapshots
+from profile_pipeline.orchestration.building.days import OPEN_END, RunDays, daily_partitions, day_keys
+from profile_pipeline.orchestration.building.sessions import cut_sessions
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
-from profile_pipeline.orchestration.sessions import cut_sessions
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
     code_version,

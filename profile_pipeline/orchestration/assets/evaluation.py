@@ -1,6 +1,6 @@
 """The assets of evaluation: metrics, gates and the report of a week.
 
-Not here: judging (`orchestration.judging`), metrics (`evaluation/`), or training.
+Not here: judging (`orchestration.building.judging`), metrics (`evaluation/`), or training.
 """
 
 import datetime as dt
@@ -11,9 +11,9 @@ import dagster as dg
 
 from profile_pipeline.evaluation.tables import CALIBRATION, CONFUSION, CURVES, GATES, IMPORTANCE, METRICS, TABLES
 from profile_pipeline.models.tables import SEGMENT_TRAITS, SELECTED_FEATURES
-from profile_pipeline.orchestration.days import day_keys, weekly_partitions
+from profile_pipeline.orchestration.building.days import day_keys, weekly_partitions
+from profile_pipeline.orchestration.building.model_rows import weeks_of, write_rows
 from profile_pipeline.orchestration.lineage import Lineage
-from profile_pipeline.orchestration.model_rows import weeks_of, write_rows
 from profile_pipeline.orchestration.table_assets import OWNERS, code_version, key_of, preview, source_version, spec_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
@@ -48,7 +48,7 @@ def build_evaluation(settings: Settings, paths: Paths, declared: Mapping[str, Li
     ) -> Iterator[dg.MaterializeResult]:
         weeks = weeks_of(context, day_keys(weekly))
         # Here and not above: what it brings along would be loaded by every process that lists assets.
-        from profile_pipeline.orchestration.judging import judge_week
+        from profile_pipeline.orchestration.building.judging import judge_week
 
         for week in weeks:
             evaluated, importance = judge_week(warehouse, settings, week)
@@ -79,7 +79,7 @@ def build_evaluation(settings: Settings, paths: Paths, declared: Mapping[str, Li
     )  # fmt: skip
     def report(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         from profile_pipeline.evaluation.report import render_report
-        from profile_pipeline.orchestration.reporting import read_report
+        from profile_pipeline.orchestration.building.reporting import read_report
 
         weeks = weeks_of(context, day_keys(weekly))
         for week in weeks:

@@ -23,8 +23,8 @@ from profile_pipeline.features.windows import (
     visible_sql,
 )
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
-from profile_pipeline.orchestration.cleaning import REBUILT, STALE_CONSUMER
-from profile_pipeline.orchestration.days import (
+from profile_pipeline.orchestration.building.cleaning import REBUILT, STALE_CONSUMER
+from profile_pipeline.orchestration.building.days import (
     RunDays,
     chunks_of,
     daily_partitions,

@@ -1,6 +1,6 @@
 """The assets of models: one step trains the models of a week, for each week of a run, oldest first.
 
-Not here: training (`orchestration.training`, `models/`), or judging (`assets/evaluation.py`).
+Not here: training (`orchestration.building.training`, `models/`), or judging (`assets/evaluation.py`).
 """
 
 import datetime as dt
@@ -18,9 +18,9 @@ from profile_pipeline.models.tables import (
     SELECTED_FEATURES,
     model_table,
 )
-from profile_pipeline.orchestration.days import day_keys, last_day_of, weekly_partitions
+from profile_pipeline.orchestration.building.days import day_keys, last_day_of, weekly_partitions
+from profile_pipeline.orchestration.building.model_rows import weeks_of
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
-from profile_pipeline.orchestration.model_rows import weeks_of
 from profile_pipeline.orchestration.table_assets import (
     MissingUpstreamError,
     code_version,
@@ -72,7 +72,12 @@ def build_models(
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> Iterator[dg.MaterializeResult]:
         # Here and not above: what it brings along would be loaded by every process that lists assets.
-        from profile_pipeline.orchestration.training import read_material, train_week, write_model, write_population
+        from profile_pipeline.orchestration.building.training import (
+            read_material,
+            train_week,
+            write_model,
+            write_population,
+        )
 
         weeks = weeks_of(context, day_keys(weekly))
         selected = {".".join(key.path) for key in context.selected_asset_keys}

@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 
 from profile_pipeline.features.tables import BEHAVIOR
-from profile_pipeline.orchestration.days import (
+from profile_pipeline.orchestration.building.days import (
     RunDays,
     daily_partitions,
     days_between,
@@ -69,7 +69,7 @@ def build_profiles(
     @dg.asset(**asset_arguments(scores_spec), backfill_policy=single_run)
     def scores(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         # Here and not above: what it brings along would be loaded by every process that lists assets.
-        from profile_pipeline.orchestration.scoring import score_day
+        from profile_pipeline.orchestration.building.scoring import score_day
 
         run = RunDays.of(context)
         days = days_to_build(warehouse, SCORES.name, run)

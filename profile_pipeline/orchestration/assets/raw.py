@@ -1,6 +1,6 @@
 """The assets of raw: one step loads what has landed and says what became of it.
 
-Not here: how files are read or rows written (`orchestration.ingesting`).
+Not here: how files are read or rows written (`orchestration.building.ingesting`).
 """
 
 import datetime as dt
@@ -11,12 +11,12 @@ from typing import Any
 
 import dagster as dg
 
-from profile_pipeline.orchestration.built_with import require_same
-from profile_pipeline.orchestration.days import RECOVER_TAG, RELOAD_TAG
-from profile_pipeline.orchestration.ingesting import Ingested, ingest_files
+from profile_pipeline.orchestration.building.days import RECOVER_TAG, RELOAD_TAG
+from profile_pipeline.orchestration.building.ingesting import Ingested, ingest_files
+from profile_pipeline.orchestration.keeping.built_with import require_same
+from profile_pipeline.orchestration.keeping.recovering import Selection, recover
+from profile_pipeline.orchestration.keeping.reloading import lost_ids, reload_files
 from profile_pipeline.orchestration.lineage import Lineage
-from profile_pipeline.orchestration.recovering import Selection, recover
-from profile_pipeline.orchestration.reloading import lost_ids, reload_files
 from profile_pipeline.orchestration.table_assets import code_version, key_of, report_whole, source_version, spec_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files, not_followed

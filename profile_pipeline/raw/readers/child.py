@@ -1,7 +1,7 @@
 """A process of its own that reads files and hands over typed batches: what kills or stops it, a file did.
 
 It is started as a module, with its limits as arguments, and asked line by line; it answers in frames. Not here: the side that asks
-(`orchestration.reading_apart`).
+(`orchestration.building.reading_apart`).
 """
 
 import contextlib

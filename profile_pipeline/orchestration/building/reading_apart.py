@@ -26,7 +26,7 @@ MEMORY_BYTES = 4 << 30
 SECONDS_A_BATCH = 20.0
 # Somebody ends a reader with these, no file does.
 _FROM_OUTSIDE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PACKAGE = Path(__file__).parents[2]
+_PACKAGE = Path(__file__).parents[3]
 
 
 class ReaderStoppedError(ExpectedError):

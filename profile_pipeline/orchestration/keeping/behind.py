@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from profile_pipeline.orchestration.cleaning import (
+from profile_pipeline.orchestration.building.cleaning import (
     ALIAS_CONSUMERS,
     FEATURE_CONSUMERS,
     STALE_CONSUMER,
     STREAM_CONSUMERS,
 )
-from profile_pipeline.orchestration.days import ONE_DAY, WEEK_DAYS
+from profile_pipeline.orchestration.building.days import ONE_DAY, WEEK_DAYS
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.warehouse.duckdb import Warehouse
 

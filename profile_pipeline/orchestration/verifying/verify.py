@@ -27,15 +27,21 @@ from profile_pipeline.cleaned.tables import (
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.features.matrix import user_features_table
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, USER_DAYS, USER_ITEM_DAYS, USER_TERM_DAYS
-from profile_pipeline.orchestration.archive_read_again import ARCHIVED, ReadAgain, all_files, drawn_files, read_again
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
-from profile_pipeline.orchestration.balances import balances
-from profile_pipeline.orchestration.behind import Behind
+from profile_pipeline.orchestration.building.cleaning import FEATURE_CONSUMERS
+from profile_pipeline.orchestration.building.days import daily_partitions, day_keys
 from profile_pipeline.orchestration.catalogue import all_tables
-from profile_pipeline.orchestration.cleaning import FEATURE_CONSUMERS
-from profile_pipeline.orchestration.days import daily_partitions, day_keys
-from profile_pipeline.orchestration.sampled_rows import Records, read_records, sampled_aliases
-from profile_pipeline.orchestration.verifying_profiles import ProfilesAgain
+from profile_pipeline.orchestration.keeping.behind import Behind
+from profile_pipeline.orchestration.verifying.archive_read_again import (
+    ARCHIVED,
+    ReadAgain,
+    all_files,
+    drawn_files,
+    read_again,
+)
+from profile_pipeline.orchestration.verifying.balances import balances
+from profile_pipeline.orchestration.verifying.profiles import ProfilesAgain
+from profile_pipeline.orchestration.verifying.sampled_rows import Records, read_records, sampled_aliases
 from profile_pipeline.raw.tables import EVENTS as RAW_EVENTS
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table, quote_identifier

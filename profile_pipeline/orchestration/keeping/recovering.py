@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from profile_pipeline.errors import ConfigurationError
-from profile_pipeline.orchestration.built_with import adopt_source, differences, source_fact
-from profile_pipeline.orchestration.cleaning import write_ledger
-from profile_pipeline.orchestration.ingesting import insert_batches
+from profile_pipeline.orchestration.building.cleaning import write_ledger
+from profile_pipeline.orchestration.building.ingesting import insert_batches
+from profile_pipeline.orchestration.keeping.built_with import adopt_source, differences, source_fact
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from profile_pipeline.applications.tables import AUDIENCES, RECOMMENDATIONS
 from profile_pipeline.orchestration.assets.profiles import other_classes, segment_model, tag_quantiles
-from profile_pipeline.orchestration.behind import Behind
+from profile_pipeline.orchestration.keeping.behind import Behind
 from profile_pipeline.profiles.tables import SCORES, TAGS, USER_PROFILES
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table, quote_identifier
@@ -105,7 +105,7 @@ class ProfilesAgain:
         if not self.settings.models:
             return []
         # Here and not above: what it brings along would be loaded by every process that lists assets.
-        from profile_pipeline.orchestration.scores_again import scores_again
+        from profile_pipeline.orchestration.verifying.scores_again import scores_again
 
         again = scores_again(self.w, self.settings, day, people, snapshot)
         if not self.behind.covers(SCORES.name, day):

@@ -17,8 +17,8 @@ from profile_pipeline.features.matrix import CATEGORY_PREFIX, INTEREST_PREFIX, u
 from profile_pipeline.models.frame import Frame, ItemMatrix, frame_of
 from profile_pipeline.models.predict import item_names_of, predict, share_names_of
 from profile_pipeline.models.segments import assign
-from profile_pipeline.orchestration.frames import read_frame
-from profile_pipeline.orchestration.scoring import serving_model
+from profile_pipeline.orchestration.building.frames import read_frame
+from profile_pipeline.orchestration.building.scoring import serving_model
 from profile_pipeline.settings import SegmentModelSettings, Settings
 from profile_pipeline.verification.people import People
 from profile_pipeline.verification.versions import by_key

@@ -27,9 +27,14 @@ from profile_pipeline.models.labels import (
 from profile_pipeline.models.population import population_sql
 from profile_pipeline.models.segments import Segmented, train_segments
 from profile_pipeline.models.tables import POPULATION, PREDICTIONS, SEGMENT_MEMBERS, SEGMENT_TRAITS, SELECTED_FEATURES
-from profile_pipeline.orchestration.days import last_day_of
-from profile_pipeline.orchestration.frames import popular_categories, popular_interests, popular_items, read_frame
-from profile_pipeline.orchestration.model_rows import write_rows
+from profile_pipeline.orchestration.building.days import last_day_of
+from profile_pipeline.orchestration.building.frames import (
+    popular_categories,
+    popular_interests,
+    popular_items,
+    read_frame,
+)
+from profile_pipeline.orchestration.building.model_rows import write_rows
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from profile_pipeline.cleaned.tables import EVENTS, EXCLUDED_EVENTS, LEDGER
-from profile_pipeline.orchestration.balance import require_days_add_up
-from profile_pipeline.orchestration.days import (
+from profile_pipeline.orchestration.building.balance import require_days_add_up
+from profile_pipeline.orchestration.building.days import (
     ONE_DAY,
     RunDays,
     batches_of,

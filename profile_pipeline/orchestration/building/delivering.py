@@ -11,7 +11,7 @@ import pyarrow as pa
 from profile_pipeline.applications.insights import insights_of
 from profile_pipeline.applications.recommend import Recommended, fit_item_knn, recommend
 from profile_pipeline.applications.tables import INSIGHTS
-from profile_pipeline.orchestration.recommending import consumed_rows
+from profile_pipeline.orchestration.building.recommending import consumed_rows
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from profile_pipeline.disk import sha256_of, sync
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.orchestration.built_with import SCHEMA, refuse_newer
 from profile_pipeline.orchestration.instance import require_no_run
+from profile_pipeline.orchestration.keeping.built_with import SCHEMA, refuse_newer
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, sidecar_of, store, told_in, verified_path
 from profile_pipeline.settings import Settings

@@ -19,8 +19,8 @@ from profile_pipeline.evaluation.evaluate import (
     not_trained,
 )
 from profile_pipeline.models.contest import BASELINES
-from profile_pipeline.orchestration.days import last_day_of
-from profile_pipeline.orchestration.recommending import consumed_rows
+from profile_pipeline.orchestration.building.days import last_day_of
+from profile_pipeline.orchestration.building.recommending import consumed_rows
 from profile_pipeline.orchestration.table_assets import MissingUpstreamError
 from profile_pipeline.settings import OutcomeModelSettings, SegmentModelSettings, Settings
 from profile_pipeline.warehouse.duckdb import Warehouse

@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from profile_pipeline.orchestration.ingesting import READ_APART
-from profile_pipeline.orchestration.reading_apart import ReaderApart
+from profile_pipeline.orchestration.building.ingesting import READ_APART
+from profile_pipeline.orchestration.building.reading_apart import ReaderApart
 from profile_pipeline.raw.archive import DamagedArchiveError, verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.evaluate import connect

@@ -7,8 +7,8 @@ import contextlib
 import itertools
 from collections.abc import Callable
 
-from profile_pipeline.orchestration.ingesting import Ingested, Load
-from profile_pipeline.orchestration.reading_apart import ReaderApart
+from profile_pipeline.orchestration.building.ingesting import Ingested, Load
+from profile_pipeline.orchestration.building.reading_apart import ReaderApart
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import (
     Archived,

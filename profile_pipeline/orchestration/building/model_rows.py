@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from profile_pipeline.orchestration.days import partitions_of
+from profile_pipeline.orchestration.building.days import partitions_of
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 

@@ -16,9 +16,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from profile_pipeline.orchestration.balance import require_files_add_up
-from profile_pipeline.orchestration.built_with import note_facts
-from profile_pipeline.orchestration.reading_apart import ReaderApart
+from profile_pipeline.orchestration.building.balance import require_files_add_up
+from profile_pipeline.orchestration.building.reading_apart import ReaderApart
+from profile_pipeline.orchestration.keeping.built_with import note_facts
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import (
     Archived,

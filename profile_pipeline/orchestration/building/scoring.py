@@ -12,7 +12,7 @@ import pyarrow as pa
 from profile_pipeline.models.frame import Frame
 from profile_pipeline.models.predict import item_names_of, predict, share_names_of
 from profile_pipeline.models.segments import assign
-from profile_pipeline.orchestration.frames import read_frame
+from profile_pipeline.orchestration.building.frames import read_frame
 from profile_pipeline.settings import SegmentModelSettings, Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 

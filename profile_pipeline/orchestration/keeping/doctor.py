@@ -13,10 +13,10 @@ import duckdb
 from sqlalchemy.exc import DatabaseError
 
 from profile_pipeline.errors import ConfigurationError
-from profile_pipeline.orchestration.balance import IN_WHOLE, LISTED, Balance, balance_of
-from profile_pipeline.orchestration.built_with import Ask, differences
+from profile_pipeline.orchestration.building.balance import IN_WHOLE, LISTED, Balance, balance_of
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
+from profile_pipeline.orchestration.keeping.built_with import Ask, differences
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import archived_path, told_by_sidecars

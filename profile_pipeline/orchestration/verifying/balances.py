@@ -7,8 +7,8 @@ and what is made of them (`snapshot_balances`), or what is compared for sampled 
 
 from collections.abc import Sequence
 
-from profile_pipeline.orchestration.sampled_rows import NAMED
-from profile_pipeline.orchestration.snapshot_balances import (
+from profile_pipeline.orchestration.verifying.sampled_rows import NAMED
+from profile_pipeline.orchestration.verifying.snapshot_balances import (
     balances_of_deliveries,
     balances_of_snapshots,
     rows_of_nobody,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from profile_pipeline.cleaned.sessions import cut_long_chains
 from profile_pipeline.cleaned.tables import SESSION_DAYS, SESSIONS
-from profile_pipeline.orchestration.days import (
+from profile_pipeline.orchestration.building.days import (
     ONE_DAY,
     RunDays,
     chunks_of,

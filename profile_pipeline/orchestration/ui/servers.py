@@ -144,7 +144,7 @@ def _servers(paths: Paths, *, port: int, workspace: Path, allowed_hosts: Sequenc
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
     webserver = [
-        sys.executable, "-m", "profile_pipeline.orchestration.webserver", "--host", HOST, "--port", str(port), "--workspace", str(workspace),
+        sys.executable, "-m", "profile_pipeline.orchestration.ui.webserver", "--host", HOST, "--port", str(port), "--workspace", str(workspace),
         *(part for name in allowed_hosts for part in ("--allow-host", name)),
     ]  # fmt: skip
     daemon = [sys.executable, "-m", "dagster._daemon", "run", "--log-level", "warning", "-w", str(workspace)]

@@ -14,7 +14,7 @@ from dagster._utils.interrupts import setup_interrupt_handlers
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
-from profile_pipeline.orchestration.guard import LOOPBACK, guarded
+from profile_pipeline.orchestration.ui.guard import LOOPBACK, guarded
 from profile_pipeline.paths import Paths
 
 POLLED_EVERY_MILLISECONDS = 2000
