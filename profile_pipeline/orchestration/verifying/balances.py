@@ -147,11 +147,12 @@ _COPIED = (
     "event_id", "event_date", "event_time", "role", "alias_id", "stream_id", "device_id", "order_id", "item_id", "category", "brand", "query",
     "quantity", "value",
 )  # fmt: skip
-# Cents of a record r, in whole numbers: half a cent goes up, away from zero.
+# Cents of a record r, in whole numbers: half a cent goes up, away from zero. Wide enough for whatever a record holds.
+_TEN_THOUSANDTHS = "cast(cast({} as decimal(38, 4)) * 10000 as hugeint)"
 _CENTS = (
-    "case when coalesce(r.currency <> $currency, false) then null"
-    " when r.price is not null then (cast(coalesce(r.quantity, 1) * 10000 as hugeint) * cast(r.price * 10000 as hugeint) + 500000) // 1000000"
-    " when r.role in ('purchase', 'refund') then sign(r.value) * ((cast(abs(r.value) * 10000 as hugeint) + 50) // 100) end"
+    "case when coalesce(r.currency <> $currency, false) then null when r.price is not null then"
+    f" ({_TEN_THOUSANDTHS.format('coalesce(r.quantity, 1)')} * {_TEN_THOUSANDTHS.format('r.price')} + 500000) // 1000000"
+    f" when r.role in ('purchase', 'refund') then sign(r.value) * (({_TEN_THOUSANDTHS.format('abs(r.value)')} + 50) // 100) end"
 )
 
 
