@@ -36,7 +36,7 @@ ROUNDS, ROUNDS_OF_COMMANDS, PARTS = (
     range(examples(1, torture=10)),
     range(examples(1, torture=12)),
 )
-N_POINTS = 10_000 if IS_TORTURE else 12
+N_POINTS = 10_000 if IS_TORTURE else 8
 # A run leaves its history in Dagster's home, a file and a folder a run.
 HISTORY = re.compile(r"^dagster_home/(storage/|logs/)")
 
