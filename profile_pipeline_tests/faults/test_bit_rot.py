@@ -37,9 +37,11 @@ N_LOGS = 60 if IS_TORTURE else 4
 
 
 def flip(path: Path, bit: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(data)
+    with path.open("r+b") as file:
+        file.seek(bit // 8)
+        (byte,) = file.read(1)
+        file.seek(bit // 8)
+        file.write(bytes([byte ^ 1 << bit % 8]))
 
 
 def bits_of(path: Path, n: int = N_FLIPS) -> list[int]:

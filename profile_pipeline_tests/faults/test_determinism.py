@@ -22,7 +22,11 @@ N_ALONE = N_DAYS if IS_TORTURE else 5
 VARIATIONS: dict[str, tuple[dict[str, str], int, int]] = {
     "one thread, Shanghai": ({"TZ": "Asia/Shanghai", "PYTHONHASHSEED": "0"}, 1, 0),
     "four threads, New York": ({"TZ": "America/New_York", "PYTHONHASHSEED": "1"}, 4, 0),
-    "days by themselves, another locale": ({"TZ": "UTC", "LC_ALL": "C", "LANG": "C", "PYTHONHASHSEED": "2"}, 2, N_ALONE),
+    "days by themselves, another locale": (
+        {"TZ": "UTC", "LC_ALL": "C", "LANG": "C", "PYTHONHASHSEED": "2"},
+        2,
+        N_ALONE,
+    ),
 }
 BUILD = """
 import datetime as dt, sys

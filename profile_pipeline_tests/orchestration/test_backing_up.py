@@ -168,6 +168,8 @@ def test_a_backup_taken_during_a_write_holds_whole_commits_and_work_goes_on_from
     while not is_judging(data):
         assert child.poll() is None
         time.sleep(0.02)
+    # Held where it is: it would be done before the backup has begun.
+    child.send_signal(signal.SIGSTOP)
     taking = subprocess.Popen(
         [sys.executable, "-m", "profile_pipeline.cli", "backup", "--to", str(place)], cwd=ROOT, env=environment(data), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )  # fmt: skip
