@@ -3,6 +3,7 @@
 Here belong what a child does, its crash points, and how it is killed. Not here: any test, or what must be true afterwards.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -209,6 +210,9 @@ def _forked(asked: dict[str, Any]) -> Ended:
             finally:
                 sys.stdout.flush()
                 os._exit(status)
+        # Here too: it may be killed before it has come so far, and it may have ended already.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.setpgid(pid, pid)
         while True:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
