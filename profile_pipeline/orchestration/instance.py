@@ -138,7 +138,8 @@ def end_orphaned_runs(instance: dg.DagsterInstance, paths: Paths, *, of_commands
         if of_commands_only and run.remote_job_origin:
             continue
         again = "it is retried" if run.remote_job_origin else "start its command again, it goes on where it was"
-        instance.report_run_failed(run, f"The machine or its server ended while this run was working; {again}.")
+        # The mark first: who is killed between the two leaves a run that is ended next time, and not a mark of no run.
         _mark_of(paths, run.run_id).unlink(missing_ok=True)
+        instance.report_run_failed(run, f"The machine or its server ended while this run was working; {again}.")
         ended.append(run.run_id)
     return ended

@@ -66,6 +66,19 @@ def test_a_run_without_a_process_is_ended_and_said_how_it_goes_on(instance: dg.D
     assert end_orphaned_runs(instance, paths) == []
 
 
+def test_who_is_killed_while_ending_a_run_leaves_no_mark_of_a_run_that_is_over(
+    instance: dg.DagsterInstance, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = started_run(instance)
+    mark = paths.dagster_home / "working" / f"{run_id}.lock"
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
+    marks: list[bool] = []
+    monkeypatch.setattr(type(instance), "report_run_failed", lambda *_: marks.append(mark.exists()))
+    assert end_orphaned_runs(instance, paths) == [run_id]
+    assert marks == [False]
+
+
 def test_a_run_that_a_process_works_on_goes_on_until_that_is_killed(instance: dg.DagsterInstance, paths: Paths) -> None:
     run_id = started_run(instance)
     command = [sys.executable, "-c", WORKER, str(paths.data), run_id]
