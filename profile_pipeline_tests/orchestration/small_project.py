@@ -101,6 +101,14 @@ def build(data: Path, config: str = CONFIG) -> None:
         r.instance.dispose()
 
 
+def load_three_days(data: Path, config: str = CONFIG) -> None:
+    """Load three days and judge nothing of them."""
+    deliver(data, range(3))
+    r = runner(data, config)
+    r.ingest()
+    r.instance.dispose()
+
+
 def rows(database: Path, query: str) -> list[tuple]:
     with duckdb.connect(str(database), read_only=True) as connection:
         return connection.execute(query).fetchall()

@@ -28,6 +28,7 @@ from profile_pipeline_tests.orchestration.small_project import (
     day,
     deliver,
     land,
+    load_three_days,
     rows,
     runner,
 )
@@ -41,10 +42,7 @@ N_DAYS = 14
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three days, loaded and backed up."""
     data = tmp_path_factory.mktemp("loaded") / "data"
-    deliver(data, range(3))
-    r = runner(data, SHORT)
-    r.ingest()
-    r.instance.dispose()
+    load_three_days(data, SHORT)
     done = command(data, "backup")
     assert done.returncode == 0, done.stderr
     return data

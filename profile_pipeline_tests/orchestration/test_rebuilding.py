@@ -34,6 +34,7 @@ from profile_pipeline_tests.orchestration.small_project import (
     day,
     deliver,
     land,
+    load_three_days,
     rows,
     runner,
 )
@@ -67,10 +68,7 @@ def environment(data: Path) -> dict[str, str]:
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three days, loaded and not yet judged."""
     data = tmp_path_factory.mktemp("loaded") / "data"
-    deliver(data, range(3))
-    r = runner(data)
-    r.ingest()
-    r.instance.dispose()
+    load_three_days(data)
     return data
 
 

@@ -13,7 +13,15 @@ from profile_pipeline.orchestration.keeping.rebuilding import rebuild
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, deliveries, sidecar_of
-from profile_pipeline_tests.orchestration.small_project import CONFIG, contents, day, deliver, rows, runner
+from profile_pipeline_tests.orchestration.small_project import (
+    CONFIG,
+    contents,
+    day,
+    deliver,
+    load_three_days,
+    rows,
+    runner,
+)
 
 NOW = dt.datetime(2026, 3, 30, 4, 15)
 SHORT = re.sub(r"models:.*(?=tags:)", "", CONFIG, flags=re.DOTALL).replace("end: 2026-03-01", "end: 2026-01-07")
@@ -23,10 +31,7 @@ BROKEN = {"no JSON": b"[{", "no text": b"\xff\xfe[", "another shape": b'{"path":
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("loaded") / "data"
-    deliver(data, range(3))
-    r = runner(data, SHORT)
-    r.ingest()
-    r.instance.dispose()
+    load_three_days(data, SHORT)
     return data
 
 
