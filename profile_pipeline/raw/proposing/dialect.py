@@ -159,7 +159,7 @@ def dialect_of(text: str, encoding: str) -> Dialect:
         raise SampleError("the file is empty: expected records")
     if len(lines[0]) > LONGEST_LINE:
         raise SampleError("the first line is longer than 8 million characters, expected a record a line")
-    if spans_lines(start[:LONGEST_LINE].partition("\n")[0].strip().encode()):
+    if spans_lines(start[:LONGEST_LINE].encode()):
         return Dialect("jsonl", encoding, None, has_header=False, n_fields=0)
     if start.startswith("{"):
         return _json_dialect(lines, encoding)

@@ -135,8 +135,9 @@ def _some_records(text: str, separator: str) -> list[list[str]]:
 
 
 def _of_json(text: str, file_name: str, written: dict[str, Any]) -> Sample:
-    if spans_lines(text.lstrip().partition("\n")[0].strip().encode()):
-        lines = [found.decode("utf-8", "replace") for found in objects_in(text.encode("utf-8", "replace"))]
+    content = text.encode("utf-8", "replace")
+    if spans_lines(content):
+        lines = [found.decode("utf-8", "replace") for found in objects_in(content)]
     else:
         lines = [line for line in text.split("\n") if line.strip()]
     records: list[dict[str, Any]] = []

@@ -53,8 +53,9 @@ def objects_in(content: bytes) -> list[bytes]:
     return [text for text in (*cut.fed(content), *cut.rest()) if text.startswith(b"{") and _is_json(text)]
 
 
-def spans_lines(first: bytes) -> bool:
-    """Say whether a first line begins an array of objects, or an object that goes on in the next lines."""
+def spans_lines(content: bytes) -> bool:
+    """Say whether the first line of a text begins an array of objects, or an object that goes on in the next lines."""
+    first = content.lstrip().partition(b"\n")[0].strip()
     return first == b"{" or re.match(rb"\[\s*(\{|$)", first) is not None
 
 
