@@ -1,6 +1,6 @@
 -- What a profile needs and spends, as of each snapshot day.
 with behavior as (
-    select * from features.behavior where as_of_date between $first_day and $last_day
+    select * from features.behavior where as_of_date in (select as_of_date from snapshot_days)
 ),
 tiles as (
     select * from visible_user_days

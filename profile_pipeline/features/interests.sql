@@ -1,6 +1,6 @@
 -- What a profile is interested in as of each snapshot day: what its days say, fading with age.
 with active as (
-    select profile_id, as_of_date from features.behavior where as_of_date between $first_day and $last_day
+    select profile_id, as_of_date from features.behavior where as_of_date in (select as_of_date from snapshot_days)
 ),
 days as (
     select * from visible_interest_days

@@ -105,16 +105,16 @@ def user_features_sql(attributes: tuple[str, ...], *, has_events: bool) -> str:
         " and (u.valid_to is null or u.valid_to > s.as_of_date) group by s.as_of_date, i.profile_id"
     )
     if not has_events:
-        return f"with crm as ({crm_sql}) select * from crm where as_of_date between $first_day and $last_day"
+        return crm_sql
     crm_cte = f", crm as ({crm_sql})" if attributes else ""
     crm_join = (
         " left join crm as c on c.profile_id = b.profile_id and c.as_of_date = b.as_of_date" if attributes else ""
     )
     return (
-        "with b as (select * from features.behavior where as_of_date between $first_day and $last_day),"
-        " d as (select * from features.demand where as_of_date between $first_day and $last_day),"
+        "with b as (select * from features.behavior where as_of_date in (select as_of_date from snapshot_days)),"
+        " d as (select * from features.demand where as_of_date in (select as_of_date from snapshot_days)),"
         " n as (select profile_id, as_of_date, count(*) as n_interests from features.interests"
-        " where kind = 'category' and as_of_date between $first_day and $last_day group by profile_id, as_of_date)"
+        " where kind = 'category' and as_of_date in (select as_of_date from snapshot_days) group by profile_id, as_of_date)"
         f"{crm_cte}"
         f" select b.profile_id, b.as_of_date, cast(b.recency_days as double) as recency_days, cast(b.tenure_days as double) as tenure_days,"
         f" {measured}, {ratios}, {demand}, cast(coalesce(n.n_interests, 0) as double) as n_interests{crm}"

@@ -78,9 +78,9 @@ def _text(value: str) -> str:
 
 
 def tags_sql(tags: Mapping[str, TagSettings], models: Mapping[str, object]) -> str:
-    """Return the query of all tags of the days between $first_day and $last_day.
+    """Return the query of all tags of the days of `snapshot_days`.
 
-    It reads `profiles.user_profiles`, `features.behavior`, `profiles.scores`, and the temporary tables `tag_quantiles`
+    It reads `profiles.user_profiles`, `features.behavior`, `profiles.scores`, and the temporary tables `snapshot_days` (as_of_date), `tag_quantiles`
     (as_of_date, one column `quantile:<key>` each) and `other_classes` (model, week, class): of two classes the negative one.
     """
     parts = []
@@ -101,8 +101,8 @@ def tags_sql(tags: Mapping[str, TagSettings], models: Mapping[str, object]) -> s
         f"with people as (select p.*, {behavior}, q.* exclude (as_of_date) from profiles.user_profiles as p"
         " left join features.behavior as b on b.profile_id = p.profile_id and b.as_of_date = p.as_of_date"
         " left join tag_quantiles as q on q.as_of_date = p.as_of_date"
-        " where p.as_of_date between $first_day and $last_day),"
-        " scores as (select * from profiles.scores where as_of_date between $first_day and $last_day),"
+        " where p.as_of_date in (select as_of_date from snapshot_days)),"
+        " scores as (select * from profiles.scores where as_of_date in (select as_of_date from snapshot_days)),"
         f" said as ({' union all '.join(parts)}),"
         " ranked as (select *, row_number() over (partition by as_of_date, profile_id, tag order by priority) as place from said)"
         " select profile_id, as_of_date, tag, value, confidence, kind, evidence, is_final from ranked where place = 1"

@@ -1,18 +1,18 @@
 -- A person as of a day, wide: everybody who has a row in the matrix; in behavior too, where there are events. `$final_before`: days before it had ended.
 with people as (
-    select profile_id, as_of_date from features.user_features where as_of_date between $first_day and $last_day
+    select profile_id, as_of_date from features.user_features where as_of_date in (select as_of_date from snapshot_days)
 ),
 behavior as (
-    select * from features.behavior where as_of_date between $first_day and $last_day
+    select * from features.behavior where as_of_date in (select as_of_date from snapshot_days)
 ),
 demand as (
-    select * from features.demand where as_of_date between $first_day and $last_day
+    select * from features.demand where as_of_date in (select as_of_date from snapshot_days)
 ),
 interests as (
-    select * from features.interests where as_of_date between $first_day and $last_day and rank <= 5
+    select * from features.interests where as_of_date in (select as_of_date from snapshot_days) and rank <= 5
 ),
 segments as (
-    select * from profiles.scores where model = $segment_model and as_of_date between $first_day and $last_day
+    select * from profiles.scores where model = $segment_model and as_of_date in (select as_of_date from snapshot_days)
 ),
 days as (
     select distinct as_of_date from people

@@ -310,16 +310,13 @@ class Warehouse:
         self,
         table: Table,
         source: pa.Table | str,
-        *,
-        first_day: dt.date,
-        last_day: dt.date,
+        days: Sequence[dt.date],
         parameters: Mapping[str, Any] | None = None,
     ) -> int:
-        """Replace the rows of a range of days, in one transaction; return how many stand there now."""
+        """Replace the rows of these days, in one transaction; return how many stand there now."""
         with self.transaction():
             self.execute(
-                f"delete from {table.name} where {table.partition_column} between $first_day and $last_day",
-                {"first_day": first_day, "last_day": last_day},
+                f"delete from {table.name} where list_contains($days, {table.partition_column})", {"days": list(days)}
             )
             return self.insert(table, source, parameters)
 

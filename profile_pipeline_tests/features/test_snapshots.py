@@ -60,7 +60,7 @@ class House:
         e.view(INTEREST_DAYS, sql_file(f"features.{INTEREST_DAYS}"))
         for view, query in VISIBLE.items():
             e.view(view, query)
-        known = {"first_day": as_of, "last_day": as_of, "activity_days": activity_days, "interests_per_kind": per_kind}
+        known = {"activity_days": activity_days, "interests_per_kind": per_kind}
         text = sql_file("features.behavior")
         behavior = e.arrow(text, bound(text, known))
         if name == "behavior":
@@ -247,7 +247,7 @@ def test_an_attribute_is_a_number_or_nothing(house: House) -> None:
         house.insert("cleaned.users", {"user_id": name, "attributes": json.dumps({"size": text}), "valid_from": FIRST})
         for table in ("behavior", "demand"):
             house.insert(f"features.{table}", {"profile_id": f"p_{name}", "as_of_date": T})
-    rows = house.engine.dicts(user_features_sql(("size",), has_events=True), {"first_day": T, "last_day": T})
+    rows = house.engine.dicts(user_features_sql(("size",), has_events=True))
     found = {row["profile_id"].removeprefix("p_"): row["attribute_size"] for row in rows}
     assert found == dict.fromkeys(said) | {"x": 12.5, "p": 7.0, "q": 1000.0, "r": -0.5}
 
@@ -261,5 +261,5 @@ def test_ratios_of_nothing_are_nothing(house: House) -> None:
     house.insert("features.demand", {"profile_id": "p", "as_of_date": T})
     house.insert("features.interests", {"profile_id": "p", "as_of_date": T, "kind": "category", "interest": "Tea"})
     house.engine.hold("snapshot_days", pa.table({"as_of_date": [T]}))
-    (row,) = house.engine.dicts(user_features_sql((), has_events=True), {"first_day": T, "last_day": T})
+    (row,) = house.engine.dicts(user_features_sql((), has_events=True))
     assert (row["night_share_90d"], row["buy_share_90d"], row["n_interests"]) == (1 / 3, None, 1.0)

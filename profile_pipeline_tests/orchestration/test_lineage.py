@@ -119,6 +119,7 @@ def test_the_lineage_of_tags_and_audiences_is_that_of_their_sql() -> None:
     classifiers = [n for n, model in settings.models.items() if not isinstance(model, SegmentModelSettings)]
     quantiles = "".join(f", p.value as {quote_identifier(f'quantile:{k}')}" for k in quantiles_needed(settings.tags))
     views = {
+        "snapshot_days": "select cast(null as date) as as_of_date",
         "tag_quantiles": f"select cast(null as date) as as_of_date{quantiles} from models.population as p",
         "other_classes": " union all ".join(
             f"select '{name}' as model, m.week, m.classes[1] as class from models.{name} as m" for name in classifiers

@@ -39,6 +39,7 @@ def tag_rows(
     scores: list[tuple] = (),
 ) -> dict[tuple[str, str], dict]:
     engine.create(USER_PROFILES, SCORES, BEHAVIOR)
+    engine.hold("snapshot_days", pa.table({"as_of_date": [DAY]}))
     engine.hold("tag_quantiles", pa.table({"as_of_date": [DAY], "quantile:net_amount_90d:0.8": [10.0]}))
     engine.hold(
         "other_classes", pa.table({"model": ["gender", "churn"], "week": [WEEK, WEEK], "class": ["female", "no_churn"]})
@@ -50,7 +51,7 @@ def tag_rows(
         row = {"profile_id": profile_id, "as_of_date": DAY, "model": model, "class": label, "week": WEEK}
         row |= {"probability": probability, "score": 0.0, "percentile": 0.5, "is_final": True}
         engine.insert("profiles.scores", row)
-    rows = engine.dicts(tags_sql(tags, models), {"first_day": DAY, "last_day": DAY})
+    rows = engine.dicts(tags_sql(tags, models))
     return {(row["profile_id"], row["tag"]): row for row in rows}
 
 

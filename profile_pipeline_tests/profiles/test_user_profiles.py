@@ -4,6 +4,8 @@ import datetime as dt
 import json
 from typing import Any
 
+import pyarrow as pa
+
 from profile_pipeline.cleaned.tables import IDENTITIES, USERS
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, USER_FEATURES
 from profile_pipeline.profiles.tables import SCORES
@@ -29,7 +31,8 @@ def profiles(
     for kind, rank, interest, score in interests:
         row = {"profile_id": "p", "as_of_date": DAY, "kind": kind, "rank": rank, "interest": interest, "score": score}
         engine.insert("features.interests", row)
-    parameters = {"first_day": DAY, "last_day": DAY, "segment_model": "segments", "final_before": DAY}
+    engine.hold("snapshot_days", pa.table({"as_of_date": [DAY]}))
+    parameters = {"segment_model": "segments", "final_before": DAY}
     (row,) = engine.dicts(sql_file("profiles.user_profiles"), parameters)
     return row
 

@@ -112,10 +112,10 @@ class SmallWorld:
         for view, query in VISIBLE.items():
             self.engine.make(view, query)
         for table in ("features.behavior", "features.interests", "features.demand"):
-            self._compare_text(sql_file(table), self._newest)
+            self._compare_text(sql_file(table))
         for has_events in (True, False):
             matrix = user_features_sql(self.settings.features.attributes, has_events=has_events)
-            self._compare_text(matrix, self._newest)
+            self._compare_text(matrix)
         self._drop(*VISIBLE, INTEREST_DAYS)
         self._hold(
             "asked_rows",
@@ -138,7 +138,7 @@ class SmallWorld:
                 self._compare_text(*outcome_labels(model, cohort))
 
     def profiles(self) -> None:
-        self._compare_text(sql_file("profiles.user_profiles"), self._newest)
+        self._compare_text(sql_file("profiles.user_profiles"))
         quantiles = {
             f"quantile:{key}": pa.array([1.5, 0.0], pa.float64()) for key in quantiles_needed(self.settings.tags)
         }
@@ -147,16 +147,15 @@ class SmallWorld:
             "other_classes",
             " union all ".join(f"select '{name}' as model, week, classes[1] as class from models.{name} where is_chosen and len(classes) = 2" for name in self.settings.models),
         )  # fmt: skip
-        self._compare_text(tags_sql(self.settings.tags, self.settings.models), self._newest)
-        self._compare_text(audiences_sql(self.settings.audiences, self.settings.tags), self._newest)
+        self._compare_text(tags_sql(self.settings.tags, self.settings.models))
+        self._compare_text(
+            audiences_sql(self.settings.audiences, self.settings.tags),
+            {"first_day": self.days[0], "last_day": self.days[-1]},
+        )
 
     def metrics(self) -> None:
         self._hold("metric_days", "select distinct event_date from cleaned.events")
         self._compare("applications.daily_metrics")
-
-    @property
-    def _newest(self) -> dict[str, Any]:
-        return {"first_day": self.days[0], "last_day": self.days[-1]}
 
     def _compare(self, *tables: str) -> None:
         for table in tables:

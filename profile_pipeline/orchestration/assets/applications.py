@@ -57,7 +57,7 @@ def build_applications(
         require_rows(warehouse, RECOMMENDATIONS.name, USER_PROFILES, run.days)
         for day in _delivered(warehouse, RECOMMENDATIONS, run, newest):
             rows = recommendation_rows(warehouse, settings, day)
-            warehouse.replace_days(RECOMMENDATIONS, rows, first_day=day, last_day=day)
+            warehouse.replace_days(RECOMMENDATIONS, rows, [day])
         return dg.MaterializeResult(metadata=report_days(context, warehouse, RECOMMENDATIONS, run=run, days=run.days))
 
     audiences_text = audiences_sql(settings.audiences, settings.tags) if settings.audiences else ""
@@ -76,13 +76,7 @@ def build_applications(
         require_rows(warehouse, AUDIENCES.name, USER_PROFILES, run.days)
         for day in _delivered(warehouse, AUDIENCES, run, newest):
             if audiences_text:
-                warehouse.replace_days(
-                    AUDIENCES,
-                    audiences_text,
-                    first_day=day,
-                    last_day=day,
-                    parameters={"first_day": day, "last_day": day},
-                )
+                warehouse.replace_days(AUDIENCES, audiences_text, [day], {"first_day": day, "last_day": day})
         return dg.MaterializeResult(metadata=report_days(context, warehouse, AUDIENCES, run=run, days=run.days))
 
     insights_spec = spec_of(
@@ -101,7 +95,7 @@ def build_applications(
         run = RunDays.of(context)
         require_rows(warehouse, INSIGHTS.name, USER_PROFILES, run.days)
         for day in _delivered(warehouse, INSIGHTS, run, newest):
-            warehouse.replace_days(INSIGHTS, insight_rows(warehouse, day), first_day=day, last_day=day)
+            warehouse.replace_days(INSIGHTS, insight_rows(warehouse, day), [day])
         return dg.MaterializeResult(metadata=report_days(context, warehouse, INSIGHTS, run=run, days=run.days))
 
     metrics_text = sql_file("applications.daily_metrics")

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from profile_pipeline.features.matrix import attribute_column, user_features_sql, user_features_table
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, STALE_DAYS, TILES, USER_FEATURES
@@ -30,9 +29,9 @@ from profile_pipeline.orchestration.building.days import (
     daily_partitions,
     days_between,
     days_to_build,
+    hold_snapshot_days,
     settle_days,
     settle_rows,
-    stretches,
     touch_days,
     touched_rows_query,
 )
@@ -105,7 +104,7 @@ def _tile(table: Table, settings: Settings, lineages: LineageCache) -> dg.Assets
         for first, last in chunks_of(w, days, events_per_chunk=settings.events_per_chunk):
             with w.transaction():
                 parameters = bound(text, known | {"first_day": first, "last_day": last})
-                w.replace_days(table, text, first_day=first, last_day=last, parameters=parameters)
+                w.replace_days(table, text, days_between(first, last), parameters)
                 settle_days(w, table.name, days_between(first, last))
         n_touched = _follow_rows(w, table, text, lineage.tables, known)
         return dg.MaterializeResult(
@@ -160,14 +159,13 @@ def _snapshot(
         prepare_snapshots(w, settings)
         if table is INTERESTS:
             _prepare_interests(w, n_days=len(days))
-        for first, last in snapshot_chunks(w, days):
+        for chunk in snapshot_chunks(w, days):
             with w.transaction():
-                w.temporary("snapshot_days", snapshot_days(days_between(first, last)))
-                parameters = bound(text, known | {"first_day": first, "last_day": last})
-                w.replace_days(table, text, first_day=first, last_day=last, parameters=parameters)
-                settle_days(w, table.name, days_between(first, last))
-                touch_days(w, (REBUILT + table.table,), days_between(first, last))
-            context.log.info(f"{table.name}: {first} to {last}")
+                hold_snapshot_days(w, chunk)
+                w.replace_days(table, text, chunk, bound(text, known))
+                settle_days(w, table.name, chunk)
+                touch_days(w, (REBUILT + table.table,), chunk)
+            context.log.info(f"{table.name}: {len(chunk)} days from {chunk[0]} to {chunk[-1]}")
         return dg.MaterializeResult(metadata=report_days(context, w, table, run=run, days=days))
 
     return snapshot
@@ -183,25 +181,16 @@ def _prepare_interests(w: Warehouse, *, n_days: int) -> None:
     w.execute(f"create or replace temp view visible_{INTEREST_DAYS} as {visible_sql(read, INTEREST_DAY_COLUMNS)}")
 
 
-def snapshot_days(days: Sequence[dt.date]) -> pa.Table:
-    """Return the relation that snapshot queries read."""
-    return pa.table({"as_of_date": pa.array(days, pa.date32())})
-
-
-def snapshot_chunks(w: Warehouse, days: Sequence[dt.date]) -> list[tuple[dt.date, dt.date]]:
+def snapshot_chunks(w: Warehouse, days: Sequence[dt.date]) -> list[Sequence[dt.date]]:
     """Cut days so that a query joins a bounded number of rows."""
     n_tiles = max(1, w.scalar("select count(*) from features.user_item_days"))
     at_once = max(1, SNAPSHOT_ROWS // n_tiles)
-    chunks = []
-    for first, last in stretches(days):
-        whole = days_between(first, last)
-        chunks += [(whole[i], whole[min(i + at_once, len(whole)) - 1]) for i in range(0, len(whole), at_once)]
-    return chunks
+    return [days[i : i + at_once] for i in range(0, len(days), at_once)]
 
 
 def prepare_snapshots(w: Warehouse, settings: Settings) -> None:
     """Make what snapshot queries read beside tables: what may be seen, and weights."""
-    w.temporary("snapshot_days", snapshot_days([]))
+    hold_snapshot_days(w, [])
     w.temporary("decay_weights", decay_weights(settings.features.interest_half_life_days))
     w.temporary("role_weights", role_weights(settings.features.role_weights))
     for tile in TILES:

@@ -13,11 +13,10 @@ from profile_pipeline.features.tables import BEHAVIOR
 from profile_pipeline.orchestration.building.days import (
     RunDays,
     daily_partitions,
-    days_between,
     days_to_build,
     first_open_day,
+    hold_snapshot_days,
     settle_days,
-    stretches,
     values_of,
 )
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
@@ -35,7 +34,7 @@ from profile_pipeline.profiles.tables import SCORES, TAGS, USER_PROFILES
 from profile_pipeline.profiles.tags import quantiles_needed, tags_sql
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
-from profile_pipeline.warehouse.sql import bound, sql_file
+from profile_pipeline.warehouse.sql import sql_file
 
 
 def _dep(table: str) -> dg.AssetDep:
@@ -78,7 +77,7 @@ def build_profiles(
         for day in days:
             rows = score_day(warehouse, settings, day, is_final=day < open_day)
             with warehouse.transaction():
-                warehouse.replace_days(SCORES, rows, first_day=day, last_day=day)
+                warehouse.replace_days(SCORES, rows, [day])
                 settle_days(warehouse, SCORES.name, [day])
             if rows.num_rows == 0:
                 context.log.info(f"{day}: no model yet that passed its gate and whose week had ended")
@@ -97,14 +96,11 @@ def build_profiles(
         run = RunDays.of(context)
         days = days_to_build(warehouse, USER_PROFILES.name, run)
         require_rows(warehouse, USER_PROFILES.name, BEHAVIOR, days)
-        known = {"final_before": first_open_day(settings.calendar), "segment_model": segment_model(settings)}
-        for first, last in stretches(days):
-            with warehouse.transaction():
-                parameters = bound(profiles_text, known | {"first_day": first, "last_day": last})
-                warehouse.replace_days(
-                    USER_PROFILES, profiles_text, first_day=first, last_day=last, parameters=parameters
-                )
-                settle_days(warehouse, USER_PROFILES.name, days_between(first, last))
+        parameters = {"final_before": first_open_day(settings.calendar), "segment_model": segment_model(settings)}
+        hold_snapshot_days(warehouse, days)
+        with warehouse.transaction():
+            warehouse.replace_days(USER_PROFILES, profiles_text, days, parameters)
+            settle_days(warehouse, USER_PROFILES.name, days)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, USER_PROFILES, run=run, days=days))
 
     tags_text = tags_sql(settings.tags, settings.models) if settings.tags else ""
@@ -122,19 +118,12 @@ def build_profiles(
         run = RunDays.of(context)
         days = days_to_build(warehouse, TAGS.name, run)
         require_rows(warehouse, TAGS.name, USER_PROFILES, days)
-        for first, last in stretches(days):
-            span = days_between(first, last)
-            warehouse.temporary("tag_quantiles", tag_quantiles(warehouse, settings, span))
-            warehouse.temporary("other_classes", other_classes(warehouse, settings))
-            with warehouse.transaction():
-                source = (
-                    tags_text
-                    or f"select {', '.join(TAGS.column_names)} from profiles.tags where $first_day is null and $last_day is null"
-                )
-                warehouse.replace_days(
-                    TAGS, source, first_day=first, last_day=last, parameters={"first_day": first, "last_day": last}
-                )
-                settle_days(warehouse, TAGS.name, span)
+        hold_snapshot_days(warehouse, days)
+        warehouse.temporary("tag_quantiles", tag_quantiles(warehouse, settings, days))
+        warehouse.temporary("other_classes", other_classes(warehouse, settings))
+        with warehouse.transaction():
+            warehouse.replace_days(TAGS, tags_text or "select * from profiles.tags where false", days)
+            settle_days(warehouse, TAGS.name, days)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, TAGS, run=run, days=days))
 
     return [scores, user_profiles, tags]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
+import pyarrow as pa
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.settings import CalendarSettings
@@ -214,13 +215,17 @@ def days_to_build(warehouse: Warehouse, consumer: str, run: RunDays) -> list[dt.
     return sorted({*run.days, *(noted if run.is_refresh else ())})
 
 
+def hold_snapshot_days(warehouse: Warehouse, days: Sequence[dt.date]) -> None:
+    """Let queries of snapshots and profiles read which days they are about, as `snapshot_days(as_of_date)`."""
+    warehouse.temporary("snapshot_days", pa.table({"as_of_date": pa.array(days, pa.date32())}))
+
+
 def settle_days(warehouse: Warehouse, consumer: str, days: Iterable[dt.date]) -> None:
     """Forget what was noted for days that a table has now built whole."""
-    for first, last in stretches(days):
-        warehouse.execute(
-            "delete from cleaned.touched where consumer = $consumer and event_date between $first and $last",
-            {"consumer": consumer, "first": first, "last": last},
-        )
+    warehouse.execute(
+        "delete from cleaned.touched where consumer = $consumer and list_contains($days, event_date)",
+        {"consumer": consumer, "days": list(days)},
+    )
 
 
 def touched_rows_query(consumer_parameter: str = "$consumer") -> str:

@@ -311,10 +311,4 @@ def write_model(
 
 
 def write_population(w: Warehouse, week: dt.date) -> None:
-    w.replace_days(
-        POPULATION,
-        population_sql(),
-        first_day=week,
-        last_day=week,
-        parameters={"week": week, "as_of_date": last_day_of(week)},
-    )
+    w.replace_days(POPULATION, population_sql(), [week], {"week": week, "as_of_date": last_day_of(week)})
