@@ -10,12 +10,13 @@ import pytest
 
 from profile_pipeline.orchestration.building.reading_apart import ReaderApart, ReaderStoppedError
 from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
 from profile_pipeline_tests.raw.test_readers import source
 
 COLUMNS = {"event_id": "event_id", "event_type": "event_type", "event_time": "event_time", "price": "price"}
-PARQUET = source(format="parquet", columns=COLUMNS)
+PARQUET, CSV = (source(format=format, columns=COLUMNS) for format in ("parquet", "csv"))
 # Each further letter doubles the time that it takes to see that the line does not match.
 SLOW = source(
     format="lines", pattern=r"(?P<a>(a|a)*)b", columns={"event_type": "a", "event_time": "'2026-01-02T00:00:00Z'"}
@@ -47,6 +48,22 @@ def test_it_reads_what_a_reader_here_reads(tmp_path: Path) -> None:
             assert pa.concat_tables(found.batches).equals(expected)
             assert (found.n_records, found.rejected.num_rows) == (120_000, 120)
             assert found.rejected.equals(here.rejected)
+
+
+def test_a_text_that_may_be_damaged_is_read_apart_record_by_record(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(
+        b'event_id,event_type,event_time,price\ne1,view,2026-01-02T10:00:00Z,1"5\ne2,view,2026-01-02T10:00:00Z,2\n'
+    )
+    with pytest.raises(UnsureError):
+        list(read_file(path, name="shop", source=CSV, engine=connect()).batches)
+    here = read_file(path, name="shop", source=CSV, engine=connect(), is_lossless=True)
+    expected = pa.concat_tables(here.batches)
+    with ReaderApart() as reader:
+        found = reader.read(path, name="shop", source=CSV, is_lossless=True)
+        assert pa.concat_tables(found.batches).equals(expected)
+        assert found.rejected.equals(here.rejected)
+        assert expected["event_id"].to_pylist() == ["e2"]
 
 
 def test_a_file_that_is_bad_as_a_whole_is_refused_as_here(tmp_path: Path) -> None:

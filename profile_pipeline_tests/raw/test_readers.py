@@ -405,3 +405,19 @@ def test_a_column_may_have_a_name_that_sql_reserves(tmp_path: Path, word: str) -
     assert check_source("shop", mapped) == []
     with pytest.raises(FileRefused, match=f"city: expected a column '{word}'"):
         read(written(tmp_path, "id,ts,action\ne1,2026-01-02T10:00:00Z,view\n"), mapped)
+
+
+def test_a_tab_between_commas_is_a_part_of_a_columns_name(tmp_path: Path) -> None:
+    path = written(tmp_path, f"{HEADER},\t=1\ne1,u1,cart,2026-01-02T10:00:00Z,p1,10.5,2,x\n")
+    (_, (row,), _) = read(path, source(attributes="all"))
+    assert (row["event_id"], json.loads(row["properties"])) == ("e1", {"\t=1": "x"})
+
+
+def test_a_tab_or_worse_in_the_first_record_of_a_file_without_a_header_is_told_of_the_record(tmp_path: Path) -> None:
+    columns = {"event_id": "column1", "event_type": "column2", "event_time": "column3", "query": "column4"}
+    path = written(
+        tmp_path, "".join(f"e{i},search,2026-01-02T10:00:00Z,{q}\n" for i, q in enumerate(("a\tb", "c\x07", "d")))
+    )
+    _, rows, rejected = read(path, source(columns=columns, header=False))
+    assert [row["event_id"] for row in rows if row["query"]] == ["e0", "e2"]
+    assert [row["row_number"] for row in rejected] == [2]

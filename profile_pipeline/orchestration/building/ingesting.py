@@ -172,13 +172,12 @@ class Load:
 
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_lossless: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
-        source = self.settings.sources[row["source"]]
-        if source.format in READ_APART:
-            read = self.apart.read(archived.path, name=row["source"], source=source)
+        name, source = row["source"], self.settings.sources[row["source"]]
+        # A text that the fast path is not sure of may be damaged, or meant to do damage.
+        if source.format in READ_APART or is_lossless:
+            read = self.apart.read(archived.path, name=name, source=source, is_lossless=is_lossless)
         else:
-            read = read_file(
-                archived.path, name=row["source"], source=source, engine=self.engine, is_lossless=is_lossless
-            )
+            read = read_file(archived.path, name=name, source=source, engine=self.engine)
         batches, n_rows = [], 0
         for batch in read.batches:
             batches.append(batch)

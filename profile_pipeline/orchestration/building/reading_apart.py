@@ -69,7 +69,7 @@ class ReaderApart:
             process.kill()
             process.communicate()
 
-    def read(self, path: Path, *, name: str, source: SourceSettings) -> FileRead:
+    def read(self, path: Path, *, name: str, source: SourceSettings, is_lossless: bool = False) -> FileRead:
         """Read a file, as `raw.readers.read.read_file` does.
 
         Raises
@@ -82,7 +82,12 @@ class ReaderApart:
         if self._is_answering:
             self.close()
         process = self._started()
-        asked = {"path": os.fspath(path.resolve()), "name": name, "source": source.model_dump(mode="json")}
+        asked = {
+            "path": os.fspath(path.resolve()),
+            "name": name,
+            "source": source.model_dump(mode="json"),
+            "is_lossless": is_lossless,
+        }
         assert process.stdin is not None
         self._is_answering = True
         try:

@@ -50,7 +50,9 @@ def _answer(asked: dict[str, Any], engine: duckdb.DuckDBPyConnection, out: Binar
     # Time of the processor: a machine that is busy elsewhere takes nothing from a file.
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
-        read = read_file(Path(asked["path"]), name=asked["name"], source=source, engine=engine)
+        read = read_file(
+            Path(asked["path"]), name=asked["name"], source=source, engine=engine, is_lossless=asked["is_lossless"]
+        )
         _send(out, COUNT, str(read.n_records).encode())
         for batch in read.batches:
             _send(out, BATCH, _bytes_of(batch))

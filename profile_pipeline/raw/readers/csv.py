@@ -145,10 +145,10 @@ def header_of(path: Path, source: SourceSettings) -> list[str]:
         raise FileRefused(
             "bad_header", "found a first line that is no list of fields, expected column names: is a quote open?"
         )
-    if any(character < " " or character == "\x7f" for name in names for character in name):
-        raise FileRefused("bad_header", "found control characters in the first line, expected column names")
     if source.header is False:
         return [f"column{i}" for i in range(1, len(names) + 1)]
+    if any((character < " " and character != "\t") or character == "\x7f" for name in names for character in name):
+        raise FileRefused("bad_header", "found control characters in the first line, expected column names")
     if twice := {name for name in names if names.count(name) > 1}:
         # What no mapping names is told by its place: the first line may be a record, of a person.
         known = sorted(twice & columns_read(source, ()))

@@ -85,7 +85,7 @@ def read_file(
     FileRefused
         If it is bad as a whole; also while `batches` are taken.
     csv.UnsureError
-        While `batches` are taken: read it again with `is_lossless`.
+        If the fast path can't be sure of the file, also while `batches` are taken: read it again with `is_lossless`.
     """
     rejects = Rejects()
     if source.format == "parquet":
@@ -110,10 +110,7 @@ def _delimited(
     path: Path, source: SourceSettings, names: list[str], rejects: Rejects, *, is_lossless: bool
 ) -> tuple[int, Iterator[TextBatch]]:
     if not is_lossless:
-        try:
-            return csv.count_records(path, source), csv.read_fast(path, source, names, rejects)
-        except csv.UnsureError:
-            is_lossless = True
+        return csv.count_records(path, source), csv.read_fast(path, source, names, rejects)
     n_lines = sum(1 for _ in csv_lossless.logical_records(path, source))
     return max(0, n_lines - int(source.header is True)), csv_lossless.read_lossless(path, source, names, rejects)
 
