@@ -88,7 +88,7 @@ def test_a_mended_file_that_is_read_losslessly_the_second_time_leaves_nothing_of
 ) -> None:
     # Written as it is read, and given up on in the middle: a quote is opened after the first block.
     monkeypatch.setattr("profile_pipeline.orchestration.building.ingesting.HELD_RECORDS", 10)
-    monkeypatch.setattr("profile_pipeline.raw.readers.csv.FAST_BLOCK_BYTES", 2_000)
+    monkeypatch.setattr("profile_pipeline.raw.readers.csv_pieces.PIECE_BYTES", 2_000)
     lines = [f"2026-02-23T08:{n % 60:02d}:00Z,page_view,u{n},i1,9.50" for n in range(300)]
     text = "\n".join(["ts,action,uid,item,price", *lines, '2026-02-23T09:00:00Z,page_view,u1,"i1,9.50', ""])
     for config in (CONFIG.replace("format: csv", "format: csv\n    time_format: '%Y'", 1), CONFIG):

@@ -1,5 +1,6 @@
-"""The fast path of delimited text against the lossless one: equal rows and rejects, or the file takes the slow path."""
+"""Delimited text read by pieces against the same read record by record: equal rows and rejects, wherever a piece ends."""
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profile_pipeline.raw.readers import csv, csv_lossless
+from profile_pipeline.raw.readers import csv, csv_pieces
 from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.csv_lossless import RecordReader
+from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.records import Rejects
 from profile_pipeline.source_settings import SourceSettings
 from profile_pipeline_tests.torture import examples
@@ -37,34 +40,28 @@ TABLES = st.tuples(
 
 
 @contextmanager
-def blocks_of(n_bytes: int) -> Iterator[None]:
-    """Read in small blocks, so that what lies across two of them is met."""
+def pieces_of(n_bytes: int) -> Iterator[None]:
+    """Read in small pieces, so that what lies across two of them is met."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv, "BLOCK_BYTES", n_bytes)
+        patch.setattr(csv_pieces, "PIECE_BYTES", n_bytes)
+        patch.setattr(csv_pieces, "SMALL_PIECE_BYTES", max(1, n_bytes // 4))
         yield
 
 
-def found(batches: Iterator, rejects: Rejects) -> tuple[list, list]:
+def found(reader: PieceReader | RecordReader, rejects: Rejects) -> tuple[list, list, int]:
+    """The rows and the rejected records, each with its text, and how many were counted."""
     rows = [
-        (number, *(batch.columns[name][i].as_py() for name in "abc"))
-        for batch in batches
+        (number, batch.record_text(i), *(batch.columns[name][i].as_py() for name in "abc"))
+        for batch in reader.batches()
         for i, number in enumerate(batch.row_numbers.to_pylist())
     ]
-    return rows, sorted(zip(rejects.row_numbers, rejects.reasons, strict=True))
-
-
-def by_fast_path(path: Path) -> tuple[list, list] | None:
-    rejects = Rejects()
-    try:
-        n_records = csv.count_records(path, SETTINGS)
-        rows, bad = found(csv.read_fast(path, SETTINGS, list("abc"), rejects), rejects)
-    except csv.UnsureError:
-        return None
-    return (rows, bad) if n_records == len(rows) + len(bad) else None
+    bad = sorted(zip(rejects.row_numbers, rejects.reasons, rejects.records, strict=True))
+    assert reader.n_records == len(rows) + len(bad)
+    return rows, bad, reader.n_records
 
 
 def check_paths_agree(content: bytes, n_bytes: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, blocks_of(n_bytes):
+    with tempfile.TemporaryDirectory() as folder, pieces_of(n_bytes):
         path = Path(folder) / "f.csv"
         path.write_bytes(content)
         try:
@@ -74,11 +71,12 @@ def check_paths_agree(content: bytes, n_bytes: int) -> None:
         if names != ["a", "b", "c"]:
             return
         rejects = Rejects()
-        n_records = sum(1 for _ in csv_lossless.logical_records(path, SETTINGS)) - 1
-        slow = found(csv_lossless.read_lossless(path, SETTINGS, list("abc"), rejects), rejects)
-        assert n_records == len(slow[0]) + len(slow[1])
-        fast = by_fast_path(path)
-        assert fast is None or fast == slow
+        expected = found(RecordReader(path, SETTINGS, names, rejects), rejects)
+        rejects = Rejects()
+        assert found(PieceReader(path, SETTINGS, names, rejects), rejects) == expected
+        rejects = Rejects()
+        with contextlib.suppress(csv.UnsureError):
+            assert found(PieceReader(path, SETTINGS, names, rejects, only_if_sure=True), rejects) == expected
 
 
 @pytest.mark.faults

@@ -135,9 +135,9 @@ class Load:
             self.again.add(archived.file_id)
         try:
             try:
-                self._read(file, row, archived, is_lossless=False)
+                self._read(file, row, archived, is_apart=self.settings.sources[file.source].format in READ_APART)
             except UnsureError:
-                self._read(file, row, archived, is_lossless=True)
+                self._read(file, row, archived, is_apart=True)
         except FileRefused as refusal:
             self.done.n_refused += 1
             self._note(file, archived, row | {"status": "rejected", "reason": str(refusal)}, is_known=False)
@@ -170,14 +170,14 @@ class Load:
                 f"delete from {REJECTED_RECORDS.name} where file_id = $file_id", {"file_id": row["file_id"]}
             )
 
-    def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_lossless: bool) -> None:
+    def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_apart: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
         name, source = row["source"], self.settings.sources[row["source"]]
-        # A text that the fast path is not sure of may be damaged, or meant to do damage.
-        if source.format in READ_APART or is_lossless:
-            read = self.apart.read(archived.path, name=name, source=source, is_lossless=is_lossless)
+        # A text that splitting is not sure of may be damaged, or meant to do damage.
+        if is_apart:
+            read = self.apart.read(archived.path, name=name, source=source)
         else:
-            read = read_file(archived.path, name=name, source=source, engine=self.engine)
+            read = read_file(archived.path, name=name, source=source, engine=self.engine, only_if_sure=True)
         batches, n_rows = [], 0
         for batch in read.batches:
             batches.append(batch)
@@ -185,10 +185,10 @@ class Load:
             if n_rows > HELD_RECORDS:
                 self.write_held()
                 every = itertools.chain(batches, read.batches)
-                self._stream(file, archived.state, row, read, every, is_lossless=is_lossless)
+                self._stream(file, archived.state, row, read, every)
                 return
         rejected = read.rejected
-        _check_counts(read.n_records, n_rows, rejected.num_rows, is_lossless=is_lossless)
+        _check_counts(read.n_records, n_rows, rejected.num_rows)
         counts = {"n_records": read.n_records, "n_loaded": n_rows, "n_rejected": rejected.num_rows}
         self.held.append(_Held(file, archived.state, row | {"status": "loaded"} | counts, batches, rejected))
         self.n_held += n_rows
@@ -202,17 +202,15 @@ class Load:
         row: dict[str, Any],
         read: FileRead,
         batches: Iterable[pa.Table],
-        *,
-        is_lossless: bool,
     ) -> None:
         with self.warehouse.transaction():
             self._forget([row | {"status": "loaded"}])
             n_loaded = sum(self._insert_batches(row["source"], [(row, batch)]) for batch in batches)
             n_rejected = self._insert_rejected([(row, read.rejected)])
-            _check_counts(read.n_records, n_loaded, n_rejected, is_lossless=is_lossless)
+            _check_counts(read.n_records, n_loaded, n_rejected)
             counts = {"n_records": read.n_records, "n_loaded": n_loaded, "n_rejected": n_rejected}
             self._settle([row | {"status": "loaded"} | counts])
-        # Not before the commit: a transaction that fails is tried again losslessly, and has forgotten nothing.
+        # Not before the commit: a transaction that fails is tried again apart, and has forgotten nothing.
         self.again.discard(row["file_id"])
         self._put_away(file, state)
 
@@ -381,11 +379,11 @@ def insert_batches(
     return warehouse.insert_from(into or table, f"select {columns} from incoming_arrow", incoming, parameters)
 
 
-def _check_counts(n_records: int, n_loaded: int, n_rejected: int, *, is_lossless: bool) -> None:
-    """Refuse counts that do not add up: the fast path is then tried again losslessly, the file refused after that."""
+def _check_counts(n_records: int, n_loaded: int, n_rejected: int) -> None:
+    """Refuse a file whose counts do not add up."""
     if n_records != n_loaded + n_rejected:
         said = f"counted {n_records} records, found {n_loaded} good and {n_rejected} rejected"
-        raise FileRefused("count_differs", said) if is_lossless else UnsureError(said)
+        raise FileRefused("count_differs", said)
 
 
 def _note_files(warehouse: Warehouse, rows: list[dict[str, Any]]) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.readers.bytes import FileRefused
-from profile_pipeline.raw.readers.child import BATCH, COUNT, HEAD, REFUSED, REJECTED, table_of
+from profile_pipeline.raw.readers.child import BATCH, COUNT, HEAD, OPENED, REFUSED, REJECTED, table_of
 from profile_pipeline.raw.readers.read import FileRead
 from profile_pipeline.source_settings import SourceSettings
 
@@ -69,7 +69,7 @@ class ReaderApart:
             process.kill()
             process.communicate()
 
-    def read(self, path: Path, *, name: str, source: SourceSettings, is_lossless: bool = False) -> FileRead:
+    def read(self, path: Path, *, name: str, source: SourceSettings) -> FileRead:
         """Read a file, as `raw.readers.read.read_file` does.
 
         Raises
@@ -82,12 +82,7 @@ class ReaderApart:
         if self._is_answering:
             self.close()
         process = self._started()
-        asked = {
-            "path": os.fspath(path.resolve()),
-            "name": name,
-            "source": source.model_dump(mode="json"),
-            "is_lossless": is_lossless,
-        }
+        asked = {"path": os.fspath(path.resolve()), "name": name, "source": source.model_dump(mode="json")}
         assert process.stdin is not None
         self._is_answering = True
         try:
@@ -95,9 +90,10 @@ class ReaderApart:
             process.stdin.flush()
         except BrokenPipeError:
             raise self._ended() from None
-        n_records = int(self._expected(COUNT))
-        rejected: list[pa.Table] = []
-        return FileRead(n_records, self._batches(rejected), lambda: rejected[0])
+        kind, _ = self._frame()
+        assert kind == OPENED, kind
+        told: dict[bytes, bytes] = {}
+        return FileRead(self._batches(told), lambda: int(told[COUNT]), lambda: table_of(told[REJECTED]))
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
@@ -110,19 +106,15 @@ class ReaderApart:
             )  # fmt: skip
         return self._process
 
-    def _batches(self, rejected: list[pa.Table]) -> Iterator[pa.Table]:
-        while True:
+    def _batches(self, told: dict[bytes, bytes]) -> Iterator[pa.Table]:
+        """Yield the batches, and keep what is told after them."""
+        while REJECTED not in told:
             kind, payload = self._frame()
-            if kind == REJECTED:
-                rejected.append(table_of(payload))
-                self._is_answering = False
-                return
-            yield table_of(payload)
-
-    def _expected(self, kind: bytes) -> bytes:
-        found, payload = self._frame()
-        assert found == kind, found
-        return payload
+            if kind == BATCH:
+                yield table_of(payload)
+            else:
+                told[kind] = payload
+        self._is_answering = False
 
     def _frame(self) -> tuple[bytes, bytes]:
         assert self._process is not None and self._process.stdout is not None
@@ -136,7 +128,7 @@ class ReaderApart:
         if kind == REFUSED:
             self._is_answering = False
             raise FileRefused(*json.loads(payload))
-        assert kind in (COUNT, BATCH, REJECTED), kind
+        assert kind in (OPENED, BATCH, COUNT, REJECTED), kind
         return kind, payload
 
     def _ended(self) -> Exception:

@@ -23,7 +23,6 @@ from profile_pipeline.orchestration.keeping.built_with import adopt_source, diff
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
-from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
 from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES
@@ -191,37 +190,27 @@ def _count_same(w: Warehouse, settings: Settings, paths: Paths, name: str, file_
     table = RECORD_TABLES[settings.sources[name].table]
     names = ", ".join(quote_identifier(c) for c in table.column_names if c != "loaded_at")
     path, source, fresh = verified_path(paths.archive, file_id), settings.sources[name], replace(table, name=READ_AGAIN)
-    for is_lossless in (False, True):
-        n_same = 0
-        try:
-            for batch in read_file(path, name=name, source=source, engine=engine, is_lossless=is_lossless).batches:
-                w.temporary("read_again", f"select * from {table.name} where false")
-                insert_batches(w, settings, name, [(file_id, batch)], now=dt.datetime(1970, 1, 1), into=fresh)
-                same = (
-                    f"select {names} from {READ_AGAIN} intersect select {names} from {table.name} where file_id = $file"
-                )
-                n_same += w.scalar(f"select count(*) from ({same})", {"file": file_id})
-                w.drop("read_again")
-            return n_same
-        except UnsureError:
-            continue
-        except FileRefused:
-            return 0
-    return 0
+    same = f"select {names} from {READ_AGAIN} intersect select {names} from {table.name} where file_id = $file"
+    n_same = 0
+    try:
+        for batch in read_file(path, name=name, source=source, engine=engine).batches:
+            w.temporary("read_again", f"select * from {table.name} where false")
+            insert_batches(w, settings, name, [(file_id, batch)], now=dt.datetime(1970, 1, 1), into=fresh)
+            n_same += w.scalar(f"select count(*) from ({same})", {"file": file_id})
+            w.drop("read_again")
+    except FileRefused:
+        return 0
+    return n_same
 
 
 def _read_again(path: Path, name: str, settings: Settings, numbers: list[int], engine: Any) -> list[pa.Table]:
     """Return the records of these row numbers that can be loaded now."""
     wanted = pa.array(numbers, pa.int64())
-    for is_lossless in (False, True):
-        try:
-            read = read_file(path, name=name, source=settings.sources[name], engine=engine, is_lossless=is_lossless)
-            return [batch.filter(pc.is_in(batch.column("row_number"), value_set=wanted)) for batch in read.batches]
-        except UnsureError:
-            continue
-        except FileRefused:
-            return []
-    return []
+    try:
+        read = read_file(path, name=name, source=settings.sources[name], engine=engine)
+        return [batch.filter(pc.is_in(batch.column("row_number"), value_set=wanted)) for batch in read.batches]
+    except FileRefused:
+        return []
 
 
 def _load(

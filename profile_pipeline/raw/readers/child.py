@@ -24,7 +24,7 @@ from profile_pipeline.source_settings import SourceSettings
 
 # A frame: what it is, how many bytes follow.
 HEAD = struct.Struct(">cQ")
-COUNT, BATCH, REJECTED, REFUSED = b"n", b"b", b"r", b"f"
+OPENED, BATCH, COUNT, REJECTED, REFUSED = b"o", b"b", b"n", b"r", b"f"
 
 
 def table_of(payload: bytes) -> pa.Table:
@@ -50,13 +50,12 @@ def _answer(asked: dict[str, Any], engine: duckdb.DuckDBPyConnection, out: Binar
     # Time of the processor: a machine that is busy elsewhere takes nothing from a file.
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
-        read = read_file(
-            Path(asked["path"]), name=asked["name"], source=source, engine=engine, is_lossless=asked["is_lossless"]
-        )
-        _send(out, COUNT, str(read.n_records).encode())
+        read = read_file(Path(asked["path"]), name=asked["name"], source=source, engine=engine)
+        _send(out, OPENED, b"")
         for batch in read.batches:
             _send(out, BATCH, _bytes_of(batch))
             signal.setitimer(signal.ITIMER_PROF, seconds)
+        _send(out, COUNT, str(read.n_records).encode())
         _send(out, REJECTED, _bytes_of(read.rejected))
     except FileRefused as refusal:
         _send(out, REFUSED, json.dumps([refusal.reason, refusal.detail]).encode())

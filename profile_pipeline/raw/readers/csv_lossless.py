@@ -1,70 +1,204 @@
-"""Delimited text record by record, whatever it holds: the way for files that the fast path is not sure of, and its oracle.
+"""Delimited text record by record, whatever it holds: the way for what splitting by pieces is not sure of, and its oracle.
 
-Not here: how a file is written, or the fast path (`csv`).
+Not here: how a file is written (`csv`), or pieces of it (`csv_pieces`).
 """
 
 import io
-import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
-from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES, open_utf8, refusing_damage
-from profile_pipeline.raw.readers.csv import block_of, delimiter_of, has_quotes, split
+from profile_pipeline.raw.readers.bytes import BLOCK_BYTES, LONGEST_LINE_BYTES, open_utf8, refusing_damage
+from profile_pipeline.raw.readers.csv import delimiter_of, has_quotes, split
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.source_settings import SourceSettings
 
-JOINED_LINES = 50
+# A record of more lines or bytes than these is none: a quote was left open.
+JOINED_LINES = 1_000
 JOINED_BYTES = 1 << 20
 
 
-def _physical_lines(path: Path, source: SourceSettings) -> Iterator[bytes]:
-    """Lines by LF, CRLF or CR, with their end; of one that is too long only what shows that it is."""
-    held, is_cut = b"", False
-    with refusing_damage(), open_utf8(path, source.encoding) as stream:
-        while block := block_of(stream):
-            if is_cut:
-                ends = [place for place in (block.find(b"\n"), block.find(b"\r")) if place >= 0]
-                if not ends:
-                    continue
-                block, is_cut = block[min(ends) :], False
-            lines = (held + block).splitlines(keepends=True)
-            held = lines.pop() if lines[-1][-1:] not in (b"\n", b"\r") else b""
-            yield from lines
-            if len(held) > LONGEST_LINE_BYTES:
-                held, is_cut = held[: LONGEST_LINE_BYTES + 1], True
-    if held:
-        yield held
+class Buffer:
+    """A stream of bytes that can be looked at before it is taken.
 
-
-def logical_records(path: Path, source: SourceSettings) -> Iterator[tuple[bytes, bool]]:
-    """Records without their line end, with whether they are whole; blank lines are none.
-
-    A quote that stays open, or closes where no field ends, damages its first line only: reading goes on with the next.
+    Attributes
+    ----------
+    place
+        How many bytes were taken.
     """
-    lines = _physical_lines(path, source)
-    delimiter = delimiter_of(source).encode()
-    is_quotable = has_quotes(source)
-    again: list[bytes] = []
-    while (line := again.pop() if again else next(lines, None)) is not None:
-        if not line.strip(b"\r\n"):
-            continue
-        taken: list[bytes] = []
-        n_bytes, is_open = len(line), is_quotable and _stays_open(line, delimiter, is_open=False)
-        while is_open and len(taken) < JOINED_LINES and n_bytes < JOINED_BYTES:
-            following = again.pop() if again else next(lines, None)
-            if following is None:
-                break
-            taken.append(following)
-            n_bytes += len(following)
-            is_open = _stays_open(following, delimiter, is_open=True)
-        record = b"".join([line, *taken]).rstrip(b"\r\n") if not is_open else line
-        if is_open or (taken and not _is_record(record, source)):
-            again += reversed(taken)
-            yield line.rstrip(b"\r\n"), False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._held, self._at, self._is_end = b"", 0, False
+        self.place = 0
+
+    def look(self, n_bytes: int) -> bytes:
+        """Return the next bytes without taking them; fewer where the stream ends."""
+        self._fill(n_bytes)
+        return self._held[self._at : self._at + n_bytes]
+
+    def skip(self, n_bytes: int) -> None:
+        """Take bytes that were looked at."""
+        self._at += n_bytes
+        self.place += n_bytes
+
+    def is_all(self, n_bytes: int) -> bool:
+        """Say whether the stream ends after so many bytes that were looked at."""
+        self._fill(n_bytes + 1)
+        return len(self._held) - self._at == n_bytes
+
+    def line_size(self, start: int, longest: int) -> int | None:
+        """Return how long the line is, its end (LF, CRLF or CR) included, that begins so many bytes from here.
+
+        None: there is none, or it is longer than it may be.
+        """
+        known = 0
+        while True:
+            begin = self._at + start
+            newline = self._held.find(b"\n", begin + known)
+            single = self._held.find(b"\r", begin + known, newline if newline >= 0 else len(self._held))
+            if 0 <= single < len(self._held) - 1:
+                newline = single + 1 if self._held[single + 1 : single + 2] == b"\n" else single
+            if newline >= 0 and newline + 1 - begin <= longest:
+                return newline + 1 - begin
+            size = len(self._held) - begin
+            if newline >= 0 or size > longest:
+                return None
+            if self._is_end:
+                return size or None
+            # A carriage return at the end of what is held may be half of a line end.
+            known = max(0, size - 1)
+            self._fill(start + size + BLOCK_BYTES)
+
+    def skip_line(self) -> None:
+        """Take what is left of a line that is too long, holding none of it."""
+        while (block := self.look(BLOCK_BYTES)) and not any(mark in block for mark in (b"\n", b"\r")):
+            self.skip(len(block))
+        self.skip(self.line_size(0, 2 * BLOCK_BYTES) or 0)
+
+    def _fill(self, n_bytes: int) -> None:
+        missing = n_bytes - (len(self._held) - self._at)
+        while missing > 0 and not self._is_end:
+            block = self._stream.read(missing)
+            self._is_end = not block
+            self._held, self._at = self._held[self._at :] + block, 0
+            missing -= len(block)
+
+
+def skip_header(buffer: Buffer, source: SourceSettings) -> None:
+    """Take the line of column names, where the file has one."""
+    if source.header is True:
+        while (size := buffer.line_size(0, LONGEST_LINE_BYTES)) and not buffer.look(size).strip(b"\r\n"):
+            buffer.skip(size)
+        buffer.skip(size or 0)
+
+
+@dataclass
+class Records:
+    """Read records one by one.
+
+    Attributes
+    ----------
+    n_records
+        Those before, and those that were read.
+    """
+
+    buffer: Buffer
+    source: SourceSettings
+    names: list[str]
+    rejects: Rejects
+    n_records: int = 0
+
+    def __post_init__(self) -> None:
+        self._delimiter = delimiter_of(self.source).encode()
+
+    def batches(self, n_bytes: int | None = None) -> Iterator[TextBatch]:
+        """Yield records, each in a batch or among the rejects: all that are left, or of so many bytes at least."""
+        until = None if n_bytes is None else self.buffer.place + n_bytes
+        taken: dict[int, bytes] = {}
+        columns: list[list[str]] = [[] for _ in self.names]
+        while (until is None or self.buffer.place < until) and (found := self._next()):
+            record, is_whole = found
+            self.n_records += 1
+            fields = self._fields(record, is_whole=is_whole)
+            if fields is None:
+                continue
+            taken[self.n_records] = record
+            for column, value in zip(columns, fields, strict=True):
+                column.append(value)
+            if len(taken) == BATCH_RECORDS:
+                yield self._batch(taken, columns)
+                taken, columns = {}, [[] for _ in self.names]
+        if taken:
+            yield self._batch(taken, columns)
+
+    def _batch(self, taken: dict[int, bytes], columns: list[list[str]]) -> TextBatch:
+        arrays = {name: pa.array(values, pa.string()) for name, values in zip(self.names, columns, strict=True)}
+        return TextBatch(pa.array(list(taken), pa.int64()), arrays, taken.__getitem__)
+
+    def _next(self) -> tuple[bytes, bool] | None:
+        """Take a record without its line end, with whether it is whole; blank lines are none.
+
+        A quote that stays open, or closes where no field ends, damages its first line only: reading goes on with the next.
+        """
+        buffer = self.buffer
+        while (size := buffer.line_size(0, LONGEST_LINE_BYTES)) and not buffer.look(size).strip(b"\r\n"):
+            buffer.skip(size)
+        if size is None:
+            beginning = buffer.look(LONGEST_LINE_BYTES + 1)
+            buffer.skip(len(beginning))
+            buffer.skip_line()
+            return (beginning, True) if beginning else None
+        line = buffer.look(size)
+        if has_quotes(self.source) and _stays_open(line, self._delimiter, is_open=False):
+            longer = self._joined(size)
+            if longer is None:
+                buffer.skip(size)
+                return line.rstrip(b"\r\n"), False
+            line = longer
+        buffer.skip(len(line))
+        return line.rstrip(b"\r\n"), True
+
+    def _joined(self, size: int) -> bytes | None:
+        """Return the lines over which a quoted field goes; None where they are no record."""
+        n_lines, is_open = 1, True
+        while is_open:
+            following = self.buffer.line_size(size, JOINED_BYTES - size)
+            if n_lines == JOINED_LINES or following is None:
+                return None
+            line = self.buffer.look(size + following)[size:]
+            n_lines, size = n_lines + 1, size + following
+            is_open = _stays_open(line, self._delimiter, is_open=True)
+        record = self.buffer.look(size)
+        # Where they are no text that is for the reader to say.
+        text = record.rstrip(b"\r\n").decode("utf-8", "replace")
+        return record if split(_lines_in(text), self.source) is not None else None
+
+    def _fields(self, record: bytes, *, is_whole: bool) -> list[str] | None:
+        """Return the fields of a record, or reject it."""
+        number, n_names = self.n_records, len(self.names)
+        if len(record) > LONGEST_LINE_BYTES:
+            self.rejects.add(number, "too_long", f"more than {LONGEST_LINE_BYTES} bytes", record[:JOINED_BYTES])
+        elif not is_whole:
+            self.rejects.add(number, "open_quote", "a quote is opened and not closed", record)
+        elif b"\x00" in record:
+            self.rejects.add(number, "bad_text", "NUL byte", record)
         else:
-            yield record, True
+            try:
+                fields = split(_lines_in(record.decode("utf-8")), self.source)
+            except UnicodeDecodeError as error:
+                self.rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", record)
+                return None
+            if fields is not None and len(fields) == n_names:
+                return fields
+            if fields is None:
+                self.rejects.add(number, "bad_quotes", "text after a closing quote", record)
+            else:
+                self.rejects.add(number, "field_count", f"found {len(fields)} fields, expected {n_names}", record)
+        return None
 
 
 def _stays_open(line: bytes, delimiter: bytes, *, is_open: bool) -> bool:
@@ -86,60 +220,23 @@ def _stays_open(line: bytes, delimiter: bytes, *, is_open: bool) -> bool:
             place, is_start = place + len(delimiter), True
 
 
-def _is_record(record: bytes, source: SourceSettings) -> bool:
-    """Say whether bytes of several lines are one record; where they are no text that is for the reader to say."""
-    return split(_lines_in(record.decode("utf-8", "replace")), source) is not None
-
-
 def _lines_in(text: str) -> list[str]:
     """A record's lines with their ends: LF, CRLF or CR, and not what else is a line end in Unicode."""
     return list(io.StringIO(text, newline=""))
 
 
-def read_lossless(path: Path, source: SourceSettings, names: list[str], rejects: Rejects) -> Iterator[TextBatch]:
-    """Read record by record: each ends in a batch or among the rejects."""
-    numbers: list[int] = []
-    columns: list[list[str]] = [[] for _ in names]
-    records = itertools.islice(logical_records(path, source), 1 if source.header is True else 0, None)
-    for number, (record, is_whole) in enumerate(records, start=1):
-        fields = _fields(record, number, len(names), source, rejects, is_whole=is_whole)
-        if fields is None:
-            continue
-        numbers.append(number)
-        for column, value in zip(columns, fields, strict=True):
-            column.append(value)
-        if len(numbers) == BATCH_RECORDS:
-            yield _text_batch(numbers, names, columns, source)
-            numbers, columns = [], [[] for _ in names]
-    if numbers:
-        yield _text_batch(numbers, names, columns, source)
+class RecordReader:
+    """Read a whole file record by record: what `csv_pieces.PieceReader` is held against."""
 
+    def __init__(self, path: Path, source: SourceSettings, names: list[str], rejects: Rejects) -> None:
+        self._path, self._source, self._names, self._rejects = path, source, names, rejects
+        self.n_records = 0
 
-def _fields(
-    record: bytes, number: int, n_names: int, source: SourceSettings, rejects: Rejects, *, is_whole: bool
-) -> list[str] | None:
-    """Return the fields of a record, or reject it."""
-    if len(record) > LONGEST_LINE_BYTES:
-        rejects.add(number, "too_long", f"more than {LONGEST_LINE_BYTES} bytes", record[:JOINED_BYTES])
-    elif not is_whole:
-        rejects.add(number, "open_quote", "a quote is opened and not closed", record)
-    elif b"\x00" in record:
-        rejects.add(number, "bad_text", "NUL byte", record)
-    else:
-        try:
-            fields = split(_lines_in(record.decode("utf-8")), source)
-        except UnicodeDecodeError as error:
-            rejects.add(number, "bad_encoding", f"byte {error.start}: {error.reason}", record)
-            return None
-        if fields is not None and len(fields) == n_names:
-            return fields
-        if fields is None:
-            rejects.add(number, "bad_quotes", "text after a closing quote", record)
-        else:
-            rejects.add(number, "field_count", f"found {len(fields)} fields, expected {n_names}", record)
-    return None
-
-
-def _text_batch(numbers: list[int], names: list[str], columns: list[list[str]], source: SourceSettings) -> TextBatch:
-    arrays = {name: pa.array(values, pa.string()) for name, values in zip(names, columns, strict=True)}
-    return TextBatch(pa.array(numbers, pa.int64()), arrays, delimiter_of(source), has_quotes(source))
+    def batches(self) -> Iterator[TextBatch]:
+        """Yield its records, each in a batch or among the rejects."""
+        with refusing_damage(), open_utf8(self._path, self._source.encoding) as stream:
+            buffer = Buffer(stream)
+            skip_header(buffer, self._source)
+            records = Records(buffer, self._source, self._names, self._rejects)
+            yield from records.batches()
+            self.n_records = records.n_records

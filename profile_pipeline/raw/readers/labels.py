@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.raw.readers import csv, csv_lossless, jsonl, parquet
+from profile_pipeline.raw.readers import csv, jsonl, parquet
 from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
 from profile_pipeline.raw.readers.typing import blanks_to_null, to_date, to_timestamp
 from profile_pipeline.source_settings import SourceSettings
@@ -178,16 +179,8 @@ def _batches(path: Path, source: SourceSettings) -> tuple[list[TextBatch], Rejec
     rejects = Rejects()
     if source.format == "jsonl":
         return list(jsonl.read(path, source, rejects)), rejects
-    names = csv.header_of(path, source)
-    try:
-        n_records = csv.count_records(path, source)
-        batches = list(csv.read_fast(path, source, names, rejects))
-        if sum(len(batch.row_numbers) for batch in batches) + len(rejects.row_numbers) == n_records:
-            return batches, rejects
-    except csv.UnsureError:
-        pass
-    rejects = Rejects()
-    return list(csv_lossless.read_lossless(path, source, names, rejects)), rejects
+    reader = PieceReader(path, source, csv.header_of(path, source), rejects)
+    return list(reader.batches()), rejects
 
 
 def _typed(text: pa.ChunkedArray) -> pa.ChunkedArray:

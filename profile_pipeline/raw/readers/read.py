@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -15,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, columns_read
-from profile_pipeline.raw.readers import csv, csv_lossless, jsonl, lines, parquet
+from profile_pipeline.raw.readers import csv, jsonl, lines, parquet
 from profile_pipeline.raw.readers.ambiguous import check_cases, without_ambiguity, without_header_lines
 from profile_pipeline.raw.readers.bytes import FileRefused, count_lines
+from profile_pipeline.raw.readers.csv_lossless import RecordReader
+from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.evaluate import evaluate
 from profile_pipeline.raw.readers.json_texts import count_texts
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
@@ -52,15 +55,18 @@ class FileRead:
 
     Attributes
     ----------
-    n_records
-        Records of the file, counted apart from the parser.
     batches
         Typed rows of the source's raw table, all its columns but file_id, loaded_at, event_hash and event_date.
     """
 
-    n_records: int
     batches: Iterator[pa.Table]
+    _counted: Callable[[], int]
     _rejected: Callable[[], pa.Table]
+
+    @property
+    def n_records(self) -> int:
+        """Records of the file, counted apart from the parser; all of them when `batches` is exhausted."""
+        return self._counted()
 
     @property
     def rejected(self) -> pa.Table:
@@ -69,7 +75,13 @@ class FileRead:
 
 
 def read_file(
-    path: Path, *, name: str, source: SourceSettings, engine: duckdb.DuckDBPyConnection, is_lossless: bool = False
+    path: Path,
+    *,
+    name: str,
+    source: SourceSettings,
+    engine: duckdb.DuckDBPyConnection,
+    only_if_sure: bool = False,
+    is_lossless: bool = False,
 ) -> FileRead:
     """Read a file of a source.
 
@@ -77,42 +89,44 @@ def read_file(
     ----------
     engine
         What expressions run in (`evaluate.connect`), one for many files.
+    only_if_sure
+        Stop where delimited text has to be read record by record.
     is_lossless
-        Read delimited text record by record even where the fast path seems sure.
+        Read delimited text record by record even where it could be read faster.
 
     Raises
     ------
     FileRefused
         If it is bad as a whole; also while `batches` are taken.
     csv.UnsureError
-        If the fast path can't be sure of the file, also while `batches` are taken: read it again with `is_lossless`.
+        With `only_if_sure`, while `batches` are taken.
     """
     rejects = Rejects()
     if source.format == "parquet":
-        names, n_records = parquet.names_of(path), parquet.count_records(path)
+        names, counted = parquet.names_of(path), _known(parquet.count_records(path))
         texts = parquet.read(path, rejects)
     elif source.format == "jsonl":
-        names, n_records = [], count_texts(path, source.encoding)
+        names, counted = [], _known(count_texts(path, source.encoding))
         texts = jsonl.read(path, source, rejects)
     elif source.format == "lines":
-        names, n_records = lines.names_of(source), count_lines(path, source.encoding)
+        names, counted = lines.names_of(source), _known(count_lines(path, source.encoding))
         texts = lines.read(path, source, rejects)
     else:
         source, names = _header(path, source)
-        n_records, texts = _delimited(path, source, names, rejects, is_lossless=is_lossless)
+        reader = (
+            RecordReader(path, source, names, rejects)
+            if is_lossless
+            else PieceReader(path, source, names, rejects, only_if_sure=only_if_sure)
+        )
+        counted, texts = partial(getattr, reader, "n_records"), reader.batches()
     if source.format != "jsonl":
         _resolved(source, [*names, ROW_NUMBER])
         check_cases(source, names)
-    return FileRead(n_records, _typed(texts, name, source, rejects, engine), rejects.table)
+    return FileRead(_typed(texts, name, source, rejects, engine), counted, rejects.table)
 
 
-def _delimited(
-    path: Path, source: SourceSettings, names: list[str], rejects: Rejects, *, is_lossless: bool
-) -> tuple[int, Iterator[TextBatch]]:
-    if not is_lossless:
-        return csv.count_records(path, source), csv.read_fast(path, source, names, rejects)
-    n_lines = sum(1 for _ in csv_lossless.logical_records(path, source))
-    return max(0, n_lines - int(source.header is True)), csv_lossless.read_lossless(path, source, names, rejects)
+def _known(n_records: int) -> Callable[[], int]:
+    return lambda: n_records
 
 
 def _header(path: Path, source: SourceSettings) -> tuple[SourceSettings, list[str]]:

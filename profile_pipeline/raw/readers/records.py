@@ -3,6 +3,7 @@
 Not here: reading a format, or what the columns mean.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -47,27 +48,20 @@ class TextBatch:
         Place of each record in its file, from 1; int64.
     columns
         Their columns as text, null where a record has none; lists stay lists.
-    delimiter
-        What stands between the fields, of delimited text; else nothing.
-    has_quotes
-        Whether fields of delimited text may be quoted.
+    text_of
+        Returns a record as it stands in its file, by its place; None where a format has no text of its own.
     """
 
     row_numbers: pa.Array
     columns: dict[str, pa.Array]
-    delimiter: str = ""
-    has_quotes: bool = False
+    text_of: Callable[[int], bytes] | None = None
 
-    def record_text(self, row: int) -> str:
-        """Return a record as text, for `raw.rejected_records`: delimited text as it stood, with quotes only where they are needed."""
+    def record_text(self, row: int) -> str | bytes:
+        """Return a record as text, for `raw.rejected_records`."""
+        if self.text_of is not None:
+            return self.text_of(self.row_numbers[row].as_py())
         values = {name: column[row].as_py() for name, column in self.columns.items()}
-        if self.delimiter:
-            return self.delimiter.join(self._field(value or "") for value in values.values())
         return "; ".join(f"{name}={value}" for name, value in values.items() if value is not None)
-
-    def _field(self, value: str) -> str:
-        is_quoted = self.has_quotes and any(mark in value for mark in (self.delimiter, '"', "\n", "\r"))
-        return f'"{value.replace(chr(34), chr(34) * 2)}"' if is_quoted else value
 
     def without(self, rows: set[int]) -> "TextBatch":
         """Return the batch without these rows."""

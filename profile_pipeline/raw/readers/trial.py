@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from profile_pipeline.raw.readers.bytes import FileRefused
-from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
 from profile_pipeline.source_settings import SourceSettings
@@ -68,20 +67,9 @@ def try_files(paths: list[Path], *, name: str, source: SourceSettings, timezone:
 
 
 def _tried(path: Path, name: str, source: SourceSettings, timezone: str, n_rows: int) -> Trial:
-    for is_lossless in (False, True):
-        try:
-            found = _read(path, name, source, timezone, n_rows, is_lossless=is_lossless)
-        except UnsureError:
-            continue
-        if found.n_records == found.n_loaded + found.refused.total():
-            return found
-    raise FileRefused("count_differs", "the records counted are not those that were read")
-
-
-def _read(path: Path, name: str, source: SourceSettings, timezone: str, n_rows: int, *, is_lossless: bool) -> Trial:
     found = Trial()
     with contextlib.closing(connect()) as engine:
-        read = read_file(path, name=name, source=source, engine=engine, is_lossless=is_lossless)
+        read = read_file(path, name=name, source=source, engine=engine)
         for batch in read.batches:
             found.n_loaded += batch.num_rows
             found.rows += batch.slice(0, max(0, n_rows - len(found.rows))).to_pylist()
@@ -92,6 +80,8 @@ def _read(path: Path, name: str, source: SourceSettings, timezone: str, n_rows: 
             found.refused[rejected["reason_code"]] += 1
             found.examples.setdefault(rejected["reason_code"], rejected["detail"])
         found.n_records = read.n_records
+    if found.n_records != found.n_loaded + found.refused.total():
+        raise FileRefused("count_differs", "the records counted are not those that were read")
     return found
 
 
