@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from profile_pipeline.raw.readers import jsonl
 from profile_pipeline.raw.readers.json_shapes import Lines, Shape, learn
+from profile_pipeline.raw.readers.json_texts import Texts
+from profile_pipeline.raw.readers.jsonl import JsonReader
 from profile_pipeline.raw.readers.records import Rejects
 from profile_pipeline.source_settings import SourceSettings
 
@@ -47,7 +49,7 @@ def read(path: Path, lines: list[str]) -> list[dict[str, Any] | None]:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     found: dict[int, dict[str, Any] | None] = {}
     rejects = Rejects()
-    for batch in jsonl.read(path, SOURCE, rejects):
+    for batch in JsonReader(path, SOURCE, rejects).batches():
         for row, number in enumerate(batch.row_numbers.to_pylist()):
             values = {name: column[row].as_py() for name, column in batch.columns.items()}
             found[number] = {name: value for name, value in values.items() if value is not None}
@@ -80,7 +82,7 @@ def said(lines: list[str], *, like: str) -> list[dict[str, Any] | None]:
     """What lines say that are written like one; None where they are not."""
     shapes: list[Shape] = []
     assert learn(like, shapes)
-    matched = Lines([line.encode() for line in lines]).take(shapes[0])
+    matched = Lines(Texts.of([line.encode() for line in lines])).take(shapes[0])
     found: list[dict[str, Any] | None] = [None] * len(lines)
     if matched is not None:
         for place, row in enumerate(matched.rows.tolist()):
@@ -125,7 +127,7 @@ def test_a_value_may_be_of_another_kind_than_the_one_the_shape_was_made_of() -> 
 def test_a_line_that_is_no_text_is_left_to_the_parser_and_no_other() -> None:
     shapes: list[Shape] = []
     learn('{"a": "x"}', shapes)
-    matched = Lines([b'{"a": "\xce\xa9"}', b'{"a": "\xff"}', b'{"a": "y"}\r']).take(shapes[0])
+    matched = Lines(Texts.of([b'{"a": "\xce\xa9"}', b'{"a": "\xff"}', b'{"a": "y"}\r'])).take(shapes[0])
     assert matched is not None
     assert (matched.rows.tolist(), matched.columns["a"].to_pylist()) == ([0, 2], ["Ω", "y"])
 

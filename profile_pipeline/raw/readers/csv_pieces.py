@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from profile_pipeline.raw.readers.buffer import Buffer
 from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES, open_utf8, refusing_damage
 from profile_pipeline.raw.readers.csv import (
     NEWLINE,
@@ -23,7 +24,7 @@ from profile_pipeline.raw.readers.csv import (
     delimiter_of,
     has_quotes,
 )
-from profile_pipeline.raw.readers.csv_lossless import JOINED_BYTES, JOINED_LINES, Buffer, Records, skip_header
+from profile_pipeline.raw.readers.csv_lossless import JOINED_BYTES, JOINED_LINES, Records, skip_header
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.source_settings import SourceSettings
 
@@ -134,7 +135,7 @@ class PieceReader:
                 raise UnsureError("a quote that stays open")
             if len(data) > LONGEST_LINE_BYTES:
                 raise UnsureError("a line that is too long")
-            n_bytes *= 2
+            n_bytes = min(2 * n_bytes, LONGEST_LINE_BYTES + 1)
         return None
 
     def _check(self, piece: bytes, quotes: np.ndarray, newlines: np.ndarray, ends: np.ndarray) -> None:

@@ -8,13 +8,14 @@ shape is parsed strictly. Not here: parsing, or what the fields mean.
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from profile_pipeline.raw.readers.json_texts import Texts
 
 MOST_SHAPES = 8
 # Room behind the last line, so that a word can be looked at wherever a line ends.
@@ -84,25 +85,23 @@ class Matched:
 class Lines:
     """Lines of JSON that wait to be taken apart."""
 
-    def __init__(self, lines: Sequence[bytes]) -> None:
-        block = b"\n".join(lines)
-        self._block = block + bytes(_ROOM)
+    def __init__(self, lines: Texts) -> None:
+        n_bytes = len(lines.block)
+        self._block = lines.block + bytes(_ROOM)
         self._data = np.frombuffer(self._block, np.uint8)
         # The eight bytes from each place on, as a number.
-        self._words = np.lib.stride_tricks.as_strided(self._data[:8].view("<u8"), (len(block) + 1,), (1,))
-        lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-        self._ends = np.cumsum(lengths + 1) - 1
-        self._starts = self._ends - lengths
-        self._ends -= (lengths > 0) & (self._data[self._ends - 1] == _RETURN)
-        self._quotes = np.append(np.flatnonzero(self._data == _QUOTE), [len(block)] * 2)
-        self._waiting = np.flatnonzero(self._are_plain(lines, block))
+        self._words = np.lib.stride_tricks.as_strided(self._data[:8].view("<u8"), (n_bytes + 1,), (1,))
+        self._starts = lines.starts
+        self._ends = lines.ends - (self._data[lines.ends - 1] == _RETURN)
+        self._quotes = np.append(np.flatnonzero(self._data == _QUOTE), [n_bytes] * 2)
+        self._waiting = np.flatnonzero(self._are_plain(lines))
 
-    def _are_plain(self, lines: Sequence[bytes], block: bytes) -> np.ndarray:
+    def _are_plain(self, lines: Texts) -> np.ndarray:
         """Say which lines are text without escapes and control characters."""
-        data = self._data[: len(block)]
+        data = self._data[: len(lines.block)]
         are_plain = np.ones(len(lines), bool)
         are_plain[self._lines_with((data == _BACKSLASH) | (data < _SPACE))] = False
-        if not _is_text(block):
+        if not _is_text(lines.block):
             for row in np.unique(self._lines_with(data >= 0x80)).tolist():
                 are_plain[row] &= _is_text(lines[row])
         return are_plain
@@ -111,7 +110,7 @@ class Lines:
         """Return the lines in which a byte is seen; their ends are not in them."""
         places = np.flatnonzero(is_seen)
         lines = np.searchsorted(self._starts, places, side="right") - 1
-        return lines[places < self._ends[lines]]
+        return lines[(lines >= 0) & (places < self._ends[lines])]
 
     def leave(self, row: int) -> None:
         """Take out a line that has been read otherwise, with all before it."""

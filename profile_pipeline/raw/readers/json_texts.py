@@ -5,9 +5,13 @@ Which of them a file is shows at its beginning. A text may be anything, the pars
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from profile_pipeline.raw.readers.buffer import Buffer
 from profile_pipeline.raw.readers.bytes import (
     BLOCK_BYTES,
     LONGEST_LINE_BYTES,
@@ -21,12 +25,36 @@ from profile_pipeline.raw.readers.bytes import (
 # Whole strings, so that no brace within one counts; a quote alone begins a string that has not been read to its end.
 _MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
 _BETWEEN = b" \t\r\n,"
+_NEWLINE, _SPACE = b"\n "
+TOGETHER_BYTES = 4 << 20
 # After damage what follows is looked at again; beyond this the rest is one damaged record.
 MOST_BYTES_AGAIN = 16 << 20
 
 
-def texts_of(path: Path, encoding: str) -> Iterator[bytes]:
-    """Return the text of each record, in order.
+@dataclass(frozen=True)
+class Texts:
+    """Texts of records, each a stretch of one block."""
+
+    block: bytes
+    starts: np.ndarray
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> "Texts":
+        """Put texts into a block."""
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        ends = np.cumsum(lengths + 1) - 1
+        return cls(b"\n".join(texts), ends - lengths, ends)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, row: int) -> bytes:
+        return self.block[self.starts[row] : self.ends[row]]
+
+
+def texts_of(path: Path, encoding: str) -> Iterator[Texts]:
+    """Return the texts of records, in order, by some megabytes.
 
     Raises
     ------
@@ -38,13 +66,52 @@ def texts_of(path: Path, encoding: str) -> Iterator[bytes]:
         refuse_nothing(path)
         return iter(())
     if spans_lines(first):
-        return _objects_of(path, encoding)
-    return lines_of(path, encoding)
+        return _together(_objects_of(path, encoding))
+    return _lines_of(path, encoding)
 
 
-def count_texts(path: Path, encoding: str) -> int:
-    """Count the records."""
-    return sum(1 for _ in texts_of(path, encoding))
+def _lines_of(path: Path, encoding: str) -> Iterator[Texts]:
+    """Return lines that are not blank; of one that is too long only what shows that it is."""
+    with refusing_damage(), open_utf8(path, encoding) as stream:
+        buffer, n_bytes = Buffer(stream), TOGETHER_BYTES
+        while block := buffer.look(n_bytes):
+            ends = np.flatnonzero(np.frombuffer(block, np.uint8) == _NEWLINE)
+            if buffer.is_all(len(block)):
+                ends = np.append(ends, len(block))
+            if len(ends):
+                block = block[: ends[-1] + 1]
+                buffer.skip(len(block))
+                yield _not_blank(block, np.concatenate([[0], ends[:-1] + 1]), ends)
+                n_bytes = TOGETHER_BYTES
+            elif len(block) <= LONGEST_LINE_BYTES:
+                n_bytes = min(2 * n_bytes, LONGEST_LINE_BYTES + 1)
+            else:
+                yield Texts.of([block[: LONGEST_LINE_BYTES + 1]])
+                while (block := buffer.look(BLOCK_BYTES)) and b"\n" not in block:
+                    buffer.skip(len(block))
+                buffer.skip(block.find(b"\n") + 1)
+                n_bytes = TOGETHER_BYTES
+
+
+def _not_blank(block: bytes, starts: np.ndarray, ends: np.ndarray) -> Texts:
+    data = np.frombuffer(block, np.uint8)
+    is_text = ends > starts
+    # Only what begins with a space can be blank.
+    for row in np.flatnonzero(is_text & (data[np.minimum(starts, len(data) - 1)] <= _SPACE)).tolist():
+        is_text[row] = bool(block[starts[row] : ends[row]].strip())
+    return Texts(block, starts[is_text], ends[is_text])
+
+
+def _together(texts: Iterator[bytes]) -> Iterator[Texts]:
+    held, n_bytes = [], 0
+    for text in texts:
+        held.append(text)
+        n_bytes += len(text)
+        if n_bytes >= TOGETHER_BYTES:
+            yield Texts.of(held)
+            held, n_bytes = [], 0
+    if held:
+        yield Texts.of(held)
 
 
 def objects_in(content: bytes) -> list[bytes]:

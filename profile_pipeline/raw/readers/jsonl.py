@@ -14,12 +14,11 @@ import pyarrow as pa
 
 from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES
 from profile_pipeline.raw.readers.json_shapes import Lines, Shape, learn
-from profile_pipeline.raw.readers.json_texts import texts_of
+from profile_pipeline.raw.readers.json_texts import Texts, texts_of
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.source_settings import SourceSettings
 
 MISSES_A_SHAPE = 64
-TOGETHER_BYTES = 4 << 20
 DEEPEST = 50
 
 
@@ -100,42 +99,37 @@ def _as_kind(column: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.array([None if value is None else [value] for value in column.to_pylist()], kind)
 
 
-def read(path: Path, source: SourceSettings, rejects: Rejects) -> Iterator[TextBatch]:
-    """Read all records: each ends in a batch or among the rejects."""
-    batch, reader = _Batch(), _Reader(rejects)
-    for first, lines in _together(texts_of(path, source.encoding)):
-        reader.read(first, lines, batch)
-        if batch.n_records >= BATCH_RECORDS:
-            yield batch.turned(reader.lists)
-            batch = _Batch()
-    if batch.n_records:
-        yield batch.turned(reader.lists)
+class JsonReader:
+    """Reads a file, and learns on the way how its records are written.
 
+    Attributes
+    ----------
+    n_records
+        Texts of records, cut out before they are parsed; all of them when `batches` is exhausted.
+    """
 
-def _together(texts: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """Return texts by some megabytes, with the number of the first."""
-    first, lines, n_bytes = 1, [], 0
-    for text in texts:
-        lines.append(text)
-        n_bytes += len(text)
-        if n_bytes >= TOGETHER_BYTES:
-            yield first, lines
-            first, lines, n_bytes = first + len(lines), [], 0
-    if lines:
-        yield first, lines
-
-
-class _Reader:
-    """Reads texts of records, and learns on the way how they are written."""
-
-    def __init__(self, rejects: Rejects) -> None:
-        self._rejects = rejects
+    def __init__(self, path: Path, source: SourceSettings, rejects: Rejects) -> None:
+        self._path, self._encoding, self._rejects = path, source.encoding, rejects
         self._shapes: list[Shape] = []
-        self.lists: set[str] = set()
+        self._lists: set[str] = set()
         self._n_missed = 0
+        self.n_records = 0
 
-    def read(self, first: int, texts: list[bytes], batch: _Batch) -> None:
-        """Add what texts say to a batch, or to the rejects; `first` is the number of the first."""
+    def batches(self) -> Iterator[TextBatch]:
+        """Yield all records, each in a batch or among the rejects."""
+        batch = _Batch()
+        for texts in texts_of(self._path, self._encoding):
+            self._read(texts, batch)
+            self.n_records += len(texts)
+            if batch.n_records >= BATCH_RECORDS:
+                yield batch.turned(self._lists)
+                batch = _Batch()
+        if batch.n_records:
+            yield batch.turned(self._lists)
+
+    def _read(self, texts: Texts, batch: _Batch) -> None:
+        """Add what texts say to a batch, or to the rejects."""
+        first = self.n_records + 1
         lines, is_read = Lines(texts), np.zeros(len(texts), bool)
 
         def take(shape: Shape) -> None:
@@ -159,7 +153,7 @@ class _Reader:
                 lines.leave(row)
                 take(shape)
         if numbers:
-            batch.add(np.array(numbers), _columns(records, self.lists))
+            batch.add(np.array(numbers), _columns(records, self._lists))
 
     def _parsed(self, number: int, line: bytes) -> dict[str, Any] | None:
         """Parse a record strictly, and learn its shape; one that can't be parsed is rejected."""
@@ -170,7 +164,7 @@ class _Reader:
         self._n_missed += 1
         shapes = self._shapes if self._n_missed <= MISSES_A_SHAPE * (len(self._shapes) + 1) else None
         try:
-            return _parsed(line.decode("utf-8"), self.lists, shapes)
+            return _parsed(line.decode("utf-8"), self._lists, shapes)
         except _DuplicateNameError as error:
             self._rejects.add(number, "duplicate_key", str(error), line)
         except UnicodeDecodeError as error:

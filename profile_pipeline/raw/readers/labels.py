@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.raw.readers import csv, jsonl, parquet
+from profile_pipeline.raw.readers import csv, parquet
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv_pieces import PieceReader
+from profile_pipeline.raw.readers.jsonl import JsonReader
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
 from profile_pipeline.raw.readers.typing import blanks_to_null, to_date, to_timestamp
 from profile_pipeline.source_settings import SourceSettings
@@ -178,7 +179,7 @@ def _read_text(path: Path, kind: str) -> pa.Table:
 def _batches(path: Path, source: SourceSettings) -> tuple[list[TextBatch], Rejects]:
     rejects = Rejects()
     if source.format == "jsonl":
-        return list(jsonl.read(path, source, rejects)), rejects
+        return list(JsonReader(path, source, rejects).batches()), rejects
     reader = PieceReader(path, source, csv.header_of(path, source), rejects)
     return list(reader.batches()), rejects
 

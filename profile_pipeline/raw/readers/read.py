@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -16,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, columns_read
-from profile_pipeline.raw.readers import csv, jsonl, lines, parquet
+from profile_pipeline.raw.readers import csv, lines, parquet
 from profile_pipeline.raw.readers.ambiguous import check_cases, without_ambiguity, without_header_lines
 from profile_pipeline.raw.readers.bytes import FileRefused, count_lines
 from profile_pipeline.raw.readers.csv_lossless import RecordReader
 from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.evaluate import evaluate
-from profile_pipeline.raw.readers.json_texts import count_texts
-from profile_pipeline.raw.readers.records import Rejects, TextBatch
+from profile_pipeline.raw.readers.jsonl import JsonReader
+from profile_pipeline.raw.readers.records import CountedBefore, Rejects, TextBatch, TextReader
 from profile_pipeline.raw.readers.typing import (
     Converted,
     blanks_to_null,
@@ -102,15 +101,16 @@ def read_file(
         With `only_if_sure`, while `batches` are taken.
     """
     rejects = Rejects()
+    names: list[str] = []
+    reader: TextReader
     if source.format == "parquet":
-        names, counted = parquet.names_of(path), _known(parquet.count_records(path))
-        texts = parquet.read(path, rejects)
+        names = parquet.names_of(path)
+        reader = CountedBefore(parquet.count_records(path), parquet.read(path, rejects))
     elif source.format == "jsonl":
-        names, counted = [], _known(count_texts(path, source.encoding))
-        texts = jsonl.read(path, source, rejects)
+        reader = JsonReader(path, source, rejects)
     elif source.format == "lines":
-        names, counted = lines.names_of(source), _known(count_lines(path, source.encoding))
-        texts = lines.read(path, source, rejects)
+        names = lines.names_of(source)
+        reader = CountedBefore(count_lines(path, source.encoding), lines.read(path, source, rejects))
     else:
         source, names = _header(path, source)
         reader = (
@@ -118,15 +118,11 @@ def read_file(
             if is_lossless
             else PieceReader(path, source, names, rejects, only_if_sure=only_if_sure)
         )
-        counted, texts = partial(getattr, reader, "n_records"), reader.batches()
     if source.format != "jsonl":
         _resolved(source, [*names, ROW_NUMBER])
         check_cases(source, names)
-    return FileRead(_typed(texts, name, source, rejects, engine), counted, rejects.table)
-
-
-def _known(n_records: int) -> Callable[[], int]:
-    return lambda: n_records
+    batches = _typed(reader.batches(), name, source, rejects, engine)
+    return FileRead(batches, lambda: reader.n_records, rejects.table)
 
 
 def _header(path: Path, source: SourceSettings) -> tuple[SourceSettings, list[str]]:

@@ -3,8 +3,9 @@
 Not here: reading a format, or what the columns mean.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -70,3 +71,30 @@ class TextBatch:
         keep = pa.array([row not in rows for row in range(len(self.row_numbers))])
         columns = {name: column.filter(keep) for name, column in self.columns.items()}
         return replace(self, row_numbers=self.row_numbers.filter(keep), columns=columns)
+
+
+class TextReader(Protocol):
+    """A file while its records are read as text.
+
+    Attributes
+    ----------
+    n_records
+        Records of the file, counted apart from the parser; all of them when `batches` is exhausted.
+    """
+
+    n_records: int
+
+    def batches(self) -> Iterator[TextBatch]:
+        """Yield all records, each in a batch or among the rejects."""
+
+
+@dataclass
+class CountedBefore:
+    """A reader of a file whose records were counted before it is read."""
+
+    n_records: int
+    texts: Iterator[TextBatch]
+
+    def batches(self) -> Iterator[TextBatch]:
+        """Yield what the reader of its format does."""
+        return self.texts
