@@ -170,6 +170,7 @@ def run(command: Sequence[str], environment: dict[str, str], write: Callable[[],
         process.send_signal(signal.SIGINT)
         return process.wait(SECONDS_TO_STOP)
     finally:
+        process.kill()
         write()
 
 
