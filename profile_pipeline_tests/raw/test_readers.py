@@ -3,7 +3,6 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import zstandard
 
 from profile_pipeline.raw.mapping import check_source
 from profile_pipeline.raw.readers.bytes import FileRefused
-from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
 from profile_pipeline.source_settings import ListSettings, SourceSettings
@@ -85,37 +83,6 @@ def test_a_time_in_the_hour_that_spring_skips_is_rejected_and_autumns_is_the_fir
     _, rows, rejected = read(written(tmp_path, f"{HEADER}\n{lines}\n"), source(timezone="Europe/Berlin"))
     assert [r["reason_code"] for r in rejected] == ["bad_time"]
     assert rows[0]["event_time"] == dt.datetime(2026, 10, 25, 0, 30)
-
-
-@pytest.mark.parametrize(
-    ("encoding", "delimiter"), [("utf-8", ";"), ("gb18030", ","), ("utf-16", "\t"), ("latin-1", "|"), ("utf-8", "::")]
-)
-def test_delimiters_and_encodings(tmp_path: Path, encoding: str, delimiter: str) -> None:
-    word = "café" if encoding == "latin-1" else "面霜"
-    text = f"{HEADER}\ne1,{word},view,2026-01-02T10:00:00Z,p1,1,1\n".replace(",", delimiter)
-    _, rows, rejected = read(written(tmp_path, text.encode(encoding)), source(encoding=encoding, delimiter=delimiter))
-    assert (rejected, rows[0]["user_id"]) == ([], word)
-
-
-@pytest.mark.parametrize("is_lossless", [False, True])
-def test_the_text_of_a_rejected_record_is_the_record_as_it_stood(tmp_path: Path, is_lossless: bool) -> None:
-    line = 'e1,u1,"cart, ""x""",never,,1,2'
-    path = written(tmp_path, f"{HEADER}\n{line}\n")
-    found = read_file(path, name="shop", source=source(), engine=connect(), is_lossless=is_lossless)
-    assert [batch.num_rows for batch in found.batches] == [0]
-    assert found.rejected.column("record").to_pylist() == [line]
-
-
-def test_quoted_line_ends_stay_in_their_record(tmp_path: Path) -> None:
-    n_records, rows, _ = read(
-        written(
-            tmp_path,
-            f'{HEADER}\r\ne1,"u\r\n1",view,2026-01-02T10:00:00Z,p1,1,1\r\ne2,u2,view,2026-01-02T10:00:00Z,p1,1,1\r\n',
-        ),
-        source(),
-    )
-    assert n_records == 2
-    assert len(rows) + 1 >= 2
 
 
 def test_a_file_without_a_mapped_column_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
@@ -311,48 +278,6 @@ def test_a_first_line_that_may_be_a_record_is_refused_without_its_values(
     assert [value for value in ("13812345678", "David") if value in str(refused.value)] == []
 
 
-FILMS = SourceSettings(
-    table="items", path="*", format="csv", delimiter="::", header=("film", "title", "genres"), encoding="latin-1",
-    columns={"item_id": "film", "title": "title", "categories": ListSettings(split="genres", on="|")},
-)  # fmt: skip
-
-
-def test_a_delimiter_of_several_characters_parts_fields_that_hold_quotes_and_its_own_letters(tmp_path: Path) -> None:
-    text = '1::"Am\xe9lie": a tale::Comedy|Romance\n2::12" of: rain\x85::Drama\n3::too few\n4::Seven (1995)::Crime|Thriller\n'
-    n_records, rows, rejected = read(written(tmp_path, text.encode("latin-1")), FILMS)
-    assert n_records == 4
-    assert [(r["item_id"], r["title"], r["categories"]) for r in rows] == [
-        ("1", '"Amélie": a tale', ["Comedy", "Romance"]), ("2", '12" of: rain', ["Drama"]), ("4", "Seven (1995)", ["Crime", "Thriller"]),
-    ]  # fmt: skip
-    assert [(r["row_number"], r["reason_code"], r["record"]) for r in rejected] == [(3, "field_count", "3::too few")]
-
-
-@pytest.mark.parametrize("n_lines", [1, 40_000])
-@pytest.mark.parametrize("oddity", ["", "\x1f"])
-def test_both_paths_agree_on_delimiters_of_several_characters(tmp_path: Path, n_lines: int, oddity: str) -> None:
-    lines = "".join(
-        f'{i}::film {i}{oddity if i == n_lines // 2 else ""}, a "title" of some length::Drama\n' for i in range(n_lines)
-    )
-    path = written(tmp_path, lines)
-    engine = connect()
-    slow = read_file(path, name="films", source=FILMS, engine=engine, is_lossless=True)
-    expected = [row for batch in slow.batches for row in batch.to_pylist()]
-    fast = read_file(path, name="films", source=FILMS, engine=engine)
-    assert [row for batch in fast.batches for row in batch.to_pylist()] == expected
-    sure = read_file(path, name="films", source=FILMS, engine=engine, only_if_sure=True)
-    with pytest.raises(UnsureError, match="0x1f") if oddity else nullcontext():
-        assert [row for batch in sure.batches for row in batch.to_pylist()] == expected
-
-
-def test_a_quote_is_a_letter_where_the_source_says_so(tmp_path: Path) -> None:
-    settings = SourceSettings(
-        table="items", path="*", format="tsv", has_quotes=False, columns={"item_id": "id", "title": "name"}
-    )
-    _, rows, rejected = read(written(tmp_path, 'id\tname\n1\t"Weird Al"\n2\tan open " one\n3\t"\n'), settings)
-    assert [r["title"] for r in rows] == ['"Weird Al"', 'an open " one', '"']
-    assert rejected == []
-
-
 LOG = r'(?P<host>\S+) \S+ (?P<user>\S+) \[(?P<at>[^\]]+)\] "(?P<method>\S+) (?P<path>\S+)[^"]*" (?P<status>\d{3}) .*'
 
 
@@ -399,19 +324,3 @@ def test_a_column_may_have_a_name_that_sql_reserves(tmp_path: Path, word: str) -
     assert check_source("shop", mapped) == []
     with pytest.raises(FileRefused, match=f"city: expected a column '{word}'"):
         read(written(tmp_path, "id,ts,action\ne1,2026-01-02T10:00:00Z,view\n"), mapped)
-
-
-def test_a_tab_between_commas_is_a_part_of_a_columns_name(tmp_path: Path) -> None:
-    path = written(tmp_path, f"{HEADER},\t=1\ne1,u1,cart,2026-01-02T10:00:00Z,p1,10.5,2,x\n")
-    (_, (row,), _) = read(path, source(attributes="all"))
-    assert (row["event_id"], json.loads(row["properties"])) == ("e1", {"\t=1": "x"})
-
-
-def test_a_tab_or_worse_in_the_first_record_of_a_file_without_a_header_is_told_of_the_record(tmp_path: Path) -> None:
-    columns = {"event_id": "column1", "event_type": "column2", "event_time": "column3", "query": "column4"}
-    path = written(
-        tmp_path, "".join(f"e{i},search,2026-01-02T10:00:00Z,{q}\n" for i, q in enumerate(("a\tb", "c\x07", "d")))
-    )
-    _, rows, rejected = read(path, source(columns=columns, header=False))
-    assert [row["event_id"] for row in rows if row["query"]] == ["e0", "e2"]
-    assert [row["row_number"] for row in rejected] == [2]

@@ -4,7 +4,6 @@ Here a reader's text meets the mapping of its source. Not here: formats, archive
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from profile_pipeline.raw.mapping import Expression, MappingError, columns_neede
 from profile_pipeline.raw.readers import csv, lines, parquet
 from profile_pipeline.raw.readers.ambiguous import check_cases, without_ambiguity, without_header_lines
 from profile_pipeline.raw.readers.bytes import FileRefused, count_lines
+from profile_pipeline.raw.readers.contents import as_text, attributes_of, content_ids
 from profile_pipeline.raw.readers.csv_lossless import RecordReader
 from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.evaluate import evaluate
@@ -247,11 +247,11 @@ def _typed_batch(
                 name: batch.columns[theirs] if isinstance(theirs, str) else evaluated[f"{ATTRIBUTE}{name}"]
                 for name, theirs in named.items()
             }
-        columns["properties" if source.table == "events" else "attributes"] = _attributes(told, n_rows, engine)
+        columns["properties" if source.table == "events" else "attributes"] = attributes_of(told, n_rows, engine)
     if source.table == "events":
         columns["role"] = _roles(columns["event_type"], source)
         if "event_id" not in source.columns:
-            columns["event_id"] = _content_ids(own, name, source, copies, engine)
+            columns["event_id"] = content_ids(own, name, source, copies, engine)
     required = [*KEY_COLUMNS[source.table], *(("event_id",) if "event_id" in source.columns else ())]
     for needed in required:
         for row in pc.indices_nonzero(pc.is_null(columns[needed])).to_pylist():
@@ -279,7 +279,7 @@ def _converted(text: pa.Array, name: str, kind: str, source: SourceSettings) -> 
             return Converted(text, [])
         values = blanks_to_null(text)
         return Converted(pa.array([None if v is None else [v] for v in values.to_pylist()], pa.list_(pa.string())), [])
-    text = blanks_to_null(_as_text(text))
+    text = blanks_to_null(as_text(text))
     if name in HASHED_COLUMNS:
         return Converted(pa.array([None if v is None else _hashed(v, name) for v in text.to_pylist()], pa.string()), [])
     if kind == "TIMESTAMP":
@@ -322,25 +322,6 @@ def _listed(batch: TextBatch, settings: ListSettings) -> pa.Array:
     return pa.array(parts, pa.list_(pa.string()))
 
 
-def _attributes(told: dict[str, pa.Array], n_rows: int, engine: duckdb.DuckDBPyConnection) -> pa.Array:
-    """What else a record says, as JSON text by name; fields without a value are left out."""
-    if not told:
-        return pa.nulls(n_rows, pa.string())
-    # By number: names that differ by case only are one to the engine.
-    engine.register("record", pa.table({f"c{i}": _as_text(column) for i, column in enumerate(told.values())}))
-    try:
-        pairs = ", ".join(
-            f"'{n.replace(chr(39), chr(39) * 2)}', nullif(trim(cast(c{i} as varchar)), '')" for i, n in enumerate(told)
-        )
-        # A merge patch drops fields that are null; what is left of a record without any is null itself.
-        merged = engine.sql(
-            f"select nullif(cast(json_merge_patch('{{}}', json_object({pairs})) as varchar), '{{}}') as j from record"
-        ).to_arrow_table()
-    finally:
-        engine.unregister("record")
-    return merged.column("j").combine_chunks()
-
-
 def _roles(event_types: pa.Array, source: SourceSettings) -> pa.Array:
     """The role of each event type: as the source says, else as common trackers name it, else `other`."""
     folded = {theirs.casefold(): role for theirs, role in source.roles.items()}
@@ -352,51 +333,3 @@ def _roles(event_types: pa.Array, source: SourceSettings) -> pa.Array:
         for t in encoded.dictionary.to_pylist()
     ]
     return pa.DictionaryArray.from_arrays(encoded.indices, pa.array(roles, pa.string())).dictionary_decode()
-
-
-def _content_ids(
-    batch: TextBatch, name: str, source: SourceSettings, copies: Counter[str], engine: duckdb.DuckDBPyConnection
-) -> pa.Array:
-    """md5 of source, canonical record and the number of its copy within the file.
-
-    The canonical record is its fields by name, trimmed, those without a value left out: the order of columns does not matter.
-    """
-    names = sorted(batch.columns)
-    fields = {f"c{i}": _stripped(batch.columns[n]) for i, n in enumerate(names)}
-    # concat_ws leaves out what is null.
-    parts = ", ".join(
-        f"case when c{i} <> '' then '{n.replace(chr(39), chr(39) * 2)}=' || c{i} end" for i, n in enumerate(names)
-    )
-    canonical = _asked(engine, f"'{name}' || chr(30) || concat_ws(chr(31), {parts})", fields)
-    if source.identical_records == "one":
-        return _asked(engine, "md5(v || chr(30) || '0')", {"v": canonical})
-    numbers = []
-    for digest in _asked(engine, "md5(v)", {"v": canonical}).to_pylist():
-        numbers.append(str(copies[digest]))
-        copies[digest] += 1
-    return _asked(engine, "md5(v || chr(30) || k)", {"v": canonical, "k": pa.array(numbers, pa.string())})
-
-
-def _stripped(column: pa.Array) -> pa.Array:
-    """Trim a column of text; a list is written as text first."""
-    return pc.utf8_trim_whitespace(_as_text(column))
-
-
-def _as_text(column: pa.Array) -> pa.Array:
-    """Write lists as text; a list of one as its value, because a lone value becomes one beside records that hold several."""
-    if not pa.types.is_list(column.type):
-        return column
-    told = [v if v is None or len(v) != 1 else v[0] for v in column.to_pylist()]
-    return pa.array(
-        [v if v is None or isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in told], pa.string()
-    )
-
-
-def _asked(engine: duckdb.DuckDBPyConnection, expression: str, columns: dict[str, pa.Array]) -> pa.Array:
-    """Return an expression over columns, in the order of their rows."""
-    engine.register("record", pa.table(columns))
-    try:
-        answer = engine.sql(f"select {expression} as answer from record").to_arrow_table()
-    finally:
-        engine.unregister("record")
-    return answer.column("answer").combine_chunks()
