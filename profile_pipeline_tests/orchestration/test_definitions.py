@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.building.days import (
@@ -176,8 +177,23 @@ def test_stretches_have_no_hole() -> None:
 
 def test_the_event_storage_knows_this_dagster() -> None:
     assert IS_KNOWN, (
-        f"Dagster changed SqliteEventLogStorage._connect or store_event to {PARENT}: try the storage again, then add it"
+        f"Dagster changed SqliteEventLogStorage._connect, _initdb or store_event to {PARENT}: try the storage again, then add it"
     )
+
+
+@pytest.mark.parametrize("shard", ["index", "a run"])
+def test_a_file_of_events_begins_as_dagster_begins_it(tmp_path: Path, shard: str) -> None:
+    begun = []
+    for kind in (SqliteEventLogStorage, KeptSqliteEventLogStorage):
+        folder = tmp_path / kind.__name__
+        with kind(str(folder)).run_connection(shard):
+            pass
+        with closing(sqlite3.connect(folder / f"{shard}.db")) as connection:
+            tables = connection.execute("select type, name, sql from sqlite_master order by name").fetchall()
+            told = [connection.execute(f"pragma {name}").fetchall() for name in ("journal_mode", "page_size", "integrity_check")]  # fmt: skip
+            begun.append((tables, told, connection.execute("select * from alembic_version").fetchall()))
+    assert begun[0] == begun[1]
+    assert {path.name.split(".")[0] for path in folder.iterdir()} == {"index", shard}
 
 
 def test_a_batch_of_events_leaves_what_single_events_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
