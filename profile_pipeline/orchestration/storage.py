@@ -1,5 +1,5 @@
-"""Dagster's event storage on SQLite with connections that are kept, and batches written as such: stock opens about three
-connections for every event, and takes a batch apart.
+"""Dagster's storage of events and runs on SQLite with connections that are kept, and batches written as such: stock opens about
+three connections for every event, and takes a batch apart.
 
 It holds to the methods of Dagster 1.13 that it overrides by a hash of the parent's own text; on any other text it behaves as
 stock, slow and right. Not here: what is stored. Every Dagster process imports this module: it must stay light.
@@ -21,19 +21,21 @@ from dagster._core.events import ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.pool import QueuePool, StaticPool
 
-KNOWN_PARENTS = frozenset({"b609d6770afb"})
+KNOWN_PARENTS = frozenset({"54d37b8d3908"})
 STOCK_VARIABLE = "PROFILE_PIPELINE_STOCK_EVENT_STORAGE"
-PARENT = hashlib.sha256(
-    "".join(
-        inspect.getsource(method)
-        for method in (SqliteEventLogStorage._connect, SqliteEventLogStorage._initdb, SqliteEventLogStorage.store_event)
-    ).encode()
-).hexdigest()[:12]
+_OVERRIDDEN = (
+    SqliteEventLogStorage._connect,
+    SqliteEventLogStorage._initdb,
+    SqliteEventLogStorage.store_event,
+    SqliteRunStorage.connect,
+)
+PARENT = hashlib.sha256("".join(inspect.getsource(method) for method in _OVERRIDDEN).encode()).hexdigest()[:12]
 IS_KNOWN = PARENT in KNOWN_PARENTS and not os.environ.get(STOCK_VARIABLE)
 # The index, and the files of the runs used last.
 N_KEPT = 5
@@ -154,7 +156,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
                 poolclass=StaticPool,
                 connect_args={"timeout": 30, "check_same_thread": False},
             )
-            db.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=NORMAL").close())
+            db.event.listen(engine, "connect", _wait_for_no_disk)
             self._kept[shard] = (engine, identity)
         self._kept.move_to_end(shard)
         others = [name for name in self._kept if name != INDEX_SHARD_NAME]
@@ -227,11 +229,66 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         self._close_all()
 
 
+class KeptSqliteRunStorage(SqliteRunStorage):
+    """Storage of runs that keeps its connections: stock opens one for every question, and tidies the file up as it closes it."""
+
+    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
+        self._path = make_url(conn_string).database or ""
+        self._kept: tuple[Engine, tuple[int, int, int]] | None = None
+        self._lock, self._pid = threading.Lock(), os.getpid()
+        super().__init__(conn_string, inst_data)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        if not IS_KNOWN or not os.path.exists(self._path):
+            with super().connect() as connection:
+                yield connection
+            return
+        with self._engine().connect() as connection, connection.begin():
+            yield connection
+
+    def _engine(self) -> Engine:
+        status = os.stat(self._path)
+        identity = (os.getpid(), status.st_dev, status.st_ino)
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.Lock(), os.getpid()
+        with self._lock:
+            if self._kept is None or self._kept[1] != identity:
+                self._close()
+                engine = db.create_engine(
+                    self._conn_string,
+                    poolclass=QueuePool,
+                    max_overflow=-1,
+                    connect_args={"timeout": 30, "check_same_thread": False},
+                )
+                db.event.listen(engine, "connect", _wait_for_no_disk)
+                self._kept = (engine, identity)
+            return self._kept[0]
+
+    def _close(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None and kept[1][0] == os.getpid():
+            kept[0].dispose()
+        elif kept is not None:
+            _inherited.append(kept)
+
+    def dispose(self) -> None:
+        super().dispose()
+        with self._lock:
+            self._close()
+
+
+def _wait_for_no_disk(raw: Any, _: object) -> None:
+    """Leave it to the write-ahead log to be on disk when it is folded in: no file breaks, and a power loss costs the last lines."""
+    raw.execute("PRAGMA synchronous=NORMAL").close()
+
+
 class KeptSqliteStorage(DagsterSqliteStorage):
-    """Stock storage of runs and schedules beside event storage with kept connections."""
+    """Storage of runs and events with kept connections beside stock storage of schedules."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         super().__init__(base_dir, inst_data)
+        self._run_storage = KeptSqliteRunStorage(self._run_storage._conn_string)
         self._event_log_storage = KeptSqliteEventLogStorage(os.path.join(base_dir, "history", "runs"))
 
     @classmethod

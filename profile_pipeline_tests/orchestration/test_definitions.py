@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 
 from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.building.days import (
@@ -24,7 +25,7 @@ from profile_pipeline.orchestration.freshness import AWAITED_DAILY
 from profile_pipeline.orchestration.instance import BATCH_VARIABLE, open_instance
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import RunFailedError
-from profile_pipeline.orchestration.storage import IS_KNOWN, PARENT, KeptSqliteEventLogStorage
+from profile_pipeline.orchestration.storage import IS_KNOWN, PARENT, KeptSqliteEventLogStorage, KeptSqliteRunStorage
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline_tests.conftest import ROOT, small_settings
@@ -177,7 +178,7 @@ def test_stretches_have_no_hole() -> None:
 
 def test_the_event_storage_knows_this_dagster() -> None:
     assert IS_KNOWN, (
-        f"Dagster changed SqliteEventLogStorage._connect, _initdb or store_event to {PARENT}: try the storage again, then add it"
+        f"Dagster changed a method of its SQLite storage that is overridden to {PARENT}: try the storage again, then add it"
     )
 
 
@@ -194,6 +195,23 @@ def test_a_file_of_events_begins_as_dagster_begins_it(tmp_path: Path, shard: str
             begun.append((tables, told, connection.execute("select * from alembic_version").fetchall()))
     assert begun[0] == begun[1]
     assert {path.name.split(".")[0] for path in folder.iterdir()} == {"index", shard}
+
+
+def test_runs_are_those_of_the_file_that_lies_there_now(tmp_path: Path) -> None:
+    stock = {name: SqliteRunStorage.from_local(str(tmp_path / name)) for name in ("before", "after")}
+    kept = KeptSqliteRunStorage(stock["before"]._conn_string)
+    for name, storage in stock.items():
+        storage.set_cursor_values({"a": name})
+    assert kept.get_cursor_values({"a"}) == {"a": "before"}
+    stock["before"].set_cursor_values({"a": "written by another"})
+    assert kept.get_cursor_values({"a"}) == {"a": "written by another"}
+    for part in ("", "-wal", "-shm"):
+        (tmp_path / "before" / f"runs.db{part}").unlink(missing_ok=True)
+    shutil.copy(tmp_path / "after" / "runs.db", tmp_path / "before" / "runs.db")
+    assert kept.get_cursor_values({"a"}) == {"a": "after"}
+    kept.set_cursor_values({"a": "kept"})
+    kept.dispose()
+    assert stock["before"].get_cursor_values({"a"}) == {"a": "kept"}
 
 
 def test_a_batch_of_events_leaves_what_single_events_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
