@@ -3,7 +3,10 @@
 import gzip
 import os
 import random
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +16,7 @@ import pytest
 from profile_pipeline.orchestration.building import ingesting
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
+from profile_pipeline.raw.readers.read import FileRead
 from profile_pipeline.settings_file import load_settings
 from profile_pipeline_tests.raw.test_damage import DELIMITED, JSON, REFUSED
 from profile_pipeline_tests.raw.test_malformed import CORPUS, MANIFEST
@@ -190,3 +194,27 @@ def test_mutations_of_both_corpora_lose_nothing_and_stop_nothing(tmp_path: Path)
     check_books(tmp_path, N_MUTATIONS)
     died = rows(tmp_path, "select reason, count(*) from raw.files where split_part(reason, ':', 1) in ('count_differs', 'reader_died', 'reader_stuck') group by all")  # fmt: skip
     assert died == []
+
+
+def test_a_file_that_finds_a_fault_of_a_reader_here_is_read_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_file = ingesting.read_file
+
+    def with_a_fault(path: Path, **more: Any) -> FileRead:
+        def batches() -> Iterator[pa.Table]:
+            yield from found.batches
+            raise IndexError("at its end")
+
+        found = read_file(path, **more)
+        return replace(found, batches=batches())
+
+    monkeypatch.setattr(ingesting, "read_file", with_a_fault)
+    landed(tmp_path, "csv/a.csv", table("e1", "e2"))
+    landed(tmp_path, "csv/b.csv", table("e3"))
+    ingest(tmp_path)
+    assert rows(tmp_path, "select path, status, n_loaded from raw.files order by path") == [
+        ("csv/a.csv", "loaded", 2),
+        ("csv/b.csv", "loaded", 1),
+    ]
+    assert rows(tmp_path, "select event_id from raw.events order by 1") == [("e1",), ("e2",), ("e3",)]

@@ -72,6 +72,15 @@ def test_a_file_that_is_bad_as_a_whole_is_refused_as_here(tmp_path: Path) -> Non
         reader.read(tmp_path / "f.parquet", name="shop", source=PARQUET)
 
 
+def test_a_fault_of_the_reader_is_told_by_its_kind_alone_and_the_next_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "good.log").write_text("aab\n", encoding="utf-8")
+    with ReaderApart() as reader:
+        with pytest.raises(FileRefused, match=r"^reader_failed: FileNotFoundError$"):
+            reader.read(tmp_path / "gone.log", name="shop", source=SLOW)
+        found = reader.read(tmp_path / "good.log", name="shop", source=SLOW)
+        assert sum(batch.num_rows for batch in found.batches) == 1
+
+
 @pytest.mark.faults
 def test_a_file_that_stops_its_reader_is_refused_and_the_next_one_is_read(tmp_path: Path) -> None:
     (tmp_path / "slow.log").write_text("a" * 60 + "\n", encoding="utf-8")

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from profile_pipeline.raw.readers import csv_lossless, csv_pieces, json_shapes, json_texts, jsonl, records
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline_tests.raw.test_readers import COLUMNS, HEADER, read, source, written
 
@@ -60,6 +61,10 @@ DELIMITED: dict[str, tuple[bytes, list[str], dict[str, int]]] = {
     "a tail of NULs": (table(*GOOD) + b"\x00" * 5000, IDS, {"bad_text": 1}),
     "a long field": (table(*GOOD, ROW.format("x").replace("p1", "z" * 200_000)), [*IDS, "x"], {}),
     "a long quoted field": (table(*GOOD, ROW.format('5"').replace("p1", '"' + "z" * 200_000 + '"')), [*IDS, '5"'], {}),
+    "carriage returns alone": (table(*GOOD, end="\r"), IDS, {}),
+    "as many lines as a record may have": (table(*GOOD, ROW.format("x").replace("p1", '"' + "\n" * 999 + '"')), [*IDS, "x"], {}),
+    "a line more than a record may have": (table(*GOOD, ROW.format("x").replace("p1", '"' + "\n" * 1_000 + '"')), IDS, {"open_quote": 2}),
+    "a line more, and no end": (table(*GOOD, ROW.format("x").replace("p1", '"' + "\n" * 1_000 + '"'))[:-1], IDS, {"open_quote": 2}),
     "semicolons": (table(*GOOD).replace(b",", b";"), IDS, {}),
     "bars": (table(*GOOD).replace(b",", b"|"), IDS, {}),
 }  # fmt: skip
@@ -90,6 +95,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a column missing": (table(*GOOD).replace(b"event_time", b"other"), "missing_column"),
     "UTF-16": (table(*GOOD).decode().encode("utf-16"), "wrong_encoding"),
     "no text at all": (b"\x89PNG\xff" + bytes(range(256)) * 4, "wrong_encoding"),
+    "a first line without end": (b"z" * (2 << 20), "bad_header"),
     "control characters in the header": (table(*GOOD).replace(b"price", b"pri\x00ce"), "bad_header"),
 }  # fmt: skip
 
@@ -100,6 +106,62 @@ def test_a_delimited_file_that_is_bad_as_a_whole(name: str, tmp_path: Path) -> N
     with pytest.raises(FileRefused) as refused:
         outcome(written(tmp_path, content))
     assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_file_that_is_not_in_the_encoding_of_its_source_is_refused(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(FileRefused, match="wrong_encoding"):
+        outcome(written(tmp_path, table(*GOOD)), format=kind, encoding="utf-16")
+
+
+@pytest.mark.parametrize("has_quotes", [True, False])
+def test_a_delimiter_may_be_a_letter_of_any_alphabet(has_quotes: bool, tmp_path: Path) -> None:
+    content = table(*GOOD).replace(b",", "；".encode())
+    assert outcome(written(tmp_path, content), delimiter="；", has_quotes=has_quotes) == (IDS, {})
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("n_beyond", [-1, 0, 1, 2, 3])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_line_that_is_about_as_long_as_may_be_costs_no_other(
+    kind: str, n_beyond: int, end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "jsonl" and end == b"\r":
+        pytest.skip("lines of JSON end with a line feed")
+    good = (
+        [ROW.format(f"e{i}").encode() for i in range(1, 4)]
+        if kind == "csv"
+        else [line(event_id=f"e{i}").encode() for i in range(1, 4)]
+    )
+    longest = len(good[0])
+    for module in (csv_lossless, csv_pieces, jsonl, json_shapes, json_texts):
+        monkeypatch.setattr(module, "LONGEST_LINE_BYTES", longest)
+    long = good[0].replace(b"e1", b"x" * (2 + n_beyond))
+    head = [HEADER.encode()] if kind == "csv" else []
+    content = end.join([*head, good[1], long, good[2], b""])
+    expected = (["e2", "x" * (2 + n_beyond), "e3"], {}) if n_beyond <= 0 else (["e2", "e3"], {"too_long": 1})
+    assert outcome(written(tmp_path, content), format=kind) == expected
+
+
+def test_a_file_with_more_bad_records_than_can_be_held_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "MOST_REJECTED", 5)
+    assert outcome(written(tmp_path, table(*GOOD, *["x"] * 5))) == (IDS, {"field_count": 5})
+    with pytest.raises(FileRefused, match="too_many_bad"):
+        outcome(written(tmp_path, table(*GOOD, *["x"] * 6)))
+
+
+@pytest.mark.parametrize("where", ["before", "between", "after"])
+def test_megabytes_of_blank_lines_are_no_records(where: str, tmp_path: Path) -> None:
+    blank = "\n" * (9 << 20)
+    first, second = line(), line(event_id="e2")
+    content = {
+        "before": f"{blank}{first}\n{second}",
+        "between": f"{first}{blank}{second}",
+        "after": f"{first}\n{second}{blank}",
+    }[where]
+    assert outcome(written(tmp_path, content), format="jsonl", columns=OF_JSON) == (["e1", "e2"], {})
 
 
 def line(**more: Any) -> str:

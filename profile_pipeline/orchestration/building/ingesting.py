@@ -9,7 +9,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,7 @@ class Load:
             read = self.apart.read(archived.path, name=name, source=source)
         else:
             read = read_file(archived.path, name=name, source=source, engine=self.engine, only_if_sure=True)
+            read = replace(read, batches=_unsure_of_faults(read.batches))
         batches, n_rows = [], 0
         for batch in read.batches:
             batches.append(batch)
@@ -377,6 +378,16 @@ def insert_batches(
     )
     columns = ", ".join(f"{given.get(column, column)} as {column}" for column in table.column_names)
     return warehouse.insert_from(into or table, f"select {columns} from incoming_arrow", incoming, parameters)
+
+
+def _unsure_of_faults(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Read on, or say that the file has to be read apart: one that finds a fault of a reader must not stop those after it."""
+    try:
+        yield from batches
+    except (FileRefused, UnsureError, duckdb.Error):
+        raise
+    except Exception as error:
+        raise UnsureError(type(error).__name__) from error
 
 
 def _check_counts(n_records: int, n_loaded: int, n_rejected: int) -> None:

@@ -180,6 +180,7 @@ class _Recoded(io.RawIOBase):
 
     def __init__(self, source: BinaryIO, encoding: str) -> None:
         self._source = source
+        self._encoding = encoding
         self._decoder = codecs.getincrementaldecoder(encoding)(_INVALID)
         self._held = b""
 
@@ -189,7 +190,11 @@ class _Recoded(io.RawIOBase):
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
         while not self._held:
             block = self._source.read(BLOCK_BYTES)
-            text = self._decoder.decode(block, final=not block)
+            try:
+                text = self._decoder.decode(block, final=not block)
+            except UnicodeError as error:
+                # Not a byte that is none, which is kept for its record: the file as a whole, as without a byte order mark.
+                raise FileRefused("wrong_encoding", f"the file is not {self._encoding}: {error}") from None
             self._held = text.encode("utf-8", "surrogateescape")
             if not block:
                 break

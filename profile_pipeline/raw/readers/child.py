@@ -61,6 +61,9 @@ def _answer(asked: dict[str, Any], engine: duckdb.DuckDBPyConnection, out: Binar
         _send(out, REFUSED, json.dumps([refusal.reason, refusal.detail]).encode())
     except MemoryError:
         _send(out, REFUSED, json.dumps(["reader_died", "it needs more memory than a reader may have"]).encode())
+    except Exception as error:
+        # A file that finds a fault of a reader is one bad file. Its words may hold what the file says.
+        _send(out, REFUSED, json.dumps(["reader_failed", type(error).__name__]).encode())
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 

@@ -51,11 +51,11 @@ def header_of(path: Path, source: SourceSettings) -> list[str]:
         first = b"\n"
         while first and not first.strip(b"\r\n"):
             first = stream.readline(LONGEST_HEADER_BYTES)
-    if len(first) == LONGEST_HEADER_BYTES:
+    line, *_ = first.strip(b"\r\n").split(b"\r")
+    if len(line) >= LONGEST_HEADER_BYTES:
         raise FileRefused(
             "bad_header", f"found a first line longer than {LONGEST_HEADER_BYTES} bytes, expected column names"
         )
-    line = first.strip(b"\r\n").split(b"\r")[0]
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:

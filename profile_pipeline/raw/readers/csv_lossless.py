@@ -24,9 +24,8 @@ JOINED_BYTES = 1 << 20
 def skip_header(buffer: Buffer, source: SourceSettings) -> None:
     """Take the line of column names, where the file has one."""
     if source.header is True:
-        while (size := buffer.line_size(0, LONGEST_LINE_BYTES)) and not buffer.look(size).strip(b"\r\n"):
-            buffer.skip(size)
-        buffer.skip(size or 0)
+        buffer.skip_blank_lines()
+        buffer.skip_line()
 
 
 @dataclass
@@ -56,17 +55,15 @@ class Records:
         while (until is None or self.buffer.place < until) and (found := self._next()):
             record, is_whole = found
             self.n_records += 1
-            fields = self._fields(record, is_whole=is_whole)
-            if fields is None:
-                continue
-            taken[self.n_records] = record
-            for column, value in zip(columns, fields, strict=True):
-                column.append(value)
-            if len(taken) == BATCH_RECORDS:
+            if (fields := self._fields(record, is_whole=is_whole)) is not None:
+                taken[self.n_records] = record
+                for column, value in zip(columns, fields, strict=True):
+                    column.append(value)
+            # Also where all were rejected: who waits for a batch sees that records are read.
+            if self.n_records % BATCH_RECORDS == 0:
                 yield self._batch(taken, columns)
                 taken, columns = {}, [[] for _ in self.names]
-        if taken:
-            yield self._batch(taken, columns)
+        yield self._batch(taken, columns)
 
     def _batch(self, taken: dict[int, bytes], columns: list[list[str]]) -> TextBatch:
         arrays = {name: pa.array(values, pa.string()) for name, values in zip(self.names, columns, strict=True)}
@@ -78,15 +75,17 @@ class Records:
         A quote that stays open, or closes where no field ends, damages its first line only: reading goes on with the next.
         """
         buffer = self.buffer
-        while (size := buffer.line_size(0, LONGEST_LINE_BYTES)) and not buffer.look(size).strip(b"\r\n"):
-            buffer.skip(size)
+        buffer.skip_blank_lines()
+        size = buffer.line_size(0, LONGEST_LINE_BYTES + len(b"\r\n"))
         if size is None:
+            # Nothing, or a line whose end lies further on.
             beginning = buffer.look(LONGEST_LINE_BYTES + 1)
-            buffer.skip(len(beginning))
-            buffer.skip_line()
+            if beginning:
+                buffer.skip(len(beginning))
+                buffer.skip_line()
             return (beginning, True) if beginning else None
         line = buffer.look(size)
-        if has_quotes(self.source) and _stays_open(line, self._delimiter, is_open=False):
+        if has_quotes(self.source) and _quote_after(line, self._delimiter, is_open=False) is True:
             longer = self._joined(size)
             if longer is None:
                 buffer.skip(size)
@@ -102,9 +101,10 @@ class Records:
             following = self.buffer.line_size(size, JOINED_BYTES - size)
             if n_lines == JOINED_LINES or following is None:
                 return None
-            line = self.buffer.look(size + following)[size:]
-            n_lines, size = n_lines + 1, size + following
-            is_open = _stays_open(line, self._delimiter, is_open=True)
+            state = _quote_after(self.buffer.look(following, size), self._delimiter, is_open=True)
+            if state is None:
+                return None
+            n_lines, size, is_open = n_lines + 1, size + following, state
         record = self.buffer.look(size)
         # Where they are no text that is for the reader to say.
         text = record.rstrip(b"\r\n").decode("utf-8", "replace")
@@ -134,8 +134,11 @@ class Records:
         return None
 
 
-def _stays_open(line: bytes, delimiter: bytes, *, is_open: bool) -> bool:
-    """Say whether a quoted field is open at the end of a line; quotes within a field that does not begin with one are letters."""
+def _quote_after(line: bytes, delimiter: bytes, *, is_open: bool) -> bool | None:
+    """Say whether a quoted field is open at the end of a line; None: one closes where no field ends.
+
+    Quotes within a field that does not begin with one are letters.
+    """
     place, is_start = 0, not is_open
     while True:
         if is_open:
@@ -144,6 +147,12 @@ def _stays_open(line: bytes, delimiter: bytes, *, is_open: bool) -> bool:
                 return True
             is_open = line[place + 1 : place + 2] == b'"'
             place += 2 if is_open else 1
+            if (
+                not is_open
+                and line[place : place + 1] not in (b"", b"\r", b"\n")
+                and not line.startswith(delimiter, place)
+            ):
+                return None
         elif is_start and line[place : place + 1] == b'"':
             is_open, is_start, place = True, False, place + 1
         else:

@@ -125,14 +125,16 @@ class PieceReader:
                 if len(quotes) % 2:
                     raise UnsureError("an odd number of quotes")
                 if not len(ends) or ends[-1] + 1 < len(data):
-                    ends = np.append(ends, len(data))
+                    newlines, ends = np.append(newlines, len(data)), np.append(ends, len(data))
             if len(ends):
                 size = min(int(ends[-1]) + 1, len(data))
                 piece = data[:size]
-                self._check(piece, quotes[quotes < size], newlines[newlines < size], ends)
+                self._check(piece, quotes[quotes < size], newlines[newlines <= ends[-1]], ends)
                 return _piece(piece, ends)
             if len(quotes) and len(data) > JOINED_BYTES:
                 raise UnsureError("a quote that stays open")
+            if b"\r" in data:
+                self._check_returns(bytes_of[:-1] if data.endswith(b"\r") else bytes_of)
             if len(data) > LONGEST_LINE_BYTES:
                 raise UnsureError("a line that is too long")
             n_bytes = min(2 * n_bytes, LONGEST_LINE_BYTES + 1)
@@ -147,9 +149,9 @@ class PieceReader:
             raise UnsureError("a byte order mark within the file")
         data = np.frombuffer(piece, np.uint8)
         if b"\r" in piece:
-            returns = np.flatnonzero(data == RETURN)
-            if returns[-1] + 1 >= len(data) or (data[returns + 1] != NEWLINE).any():
-                raise UnsureError("carriage returns without line feed")
+            self._check_returns(data)
+        if len(piece) > LONGEST_LINE_BYTES and np.diff(ends, prepend=-1).max() > LONGEST_LINE_BYTES:
+            raise UnsureError("a line that is too long")
         if not len(quotes):
             return
         allowed = np.frombuffer(b'\r\n"' + delimiter_of(self.source).encode(), np.uint8)
@@ -164,6 +166,12 @@ class PieceReader:
             if (n_lines > JOINED_LINES).any() or ((n_lines > 1) & (n_bytes >= JOINED_BYTES)).any():
                 raise UnsureError("a record of many lines")
 
+    @staticmethod
+    def _check_returns(data: np.ndarray) -> None:
+        returns = np.flatnonzero(data == RETURN)
+        if len(returns) and (returns[-1] + 1 >= len(data) or (data[returns + 1] != NEWLINE).any()):
+            raise UnsureError("carriage returns without line feed")
+
     def _parsed(self, piece: _Piece) -> Iterator[TextBatch]:
         """Split the records of a piece into fields.
 
@@ -175,7 +183,9 @@ class PieceReader:
         if not len(piece.starts):
             return
         data, delimiter = piece.data, delimiter_of(self.source)
-        if len(delimiter) > 1:
+        if len(delimiter.encode()) > 1:
+            if has_quotes(self.source):
+                raise UnsureError("a delimiter of several bytes beside quotes")
             if UNIT_SEPARATOR in data:
                 raise UnsureError("the byte 0x1f")
             data, delimiter = data.replace(delimiter.encode(), UNIT_SEPARATOR), UNIT_SEPARATOR.decode()
@@ -208,7 +218,8 @@ class PieceReader:
         for place, told in ragged.items():
             self.rejects.add(first + place, "field_count", told, piece.record(place))
         places = np.delete(np.arange(len(piece.starts)), list(ragged))
-        for start in range(0, table.num_rows, BATCH_RECORDS):
+        # Also where all were rejected: who waits for a batch sees that records are read.
+        for start in range(0, max(1, table.num_rows), BATCH_RECORDS):
             part = table.slice(start, BATCH_RECORDS).combine_chunks()
             yield self._as_text(part, piece, places[start : start + BATCH_RECORDS], first)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES
 from profile_pipeline.raw.readers.json_texts import Texts
 
 MOST_SHAPES = 8
@@ -94,7 +95,7 @@ class Lines:
         self._starts = lines.starts
         self._ends = lines.ends - (self._data[lines.ends - 1] == _RETURN)
         self._quotes = np.append(np.flatnonzero(self._data == _QUOTE), [n_bytes] * 2)
-        self._waiting = np.flatnonzero(self._are_plain(lines))
+        self._waiting = np.flatnonzero(self._are_plain(lines) & (self._ends - self._starts <= LONGEST_LINE_BYTES))
 
     def _are_plain(self, lines: Texts) -> np.ndarray:
         """Say which lines are text without escapes and control characters."""
@@ -110,7 +111,8 @@ class Lines:
         """Return the lines in which a byte is seen; their ends are not in them."""
         places = np.flatnonzero(is_seen)
         lines = np.searchsorted(self._starts, places, side="right") - 1
-        return lines[(lines >= 0) & (places < self._ends[lines])]
+        places, lines = places[lines >= 0], lines[lines >= 0]
+        return lines[places < self._ends[lines]]
 
     def leave(self, row: int) -> None:
         """Take out a line that has been read otherwise, with all before it."""

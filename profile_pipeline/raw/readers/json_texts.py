@@ -23,9 +23,9 @@ from profile_pipeline.raw.readers.bytes import (
 )
 
 # Whole strings, so that no brace within one counts; a quote alone begins a string that has not been read to its end.
-_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
+_MARK = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["{}\[\]]', re.DOTALL)
 _BETWEEN = b" \t\r\n,"
-_NEWLINE, _SPACE = b"\n "
+_NEWLINE, _RETURN, _SPACE = b"\n\r "
 TOGETHER_BYTES = 4 << 20
 # After damage what follows is looked at again; beyond this the rest is one damaged record.
 MOST_BYTES_AGAIN = 16 << 20
@@ -81,10 +81,11 @@ def _lines_of(path: Path, encoding: str) -> Iterator[Texts]:
             if len(ends):
                 block = block[: ends[-1] + 1]
                 buffer.skip(len(block))
-                yield _not_blank(block, np.concatenate([[0], ends[:-1] + 1]), ends)
+                if len(texts := _not_blank(block, np.concatenate([[0], ends[:-1] + 1]), ends)):
+                    yield texts
                 n_bytes = TOGETHER_BYTES
-            elif len(block) <= LONGEST_LINE_BYTES:
-                n_bytes = min(2 * n_bytes, LONGEST_LINE_BYTES + 1)
+            elif len(block) < LONGEST_LINE_BYTES + len(b"x\r"):
+                n_bytes = min(2 * n_bytes, LONGEST_LINE_BYTES + len(b"x\r"))
             else:
                 yield Texts.of([block[: LONGEST_LINE_BYTES + 1]])
                 while (block := buffer.look(BLOCK_BYTES)) and b"\n" not in block:
@@ -95,6 +96,7 @@ def _lines_of(path: Path, encoding: str) -> Iterator[Texts]:
 
 def _not_blank(block: bytes, starts: np.ndarray, ends: np.ndarray) -> Texts:
     data = np.frombuffer(block, np.uint8)
+    ends = ends - ((ends > starts) & (data[np.maximum(ends - 1, 0)] == _RETURN))
     is_text = ends > starts
     # Only what begins with a space can be blank.
     for row in np.flatnonzero(is_text & (data[np.minimum(starts, len(data) - 1)] <= _SPACE)).tolist():
@@ -130,7 +132,8 @@ def _objects_of(path: Path, encoding: str) -> Iterator[bytes]:
     """Return the objects of arrays or one after another, and what else stands between them as texts of their own."""
     cut = _Cut()
     with refusing_damage(), open_utf8(path, encoding) as stream:
-        while block := stream.read(BLOCK_BYTES):
+        # What is held of an object is looked through again with each block: the larger, the more.
+        while block := stream.read(max(BLOCK_BYTES, len(cut.held))):
             yield from cut.fed(block)
     yield from cut.rest()
 

@@ -20,6 +20,8 @@ from profile_pipeline.source_settings import SourceSettings
 
 MISSES_A_SHAPE = 64
 DEEPEST = 50
+# Records can be long: so many together are a batch, however few they are.
+BATCH_BYTES = 64 << 20
 
 
 class _DuplicateNameError(ValueError):
@@ -117,13 +119,14 @@ class JsonReader:
 
     def batches(self) -> Iterator[TextBatch]:
         """Yield all records, each in a batch or among the rejects."""
-        batch = _Batch()
+        batch, n_bytes = _Batch(), 0
         for texts in texts_of(self._path, self._encoding):
             self._read(texts, batch)
             self.n_records += len(texts)
-            if batch.n_records >= BATCH_RECORDS:
+            n_bytes += len(texts.block)
+            if batch.n_records >= BATCH_RECORDS or (batch.n_records and n_bytes >= BATCH_BYTES):
                 yield batch.turned(self._lists)
-                batch = _Batch()
+                batch, n_bytes = _Batch(), 0
         if batch.n_records:
             yield batch.turned(self._lists)
 

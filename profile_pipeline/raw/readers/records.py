@@ -9,8 +9,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from profile_pipeline.raw.readers.bytes import FileRefused
+
 RECORD_LIMIT = 10_000
 BATCH_RECORDS = 100_000
+MOST_REJECTED = 2_000_000
 
 
 @dataclass
@@ -23,7 +26,17 @@ class Rejects:
     records: list[str] = field(default_factory=list)
 
     def add(self, row_number: int, reason: str, detail: str, record: str | bytes) -> None:
-        """Note one; the record's text is cut at 10,000 characters, bytes that are no text are shown escaped."""
+        """Note one; the record's text is cut at 10,000 characters, bytes that are no text are shown escaped.
+
+        Raises
+        ------
+        FileRefused
+            If they are too many to be held: the file is not what its source says.
+        """
+        if len(self.row_numbers) == MOST_REJECTED:
+            raise FileRefused(
+                "too_many_bad", f"more than {MOST_REJECTED:,} records can't be loaded; the last one: {reason}"
+            )
         text = record.decode("utf-8", "backslashreplace") if isinstance(record, bytes) else record
         self.row_numbers.append(row_number)
         self.reasons.append(reason)
