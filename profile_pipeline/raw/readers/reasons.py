@@ -42,6 +42,8 @@ OF_FILES: dict[str, tuple[str, str]] = {
     "unpacks_too_large": ("it unpacks to more than 250 times its size", "deliver it in parts, or not packed"),
     "too_long": ("an object that spans lines has no end within 32 MiB", "mend it where the file is made"),
     "reader_died": ("its reader was ended: by a fault, or for want of memory", "deliver it again, or in parts; else report it"),
+    "reader_failed": ("it found a fault of its reader", "report it; it is kept in the archive, and recovered once the reader is mended"),
+    "too_many_bad": ("more than two million of its records can't be loaded", "see whether delimiter, encoding and columns are right, or deliver it in parts"),
     "reader_stuck": ("a part of it took its reader more than 20 seconds", "mend `pattern`, or deliver the file in parts"),
     "damaged_parquet": ("the Parquet file is cut or damaged", "deliver it again"),
     "count_differs": ("the records counted are not those that were read", "report it: this should not happen"),
