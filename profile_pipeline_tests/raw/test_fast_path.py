@@ -83,7 +83,7 @@ def check_paths_agree(content: bytes, n_bytes: int, **more: object) -> None:
         assert in_all(PieceReader(path, source, names, rejects), rejects) == expected
         rejects = Rejects()
         with contextlib.suppress(csv.UnsureError):
-            assert in_all(PieceReader(path, source, names, rejects, only_if_sure=True), rejects) == expected
+            assert in_all(PieceReader(path, source, names, rejects, most_doubts=0), rejects) == expected
 
 
 @pytest.mark.faults

@@ -46,6 +46,7 @@ HELD_RECORDS, HELD_FILES = 200_000, 1_000
 ARCHIVED_AHEAD = 8
 # What they hold can crash a decoder or stop a regular expression; readers of the others are bounded in what they take.
 READ_APART = ("parquet", "lines")
+MOST_DOUBTS_HERE = 16
 
 
 @dataclass
@@ -173,11 +174,11 @@ class Load:
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_apart: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
         name, source = row["source"], self.settings.sources[row["source"]]
-        # A text that splitting is not sure of may be damaged, or meant to do damage.
+        # A text that splitting is often not sure of is damaged, or meant to do damage.
         if is_apart:
             read = self.apart.read(archived.path, name=name, source=source)
         else:
-            read = read_file(archived.path, name=name, source=source, engine=self.engine, only_if_sure=True)
+            read = read_file(archived.path, name=name, source=source, engine=self.engine, most_doubts=MOST_DOUBTS_HERE)
             read = replace(read, batches=_unsure_of_faults(read.batches))
         batches, n_rows = [], 0
         for batch in read.batches:

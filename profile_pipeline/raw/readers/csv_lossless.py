@@ -162,6 +162,12 @@ def _quote_after(line: bytes, delimiter: bytes, *, is_open: bool) -> bool | None
             place, is_start = place + len(delimiter), True
 
 
+def is_whole_line(line: bytes, source: SourceSettings) -> bool:
+    """Say whether a line, without its line feed, is a record by itself whose quotes are in order or letters."""
+    is_closed = _quote_after(line, delimiter_of(source).encode(), is_open=False) is False
+    return is_closed and split([line.rstrip(b"\r").decode("utf-8", "replace")], source) is not None
+
+
 def _lines_in(text: str) -> list[str]:
     """A record's lines with their ends: LF, CRLF or CR, and not what else is a line end in Unicode."""
     return list(io.StringIO(text, newline=""))

@@ -24,12 +24,14 @@ from profile_pipeline.raw.readers.csv import (
     delimiter_of,
     has_quotes,
 )
-from profile_pipeline.raw.readers.csv_lossless import JOINED_BYTES, JOINED_LINES, Records, skip_header
+from profile_pipeline.raw.readers.csv_lossless import JOINED_BYTES, JOINED_LINES, Records, is_whole_line, skip_header
 from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
 from profile_pipeline.source_settings import SourceSettings
 
 PIECE_BYTES, SMALL_PIECE_BYTES = 8 << 20, 64 << 10
 FEW_RECORDS = 64
+# So many lines of a piece are looked at one by one.
+MOST_UNCLEAR = 1_000
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class PieceReader:
         Its columns.
     rejects
         Takes the records that can't be read.
-    only_if_sure
-        Stop at the first doubt instead of reading record by record.
+    most_doubts
+        Of how many pieces at most records are read one by one; None: of any number.
 
     Attributes
     ----------
@@ -68,8 +70,11 @@ class PieceReader:
     source: SourceSettings
     names: list[str]
     rejects: Rejects
-    only_if_sure: bool = False
+    most_doubts: int | None = None
     n_records: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._around_quotes = np.frombuffer(b'\r\n"' + delimiter_of(self.source).encode(), np.uint8)
 
     def batches(self) -> Iterator[TextBatch]:
         """Yield its records, each in a batch or among the rejects.
@@ -77,12 +82,12 @@ class PieceReader:
         Raises
         ------
         UnsureError
-            With `only_if_sure`, if a part of it has to be read record by record.
+            If more than `most_doubts` pieces have to be read record by record.
         """
         with refusing_damage(), open_utf8(self.path, self.source.encoding) as stream:
             buffer = Buffer(stream)
             skip_header(buffer, self.source)
-            careful_until = 0
+            careful_until = n_doubts = 0
             while True:
                 n_bytes = SMALL_PIECE_BYTES if buffer.place < careful_until else PIECE_BYTES
                 try:
@@ -91,11 +96,12 @@ class PieceReader:
                         return
                     found = list(self._parsed(piece))
                 except UnsureError:
-                    if self.only_if_sure:
-                        raise
                     if n_bytes > SMALL_PIECE_BYTES:
                         careful_until = buffer.place + n_bytes
                         continue
+                    n_doubts += 1
+                    if self.most_doubts is not None and n_doubts > self.most_doubts:
+                        raise
                     records = Records(buffer, self.source, self.names, self.rejects, self.n_records)
                     yield from records.batches(SMALL_PIECE_BYTES)
                     self.n_records = records.n_records
@@ -119,6 +125,9 @@ class PieceReader:
             quotes = np.empty(0, np.int64)
             if has_quotes(self.source) and b'"' in data:
                 quotes = np.flatnonzero(bytes_of == QUOTE)
+                if not self._enclose_fields(bytes_of, quotes) and self._are_whole(data, quotes, newlines):
+                    # Where quotes are letters they say nothing of where records end: every line does.
+                    quotes = quotes[quotes > newlines[-1]]
             is_end = np.searchsorted(quotes, newlines) % 2 == 0
             ends = newlines[is_end]
             if is_last:
@@ -154,17 +163,39 @@ class PieceReader:
             raise UnsureError("a line that is too long")
         if not len(quotes):
             return
-        allowed = np.frombuffer(b'\r\n"' + delimiter_of(self.source).encode(), np.uint8)
-        opens, closes = quotes[::2], quotes[1::2]
-        before = data[opens[opens > 0] - 1]
-        after = data[closes[closes + 1 < len(data)] + 1]
-        if not (np.isin(before, allowed).all() and np.isin(after, allowed).all()):
+        if not self._enclose_fields(data, quotes):
             raise UnsureError("quotes within a field")
         if len(newlines) > len(ends):
             n_lines = np.diff(np.searchsorted(newlines, ends, side="right"), prepend=0)
             n_bytes = np.diff(ends, prepend=0)
             if (n_lines > JOINED_LINES).any() or ((n_lines > 1) & (n_bytes >= JOINED_BYTES)).any():
                 raise UnsureError("a record of many lines")
+
+    def _enclose_fields(self, data: np.ndarray, quotes: np.ndarray) -> bool:
+        """Say whether each quote opens or closes a field: what is before the one and after the other ends a field or is a quote."""
+        opens, closes = quotes[::2], quotes[1::2]
+        before = data[opens[opens > 0] - 1]
+        after = data[closes[closes + 1 < len(data)] + 1]
+        return bool(np.isin(before, self._around_quotes).all() and np.isin(after, self._around_quotes).all())
+
+    def _are_whole(self, data: bytes, quotes: np.ndarray, newlines: np.ndarray) -> bool:
+        """Say whether each line is a record by itself, though quotes in some are letters; what follows the last line end apart."""
+        if not len(newlines):
+            return False
+        quotes = quotes[quotes < newlines[-1]]
+        bytes_of = np.frombuffer(data, np.uint8)
+        lines = np.searchsorted(newlines, quotes)
+        starts = np.concatenate([[0], newlines[:-1] + 1])
+        is_opening = (np.arange(len(quotes)) - np.searchsorted(quotes, starts)[lines]) % 2 == 0
+        before = np.where(quotes == starts[lines], NEWLINE, bytes_of[np.maximum(quotes - 1, 0)])
+        is_odd = ~np.isin(np.where(is_opening, before, bytes_of[quotes + 1]), self._around_quotes)
+        n_quotes, n_odd = np.bincount(lines, minlength=len(newlines)), np.bincount(lines, is_odd, len(newlines))
+        begins_field = np.isin(before, self._around_quotes[self._around_quotes != QUOTE])
+        n_beginning = np.bincount(lines, begins_field, len(newlines))
+        unclear = np.flatnonzero(((n_odd > 0) | (n_quotes % 2 == 1)) & (n_beginning > 0))
+        return len(unclear) <= MOST_UNCLEAR and all(
+            is_whole_line(data[int(starts[line]) : int(newlines[line])], self.source) for line in unclear
+        )
 
     @staticmethod
     def _check_returns(data: np.ndarray) -> None:

@@ -79,7 +79,7 @@ def read_file(
     name: str,
     source: SourceSettings,
     engine: duckdb.DuckDBPyConnection,
-    only_if_sure: bool = False,
+    most_doubts: int | None = None,
     is_lossless: bool = False,
 ) -> FileRead:
     """Read a file of a source.
@@ -88,8 +88,8 @@ def read_file(
     ----------
     engine
         What expressions run in (`evaluate.connect`), one for many files.
-    only_if_sure
-        Stop where delimited text has to be read record by record.
+    most_doubts
+        Stop where more pieces of delimited text than these have to be read record by record.
     is_lossless
         Read delimited text record by record even where it could be read faster.
 
@@ -98,7 +98,7 @@ def read_file(
     FileRefused
         If it is bad as a whole; also while `batches` are taken.
     csv.UnsureError
-        With `only_if_sure`, while `batches` are taken.
+        Where `most_doubts` are not enough, while `batches` are taken.
     """
     rejects = Rejects()
     names: list[str] = []
@@ -116,7 +116,7 @@ def read_file(
         reader = (
             RecordReader(path, source, names, rejects)
             if is_lossless
-            else PieceReader(path, source, names, rejects, only_if_sure=only_if_sure)
+            else PieceReader(path, source, names, rejects, most_doubts=most_doubts)
         )
     if source.format != "jsonl":
         _resolved(source, [*names, ROW_NUMBER])
