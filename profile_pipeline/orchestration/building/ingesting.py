@@ -9,7 +9,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from profile_pipeline.orchestration.building.balance import require_files_add_up
-from profile_pipeline.orchestration.building.reading_apart import ReaderApart
+from profile_pipeline.orchestration.building.reading_apart import ReaderApart, read_here
 from profile_pipeline.orchestration.keeping.built_with import note_facts
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import (
@@ -34,7 +34,7 @@ from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
-from profile_pipeline.raw.readers.read import FileRead, read_file
+from profile_pipeline.raw.readers.read import FileRead
 from profile_pipeline.raw.readers.reasons import NO_SOURCE
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
@@ -46,7 +46,6 @@ HELD_RECORDS, HELD_FILES = 200_000, 1_000
 ARCHIVED_AHEAD = 8
 # What they hold can crash a decoder or stop a regular expression; readers of the others are bounded in what they take.
 READ_APART = ("parquet", "lines")
-MOST_DOUBTS_HERE = 16
 
 
 @dataclass
@@ -174,12 +173,10 @@ class Load:
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_apart: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
         name, source = row["source"], self.settings.sources[row["source"]]
-        # A text that splitting is often not sure of is damaged, or meant to do damage.
         if is_apart:
             read = self.apart.read(archived.path, name=name, source=source)
         else:
-            read = read_file(archived.path, name=name, source=source, engine=self.engine, most_doubts=MOST_DOUBTS_HERE)
-            read = replace(read, batches=_unsure_of_faults(read.batches))
+            read = read_here(archived.path, name=name, source=source, engine=self.engine)
         batches, n_rows = [], 0
         for batch in read.batches:
             batches.append(batch)
@@ -379,16 +376,6 @@ def insert_batches(
     )
     columns = ", ".join(f"{given.get(column, column)} as {column}" for column in table.column_names)
     return warehouse.insert_from(into or table, f"select {columns} from incoming_arrow", incoming, parameters)
-
-
-def _unsure_of_faults(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Read on, or say that the file has to be read apart: one that finds a fault of a reader must not stop those after it."""
-    try:
-        yield from batches
-    except (FileRefused, UnsureError, duckdb.Error):
-        raise
-    except Exception as error:
-        raise UnsureError(type(error).__name__) from error
 
 
 def _check_counts(n_records: int, n_loaded: int, n_rejected: int) -> None:
