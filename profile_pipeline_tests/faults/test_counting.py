@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from profile_pipeline.orchestration.building import ingesting, reading_apart
+from profile_pipeline.orchestration.building import ingesting
 from profile_pipeline.orchestration.building.balance import IN_WHOLE, CountingError, balance_of
 from profile_pipeline.orchestration.catalogue import all_tables
+from profile_pipeline.raw.readers import read as read_module
 from profile_pipeline_tests.faults.deliveries import Line, Part, line, shop, write_part
 
 pytestmark = pytest.mark.faults
@@ -172,7 +173,7 @@ def test_a_judgement_of_touched_rows_that_does_not_add_up_is_refused(late: Line,
 def test_a_file_whose_reader_loses_or_doubles_a_record_is_refused_as_a_whole(
     part: str, change: Callable[[pa.Table], pa.Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_file = reading_apart.read_file
+    read_file = read_module.read_file
 
     def reading(*arguments: Any, **more: Any) -> Any:
         read = read_file(*arguments, **more)
@@ -181,7 +182,7 @@ def test_a_file_whose_reader_loses_or_doubles_a_record_is_refused_as_a_whole(
         list_of = list(read.batches)
         return _Late(read.n_records, iter(list_of), change(read.rejected))
 
-    monkeypatch.setattr(reading_apart, "read_file", reading)
+    monkeypatch.setattr(read_module, "read_file", reading)
     with line() as told:
         write_part(told.paths.landing, 0, Part(0, tuple(WEB)))
         told.ingest()

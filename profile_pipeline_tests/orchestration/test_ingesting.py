@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from profile_pipeline.orchestration.building import ingesting, reading_apart
+from profile_pipeline.orchestration.building import ingesting
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
+from profile_pipeline.raw.readers import read as read_module
 from profile_pipeline.raw.readers.read import FileRead
 from profile_pipeline.settings_file import load_settings
 from profile_pipeline_tests.raw.test_damage import DELIMITED, JSON, REFUSED
@@ -199,7 +200,7 @@ def test_mutations_of_both_corpora_lose_nothing_and_stop_nothing(tmp_path: Path)
 def test_a_file_that_finds_a_fault_of_a_reader_here_is_read_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_file = reading_apart.read_file
+    read_file = read_module.read_file
 
     def with_a_fault(path: Path, **more: Any) -> FileRead:
         def batches() -> Iterator[pa.Table]:
@@ -209,7 +210,7 @@ def test_a_file_that_finds_a_fault_of_a_reader_here_is_read_apart(
         found = read_file(path, **more)
         return replace(found, batches=batches())
 
-    monkeypatch.setattr(reading_apart, "read_file", with_a_fault)
+    monkeypatch.setattr(read_module, "read_file", with_a_fault)
     landed(tmp_path, "csv/a.csv", table("e1", "e2"))
     landed(tmp_path, "csv/b.csv", table("e3"))
     ingest(tmp_path)

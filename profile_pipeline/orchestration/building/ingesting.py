@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from profile_pipeline.orchestration.building.balance import require_files_add_up
-from profile_pipeline.orchestration.building.reading_apart import ReaderApart, read_here
+from profile_pipeline.orchestration.building.reading_apart import ReaderApart
 from profile_pipeline.orchestration.keeping.built_with import note_facts
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import (
@@ -34,7 +34,7 @@ from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
-from profile_pipeline.raw.readers.read import FileRead
+from profile_pipeline.raw.readers.read import FileRead, read_here
 from profile_pipeline.raw.readers.reasons import NO_SOURCE
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings

@@ -1,4 +1,4 @@
-"""Files read here where that is safe, else in a process of their own: one that crashes, fills or stops its reader is a bad file and no more.
+"""Files read in a process of their own, so that one that crashes, fills or stops its reader is a bad file and no more.
 
 The process is spawned, not forked: it holds no lock and no descriptor of this one. Not here: what it does (`raw.readers.child`), or
 which files are read there (`ingesting`).
@@ -10,51 +10,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import duckdb
 import pyarrow as pa
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.child import BATCH, COUNT, HEAD, OPENED, REFUSED, REJECTED, table_of
-from profile_pipeline.raw.readers.csv import UnsureError
-from profile_pipeline.raw.readers.read import FileRead, read_file
+from profile_pipeline.raw.readers.read import FileRead
 from profile_pipeline.source_settings import SourceSettings
 
 MEMORY_BYTES = 4 << 30
 SECONDS_A_BATCH = 20.0
-MOST_DOUBTS_HERE = 16
 # Somebody ends a reader with these, no file does.
 _FROM_OUTSIDE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PACKAGE = Path(__file__).parents[3]
-
-
-def read_here(path: Path, *, name: str, source: SourceSettings, engine: duckdb.DuckDBPyConnection) -> FileRead:
-    """Read a file in this process, unless it has to be read apart.
-
-    Raises
-    ------
-    FileRefused
-        If it is bad as a whole; also while `batches` are taken.
-    UnsureError
-        While `batches` are taken, if it is damaged in many places, or meant to do damage, or finds a fault of its reader.
-    """
-    read = read_file(path, name=name, source=source, engine=engine, most_doubts=MOST_DOUBTS_HERE)
-    return replace(read, batches=_unsure_of_faults(read.batches))
-
-
-def _unsure_of_faults(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """A file that finds a fault of a reader must not stop those after it."""
-    try:
-        yield from batches
-    except (FileRefused, UnsureError, duckdb.Error):
-        raise
-    except Exception as error:
-        raise UnsureError(type(error).__name__) from error
 
 
 class ReaderStoppedError(ExpectedError):

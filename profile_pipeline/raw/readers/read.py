@@ -6,7 +6,7 @@ Here a reader's text meets the mapping of its source. Not here: formats, archive
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -42,6 +42,7 @@ from profile_pipeline.table import MONEY, PRICE
 # A record's place in its file is a column too, where the file has none of that name: some files have no id.
 ROW_NUMBER = "row_number"
 ATTRIBUTE = "attributes."
+MOST_DOUBTS_HERE = 16
 HASHED_COLUMNS = {"email_hash": "e-mail", "phone_hash": "phone"}
 _REASON_OF_TYPE = {
     "TIMESTAMP": "bad_time", "DATE": "bad_date", "BOOLEAN": "bad_boolean", "VARCHAR": "bad_text", "JSON": "bad_text", "VARCHAR[]": "bad_text",
@@ -123,6 +124,30 @@ def read_file(
         check_cases(source, names)
     batches = _typed(reader.batches(), name, source, rejects, engine)
     return FileRead(batches, lambda: reader.n_records, rejects.table)
+
+
+def read_here(path: Path, *, name: str, source: SourceSettings, engine: duckdb.DuckDBPyConnection) -> FileRead:
+    """Read a file in this process, unless it has to be read apart.
+
+    Raises
+    ------
+    FileRefused
+        If it is bad as a whole; also while `batches` are taken.
+    csv.UnsureError
+        While `batches` are taken, if it is damaged in many places, or meant to do damage, or finds a fault of its reader.
+    """
+    read = read_file(path, name=name, source=source, engine=engine, most_doubts=MOST_DOUBTS_HERE)
+    return replace(read, batches=_unsure_of_faults(read.batches))
+
+
+def _unsure_of_faults(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """A file that finds a fault of a reader must not stop those after it."""
+    try:
+        yield from batches
+    except (FileRefused, csv.UnsureError, duckdb.Error):
+        raise
+    except Exception as error:
+        raise csv.UnsureError(type(error).__name__) from error
 
 
 def _header(path: Path, source: SourceSettings) -> tuple[SourceSettings, list[str]]:
