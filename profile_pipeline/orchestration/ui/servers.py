@@ -21,7 +21,7 @@ from profile_pipeline.warehouse.lease import holder_of, lease
 
 HOST = "127.0.0.1"
 START_SECONDS = 180
-# A server that lived at least so long is started again; one that ends sooner would only end again.
+# A server that ends sooner, twice in a row, would only end again.
 WORTH_RESTARTING_SECONDS = 30
 
 
@@ -38,14 +38,20 @@ class Server:
     environment: dict[str, str]
     folder: Path
     started_at: float = 0.0
+    has_ended_soon: bool = False
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(self.command, env=self.environment, cwd=self.folder)
 
-    def keep_alive(self, say: Callable[[str], None]) -> None:
+    def keep_alive(self, say: Callable[[str], None], *, is_up: bool) -> None:
         """Start it again if it has ended.
+
+        Parameters
+        ----------
+        is_up
+            The UI has answered: what ends soon after that was killed, and did not fail to start.
 
         Raises
         ------
@@ -55,8 +61,10 @@ class Server:
         status = self.process.poll()
         if status is None:
             return
-        if time.monotonic() - self.started_at < WORTH_RESTARTING_SECONDS:
+        ended_soon = time.monotonic() - self.started_at < WORTH_RESTARTING_SECONDS
+        if ended_soon and (self.has_ended_soon or not is_up):
             raise ServerError(f"the {self.name} ended with status {status} while starting; what it said stands above")
+        self.has_ended_soon = ended_soon
         say(f"the {self.name} ended with status {status}; it is started again")
         self.start()
 
@@ -124,7 +132,7 @@ def _serve(
         started, has_told = time.monotonic(), False
         while not stopping:
             for server in servers:
-                server.keep_alive(say)
+                server.keep_alive(say, is_up=has_told)
             if not has_told and _answers(url):
                 say(f"the UI answers at {url}; stop it with Ctrl-C")
                 has_told = True
