@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,13 +11,13 @@ import pytest
 
 from profile_pipeline.orchestration.building.reading_apart import ReaderApart, ReaderStoppedError
 from profile_pipeline.raw.readers.bytes import FileRefused
-from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
-from profile_pipeline.raw.readers.read import read_file
+from profile_pipeline.raw.readers.read import MOST_DOUBTS_HERE, read_file, read_here
+from profile_pipeline.raw.readers.records import UnsureError
 from profile_pipeline_tests.raw.test_readers import source
 
 COLUMNS = {"event_id": "event_id", "event_type": "event_type", "event_time": "event_time", "price": "price"}
-PARQUET, CSV = (source(format=format, columns=COLUMNS) for format in ("parquet", "csv"))
+PARQUET, CSV, JSON = (source(format=format, columns=COLUMNS) for format in ("parquet", "csv", "jsonl"))
 # Each further letter doubles the time that it takes to see that the line does not match.
 SLOW = source(
     format="lines", pattern=r"(?P<a>(a|a)*)b", columns={"event_type": "a", "event_time": "'2026-01-02T00:00:00Z'"}
@@ -64,6 +65,24 @@ def test_a_text_that_may_be_damaged_is_read_apart_record_by_record(tmp_path: Pat
         assert pa.concat_tables(found.batches).equals(expected)
         assert found.rejected.equals(here.rejected)
         assert expected["event_id"].to_pylist() == ["e2"]
+
+
+@pytest.mark.parametrize("n_damaged", [MOST_DOUBTS_HERE, MOST_DOUBTS_HERE + 1])
+def test_lines_of_json_that_are_damaged_in_many_places_are_read_apart_and_as_here(
+    tmp_path: Path, n_damaged: int
+) -> None:
+    record = b'{"event_id": "e1", "event_type": "view", "event_time": "2026-01-02T10:00:00Z", "price": "free"}\n'
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(b'{"event_id": "e1"\n' * n_damaged + record.replace(b"free", b"1") + record * MOST_DOUBTS_HERE)
+    here = read_file(path, name="shop", source=JSON, engine=connect())
+    expected = pa.concat_tables(here.batches)
+    with nullcontext() if n_damaged == MOST_DOUBTS_HERE else pytest.raises(UnsureError):
+        assert pa.concat_tables(read_here(path, name="shop", source=JSON, engine=connect()).batches).equals(expected)
+    with ReaderApart() as reader:
+        found = reader.read(path, name="shop", source=JSON)
+        assert pa.concat_tables(found.batches).equals(expected)
+        assert (found.n_records, found.rejected.num_rows) == (n_damaged + 1 + MOST_DOUBTS_HERE, here.rejected.num_rows)
+        assert found.rejected.equals(here.rejected)
 
 
 def test_a_file_that_is_bad_as_a_whole_is_refused_as_here(tmp_path: Path) -> None:

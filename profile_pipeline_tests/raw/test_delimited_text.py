@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
+from profile_pipeline.raw.readers.records import UnsureError
 from profile_pipeline.source_settings import ListSettings, SourceSettings
 from profile_pipeline_tests.raw.test_readers import HEADER, read, source, written
 

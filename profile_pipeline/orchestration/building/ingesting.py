@@ -32,10 +32,10 @@ from profile_pipeline.raw.archive import (
 )
 from profile_pipeline.raw.landing import LandingFile
 from profile_pipeline.raw.readers.bytes import FileRefused
-from profile_pipeline.raw.readers.csv import UnsureError
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import FileRead, read_here
 from profile_pipeline.raw.readers.reasons import NO_SOURCE
+from profile_pipeline.raw.readers.records import UnsureError
 from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table

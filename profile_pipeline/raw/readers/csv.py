@@ -23,10 +23,6 @@ DELIMITERS = (",", ";", "\t", "|")
 csv.field_size_limit(LONGEST_LINE_BYTES)
 
 
-class UnsureError(Exception):
-    """Splitting by pieces is not sure of a part of the file: it has to be read record by record."""
-
-
 def delimiter_of(source: SourceSettings) -> str:
     """Return the delimiter of a source."""
     return source.delimiter or ("\t" if source.format == "tsv" else ",")

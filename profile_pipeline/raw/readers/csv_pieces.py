@@ -20,12 +20,11 @@ from profile_pipeline.raw.readers.csv import (
     QUOTE,
     RETURN,
     UNIT_SEPARATOR,
-    UnsureError,
     delimiter_of,
     has_quotes,
 )
 from profile_pipeline.raw.readers.csv_lossless import JOINED_BYTES, JOINED_LINES, Records, is_whole_line, skip_header
-from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
+from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch, UnsureError
 from profile_pipeline.source_settings import SourceSettings
 
 PIECE_BYTES, SMALL_PIECE_BYTES = 8 << 20, 64 << 10

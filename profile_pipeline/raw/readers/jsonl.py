@@ -15,7 +15,7 @@ import pyarrow as pa
 from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES
 from profile_pipeline.raw.readers.json_shapes import Lines, Shape, learn
 from profile_pipeline.raw.readers.json_texts import Texts, texts_of
-from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch
+from profile_pipeline.raw.readers.records import BATCH_RECORDS, Rejects, TextBatch, UnsureError
 from profile_pipeline.source_settings import SourceSettings
 
 MISSES_A_SHAPE = 64
@@ -104,21 +104,33 @@ def _as_kind(column: pa.Array, kind: pa.DataType) -> pa.Array:
 class JsonReader:
     """Reads a file, and learns on the way how its records are written.
 
+    Parameters
+    ----------
+    most_doubts
+        How many records at most are no such JSON; None: any number.
+
     Attributes
     ----------
     n_records
         Texts of records, cut out before they are parsed; all of them when `batches` is exhausted.
     """
 
-    def __init__(self, path: Path, source: SourceSettings, rejects: Rejects) -> None:
+    def __init__(self, path: Path, source: SourceSettings, rejects: Rejects, *, most_doubts: int | None = None) -> None:
         self._path, self._encoding, self._rejects = path, source.encoding, rejects
+        self._most_doubts, self._n_doubts = most_doubts, 0
         self._shapes: list[Shape] = []
         self._lists: set[str] = set()
         self._n_missed = 0
         self.n_records = 0
 
     def batches(self) -> Iterator[TextBatch]:
-        """Yield all records, each in a batch or among the rejects."""
+        """Yield all records, each in a batch or among the rejects.
+
+        Raises
+        ------
+        UnsureError
+            If more than `most_doubts` of them can't be parsed.
+        """
         batch, n_bytes = _Batch(), 0
         for texts in texts_of(self._path, self._encoding):
             self._read(texts, batch)
@@ -151,6 +163,10 @@ class JsonReader:
             if (record := self._parsed(first + row, texts[row])) is not None:
                 numbers.append(first + row)
                 records.append(record)
+            else:
+                self._n_doubts += 1
+                if self._most_doubts is not None and self._n_doubts > self._most_doubts:
+                    raise UnsureError("records that are no JSON")
             is_read[row] = True
             for shape in self._shapes[n_shapes:]:
                 lines.leave(row)

@@ -22,7 +22,7 @@ from profile_pipeline.raw.readers.csv_lossless import RecordReader
 from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.evaluate import evaluate
 from profile_pipeline.raw.readers.jsonl import JsonReader
-from profile_pipeline.raw.readers.records import CountedBefore, Rejects, TextBatch, TextReader
+from profile_pipeline.raw.readers.records import CountedBefore, Rejects, TextBatch, TextReader, UnsureError
 from profile_pipeline.raw.readers.typing import (
     Converted,
     blanks_to_null,
@@ -90,7 +90,7 @@ def read_file(
     engine
         What expressions run in (`evaluate.connect`), one for many files.
     most_doubts
-        Stop where more pieces of delimited text than these have to be read record by record.
+        Stop where more places than these are not what the format says: pieces of delimited text, records of JSON.
     is_lossless
         Read delimited text record by record even where it could be read faster.
 
@@ -98,7 +98,7 @@ def read_file(
     ------
     FileRefused
         If it is bad as a whole; also while `batches` are taken.
-    csv.UnsureError
+    UnsureError
         Where `most_doubts` are not enough, while `batches` are taken.
     """
     rejects = Rejects()
@@ -108,7 +108,7 @@ def read_file(
         names = parquet.names_of(path)
         reader = CountedBefore(parquet.count_records(path), parquet.read(path, rejects))
     elif source.format == "jsonl":
-        reader = JsonReader(path, source, rejects)
+        reader = JsonReader(path, source, rejects, most_doubts=most_doubts)
     elif source.format == "lines":
         names = lines.names_of(source)
         reader = CountedBefore(count_lines(path, source.encoding), lines.read(path, source, rejects))
@@ -133,7 +133,7 @@ def read_here(path: Path, *, name: str, source: SourceSettings, engine: duckdb.D
     ------
     FileRefused
         If it is bad as a whole; also while `batches` are taken.
-    csv.UnsureError
+    UnsureError
         While `batches` are taken, if it is damaged in many places, or meant to do damage, or finds a fault of its reader.
     """
     read = read_file(path, name=name, source=source, engine=engine, most_doubts=MOST_DOUBTS_HERE)
@@ -144,10 +144,10 @@ def _unsure_of_faults(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """A file that finds a fault of a reader must not stop those after it."""
     try:
         yield from batches
-    except (FileRefused, csv.UnsureError, duckdb.Error):
+    except (FileRefused, UnsureError, duckdb.Error):
         raise
     except Exception as error:
-        raise csv.UnsureError(type(error).__name__) from error
+        raise UnsureError(type(error).__name__) from error
 
 
 def _header(path: Path, source: SourceSettings) -> tuple[SourceSettings, list[str]]:

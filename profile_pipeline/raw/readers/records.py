@@ -16,6 +16,10 @@ BATCH_RECORDS = 100_000
 MOST_REJECTED = 2_000_000
 
 
+class UnsureError(Exception):
+    """Part of a file is not what its format says: it has to be read with more care, as its reader's caller decides."""
+
+
 @dataclass
 class Rejects:
     """Records that could not be loaded, as they come up."""
