@@ -41,6 +41,25 @@ def without_values() -> Iterator[None]:
         raise type(error)(told) from None
 
 
+class _Incoming:
+    """Arrow rows as the engine takes them.
+
+    It keeps whatever is registered in a transaction until that ends: of a large file that would be all of it. So it gets this,
+    which lets the rows go.
+    """
+
+    def __init__(self, rows: pa.Table | pa.RecordBatchReader) -> None:
+        self.rows: pa.Table | pa.RecordBatchReader | None = rows
+
+    def __arrow_c_schema__(self) -> object:
+        assert self.rows is not None
+        return self.rows.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        assert self.rows is not None
+        return self.rows.__arrow_c_stream__(requested_schema)
+
+
 class Warehouse:
     """One connection to the warehouse, opened at first use under the lease.
 
@@ -296,7 +315,8 @@ class Warehouse:
     @contextlib.contextmanager
     def _incoming(self, rows: pa.Table | pa.RecordBatchReader) -> Iterator[None]:
         """Let queries read Arrow rows as `incoming_arrow`."""
-        self.connection.register("incoming_arrow", rows)
+        incoming = _Incoming(rows)
+        self.connection.register("incoming_arrow", incoming)
         try:
             yield
         except BaseException:
@@ -304,6 +324,8 @@ class Warehouse:
             with contextlib.suppress(duckdb.Error):
                 self.connection.unregister("incoming_arrow")
             raise
+        finally:
+            incoming.rows = None
         self.connection.unregister("incoming_arrow")
 
     def replace_days(

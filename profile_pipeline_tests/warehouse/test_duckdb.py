@@ -23,6 +23,17 @@ def test_what_aborts_a_transaction_is_told_and_not_that_it_is_aborted(tmp_path: 
         assert w.scalar("select count(*) from raw.numbers") == 0
 
 
+def test_rows_that_were_inserted_are_let_go_before_their_transaction_ends(tmp_path: Path) -> None:
+    table = Table("raw.numbers", "a number", (), (Column("number", "BIGINT", "a number"),))
+    with closing(Warehouse(tmp_path / "w.duckdb", owner="a test", say=print, tables=[table])) as w, w.transaction():
+        held_before = pa.total_allocated_bytes()
+        for _ in range(3):
+            w.insert_from(table, "select * from incoming_arrow", pa.table({"number": pa.array(range(10_000))}))
+            w.temporary("copied", pa.table({"number": pa.array(range(10_000))}))
+            assert pa.total_allocated_bytes() == held_before
+        assert w.scalar("select sum(number) from raw.numbers") == 3 * sum(range(10_000))
+
+
 def test_days_that_are_replaced_together_leave_those_between_them_as_they_were(tmp_path: Path) -> None:
     columns = (Column("day", "DATE", "a day"), Column("number", "INTEGER", "a number"))
     table = Table("raw.numbers", "a number a day", ("day",), columns, partition_column="day")
