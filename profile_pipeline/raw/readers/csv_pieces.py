@@ -86,9 +86,8 @@ class PieceReader:
         with refusing_damage(), open_utf8(self.path, self.source.encoding) as stream:
             buffer = Buffer(stream)
             skip_header(buffer, self.source)
-            careful_until = n_doubts = 0
+            n_bytes, doubtful_until, n_doubts = PIECE_BYTES, 0, 0
             while True:
-                n_bytes = SMALL_PIECE_BYTES if buffer.place < careful_until else PIECE_BYTES
                 try:
                     piece = self._cut(buffer, n_bytes)
                     if piece is None:
@@ -96,7 +95,9 @@ class PieceReader:
                     found = list(self._parsed(piece))
                 except UnsureError:
                     if n_bytes > SMALL_PIECE_BYTES:
-                        careful_until = buffer.place + n_bytes
+                        # Cut smaller until the doubt stands alone: each batch has a price beside that of its records.
+                        doubtful_until = buffer.place + n_bytes
+                        n_bytes = max(SMALL_PIECE_BYTES, n_bytes // 4)
                         continue
                     n_doubts += 1
                     if self.most_doubts is not None and n_doubts > self.most_doubts:
@@ -104,10 +105,12 @@ class PieceReader:
                     records = Records(buffer, self.source, self.names, self.rejects, self.n_records)
                     yield from records.batches(SMALL_PIECE_BYTES)
                     self.n_records = records.n_records
-                    continue
-                buffer.skip(len(piece.data))
-                self.n_records += len(piece.starts)
-                yield from found
+                else:
+                    buffer.skip(len(piece.data))
+                    self.n_records += len(piece.starts)
+                    yield from found
+                if buffer.place >= doubtful_until:
+                    n_bytes = min(PIECE_BYTES, 4 * n_bytes)
 
     def _cut(self, buffer: Buffer, n_bytes: int) -> _Piece | None:
         """Return the next whole records, of about so many bytes; None at the end.
