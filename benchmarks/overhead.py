@@ -50,9 +50,10 @@ class Recorder:
         self.noted.append(Noted("execute", sql, params, is_reporting()))
         return self.connection.sql(sql, params=params) if params else self.connection.sql(sql)
 
-    def register(self, name: str, table: Any) -> Any:
-        self.noted.append(Noted("register", name, table))
-        return self.connection.register(name, table)
+    def register(self, name: str, incoming: Any) -> Any:
+        # It lets its rows go after the statement that reads them.
+        self.noted.append(Noted("register", name, incoming.rows))
+        return self.connection.register(name, incoming)
 
     def unregister(self, name: str) -> Any:
         self.noted.append(Noted("unregister", name))
