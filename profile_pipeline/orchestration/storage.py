@@ -46,6 +46,9 @@ _inherited: list[object] = []
 # The bytes of a file without events, once they are known.
 _fresh_file: list[bytes] = []
 
+# Statements that are made anew for each row cost more than the row.
+_INSERT = SqlEventLogStorageTable.insert()
+
 _read_migrations = ScriptDirectory.from_config
 _migrations: dict[str | None, ScriptDirectory] = {}
 
@@ -191,13 +194,13 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         rows = [self._event_to_row(event) for event in batched]
         # The file that all runs share comes first: if it stays locked nothing is written, and Dagster tries them one by one.
         with self.index_transaction() as connection:
-            ids = [connection.execute(SqlEventLogStorageTable.insert().values(**row)).lastrowid for row in rows]
+            ids = [connection.execute(_INSERT, row).lastrowid for row in rows]
             self._store_asset_event_tags(connection, batched, ids)
             newest = {(row["asset_key"], row["dagster_event_type"]): i for i, row in enumerate(rows)}
             for i in sorted(newest.values()):
                 self._store_asset_event(connection, batched[i], ids[i])
         with self.run_connection(run_ids.pop()) as connection:
-            connection.execute(SqlEventLogStorageTable.insert(), rows)
+            connection.execute(_INSERT, rows)
         for event in others:
             self.store_event(event)
 
