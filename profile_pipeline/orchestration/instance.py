@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import dagster as dg
 from dagster._core.instance.ref import InstanceRef
+from sqlalchemy.exc import DatabaseError
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.table_assets import key_of
@@ -43,9 +44,12 @@ def prepare_home(paths: Paths) -> Path:
     home = paths.dagster_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = home / "dagster.yaml"
-    if not settings.exists():
+    # An empty one would mean Dagster's own settings, which send telemetry.
+    if not settings.exists() or not settings.stat().st_size:
         shipped = resources.files("profile_pipeline.orchestration") / "dagster.yaml"
-        settings.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
+        whole = settings.with_name(f"dagster.yaml.{os.getpid()}.tmp")
+        whole.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
+        whole.replace(settings)
     os.environ[HOME_VARIABLE] = str(home)
     # A run's days are recorded together: a quarter of what Dagster costs.
     os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
@@ -113,33 +117,52 @@ def join_commands(instance: dg.DagsterInstance, paths: Paths) -> BinaryIO:
     A command that has just begun a run may not have marked it yet, so runs are judged only while there is no other command.
     """
     joined = (paths.dagster_home / "commands.lock").open("ab")
-    try:
-        fcntl.flock(joined, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pass
-    else:
-        end_orphaned_runs(instance, paths, of_commands_only=True)
+    if _is_only(joined):
+        end_orphaned_runs(instance, paths, of_servers=False)
     fcntl.flock(joined, fcntl.LOCK_SH)
     return joined
 
 
-def end_orphaned_runs(instance: dg.DagsterInstance, paths: Paths, *, of_commands_only: bool = False) -> list[str]:
+def end_orphaned_runs_before_servers(instance: dg.DagsterInstance, paths: Paths) -> list[str]:
+    """End what no process works on any more, before the servers start; a command that is at work has its runs left alone."""
+    with (paths.dagster_home / "commands.lock").open("ab") as joined:
+        return end_orphaned_runs(instance, paths, of_commands=_is_only(joined))
+
+
+def _is_only(joined: BinaryIO) -> bool:
+    try:
+        fcntl.flock(joined, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def end_orphaned_runs(
+    instance: dg.DagsterInstance, paths: Paths, *, of_commands: bool = True, of_servers: bool = True
+) -> list[str]:
     """End the runs that no process works on any more, so that they are retried; return their ids.
 
-    Called before the servers start. A worker that outlived its server goes on, and a run of the command line is not touched.
+    A worker that outlived its server goes on.
 
     Parameters
     ----------
-    of_commands_only
-        Leave runs of the servers alone: one that is starting has no mark yet.
+    of_commands, of_servers
+        Whose runs: one that is starting has no mark yet.
     """
     ended = []
     for run in orphaned_runs(instance, paths):
-        if of_commands_only and run.remote_job_origin:
+        if not (of_servers if run.remote_job_origin else of_commands):
             continue
         again = "it is retried" if run.remote_job_origin else "start its command again, it goes on where it was"
         # The mark first: who is killed between the two leaves a run that is ended next time, and not a mark of no run.
         _mark_of(paths, run.run_id).unlink(missing_ok=True)
-        instance.report_run_failed(run, f"The machine or its server ended while this run was working; {again}.")
+        why = f"The machine or its server ended while this run was working; {again}."
+        try:
+            instance.report_run_failed(run, why)
+        except DatabaseError:
+            # One run whose events can't be read any more must not stop every other: they are laid aside.
+            for events in (paths.dagster_home / "history" / "runs").glob(f"{run.run_id}.db*"):
+                events.rename(events.with_name(f"damaged-{events.name}.moved"))
+            instance.report_run_failed(run, why)
         ended.append(run.run_id)
     return ended

@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.engine import Connection, Engine, make_url
@@ -40,8 +42,11 @@ IS_KNOWN = PARENT in KNOWN_PARENTS and not os.environ.get(STOCK_VARIABLE)
 # The index, and the files of the runs used last.
 N_KEPT = 5
 
-# Handles that a fork has inherited: never used, and never closed, which would drop the parent's locks.
+# A child that a fork makes would share the locks of open files with its parent, and lose what it writes as that closes them: they
+# are closed before. What somebody uses just then is inherited: never used, and never closed, which would drop the parent's locks.
+_storages: "weakref.WeakSet[KeptSqliteEventLogStorage | KeptSqliteRunStorage]" = weakref.WeakSet()
 _inherited: list[object] = []
+SECONDS_BEFORE_FORK = 5
 
 # The bytes of a file without events, once they are known.
 _fresh_file: list[bytes] = []
@@ -49,34 +54,34 @@ _fresh_file: list[bytes] = []
 # Statements that are made anew for each row cost more than the row.
 _INSERT = SqlEventLogStorageTable.insert()
 
-_read_migrations = ScriptDirectory.from_config
-_migrations: dict[str | None, ScriptDirectory] = {}
+_read_migrations: Any = ScriptDirectory.from_config.__func__  # type: ignore[attr-defined]
+_migrations: list[ScriptDirectory] = []
 
 
-def _migrations_read_once(config: Config) -> ScriptDirectory:
-    location = config.get_main_option("script_location")
-    if location not in _migrations:
-        _migrations[location] = _read_migrations(config)
-    return _migrations[location]
+def _migrations_read_once(cls: type[ScriptDirectory], config: Config) -> ScriptDirectory:
+    if cls is not ScriptDirectory or config.get_main_option("script_location") != ALEMBIC_SCRIPTS_LOCATION:
+        return _read_migrations(cls, config)
+    if not _migrations:
+        _migrations.append(_read_migrations(cls, config))
+    return _migrations[0]
 
 
-# For the file of every run Alembic is asked twice for the newest of Dagster's migrations, and loads all of them, some ninety
-# modules, each time: a tenth of a small run.
-ScriptDirectory.from_config = staticmethod(_migrations_read_once)  # type: ignore[method-assign,assignment]
+if IS_KNOWN:
+    # For the file of every run Alembic is asked twice for the newest of Dagster's migrations, and loads all of them, some ninety
+    # modules, each time: a tenth of a small run.
+    ScriptDirectory.from_config = classmethod(_migrations_read_once)  # type: ignore[method-assign,assignment]
 
 
 def _put(content: bytes, path: str) -> None:
     """Make a file that appears with all it holds or not at all, whoever is killed."""
     folder = os.open(os.path.dirname(path), os.O_RDONLY)
     try:
-        nameless = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o644, dir_fd=folder)
-        try:
-            os.write(nameless, content)
-            os.fsync(nameless)
+        with os.fdopen(os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o644, dir_fd=folder), "wb") as nameless:
+            nameless.write(content)
+            nameless.flush()
+            os.fsync(nameless.fileno())
             # With a folder given the link is followed to what it stands for.
-            os.link(f"/proc/self/fd/{nameless}", path, src_dir_fd=folder)
-        finally:
-            os.close(nameless)
+            os.link(f"/proc/self/fd/{nameless.fileno()}", path, src_dir_fd=folder)
     finally:
         os.close(folder)
 
@@ -90,6 +95,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         # Tables and columns that were there once: they never go away.
         self._seen: set[object] = set()
         super().__init__(base_dir, inst_data)
+        _storages.add(self)
 
     @classmethod
     def from_config_value(
@@ -101,7 +107,8 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
         """Begin a file with all its tables at once: stock makes them one by one, and waits for the disk at each."""
         path = engine.url.database
-        if IS_KNOWN and path and not os.path.exists(path):
+        # The log of a file that was removed would be played into a new one, unless that is empty.
+        if IS_KNOWN and path and not os.path.exists(path) and not os.path.exists(f"{path}-wal"):
             # Without it stock makes them: no such files here, no room, or another process was faster.
             with suppress(OSError, AttributeError):
                 _put(self._fresh(), path)
@@ -123,6 +130,18 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._connected(shard) as connection:
+            raw: Any = connection.connection.dbapi_connection
+            changes = raw.total_changes
+            yield connection
+            has_written = raw.total_changes != changes
+        if has_written and shard != INDEX_SHARD_NAME:
+            # Commits go to the -wal file, which a kept connection does not fold in; the watchers of the UI look at the file itself.
+            with suppress(OSError):
+                os.utime(self.path_for_shard(shard))
+
+    @contextmanager
+    def _connected(self, shard: str) -> Iterator[Connection]:
         if self._pid != os.getpid():
             _inherited.append(self._kept)
             self._kept, self._db_lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
@@ -136,17 +155,10 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             try:
                 with self._engine(shard).connect() as connection, connection.begin():
-                    raw: Any = connection.connection.dbapi_connection
-                    changes = raw.total_changes
                     yield connection
-                    has_written = raw.total_changes != changes
             except BaseException:
                 self._close(shard)
                 raise
-            if has_written and shard != INDEX_SHARD_NAME:
-                # Commits go to the -wal file; the watchers of the UI look at the file itself.
-                with suppress(OSError):
-                    os.utime(self.path_for_shard(shard))
 
     def _engine(self, shard: str) -> Engine:
         status = os.stat(self.path_for_shard(shard))
@@ -174,8 +186,16 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     def _close_all(self) -> None:
         if self._pid == os.getpid():
             with self._db_lock:
-                for shard in list(self._kept):
-                    self._close(shard)
+                self._let_go()
+
+    def let_go_before_fork(self) -> None:
+        if self._db_lock.acquire(timeout=SECONDS_BEFORE_FORK):
+            self._let_go()
+            self._db_lock.release()
+
+    def _let_go(self) -> None:
+        for shard in list(self._kept):
+            self._close(shard)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Write what `store_event` writes of each event, in one transaction of each file.
@@ -240,6 +260,7 @@ class KeptSqliteRunStorage(SqliteRunStorage):
         self._kept: tuple[Engine, tuple[int, int, int]] | None = None
         self._lock, self._pid = threading.Lock(), os.getpid()
         super().__init__(conn_string, inst_data)
+        _storages.add(self)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -275,6 +296,11 @@ class KeptSqliteRunStorage(SqliteRunStorage):
         elif kept is not None:
             _inherited.append(kept)
 
+    def let_go_before_fork(self) -> None:
+        if self._lock.acquire(timeout=SECONDS_BEFORE_FORK):
+            self._close()
+            self._lock.release()
+
     def dispose(self) -> None:
         super().dispose()
         with self._lock:
@@ -284,6 +310,14 @@ class KeptSqliteRunStorage(SqliteRunStorage):
 def _wait_for_no_disk(raw: Any, _: object) -> None:
     """Leave it to the write-ahead log to be on disk when it is folded in: no file breaks, and a power loss costs the last lines."""
     raw.execute("PRAGMA synchronous=NORMAL").close()
+
+
+def _let_go_before_fork() -> None:
+    for storage in list(_storages):
+        storage.let_go_before_fork()
+
+
+os.register_at_fork(before=_let_go_before_fork)
 
 
 class KeptSqliteStorage(DagsterSqliteStorage):

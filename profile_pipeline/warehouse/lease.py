@@ -23,9 +23,11 @@ class LeaseTimeoutError(ExpectedError):
 
 def holder_of(path: Path) -> str | None:
     """Return who holds the lease now, or None where it is free."""
-    if not path.exists():
+    try:
+        file = path.open("r+b")
+    except FileNotFoundError:
         return None
-    with path.open("r+b") as file:
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -34,8 +36,8 @@ def holder_of(path: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def lease(path: Path, *, owner: str, timeout_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lease; wait for it, and say for whom.
+def lease(path: Path, *, owner: str, timeout_seconds: float, say: Callable[[str], None]) -> Iterator[int]:
+    """Hold the lease; wait for it, and say for whom. Yields its descriptor: a child that is given it holds the lease too.
 
     Parameters
     ----------
@@ -78,6 +80,6 @@ def lease(path: Path, *, owner: str, timeout_seconds: float, say: Callable[[str]
             say(f"got the warehouse after {time.monotonic() - started:.1f} s")
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{owner}, pid {os.getpid()}, since {time.strftime('%H:%M:%S')}".encode(), 0)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)

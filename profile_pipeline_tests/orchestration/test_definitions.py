@@ -1,16 +1,11 @@
 import datetime as dt
 import shutil
-import sqlite3
-import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 
 from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.building.days import (
@@ -22,10 +17,9 @@ from profile_pipeline.orchestration.building.days import (
 )
 from profile_pipeline.orchestration.flow_chart import READMES, draw, shipped_specs, with_chart
 from profile_pipeline.orchestration.freshness import AWAITED_DAILY
-from profile_pipeline.orchestration.instance import BATCH_VARIABLE, open_instance
+from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import RunFailedError
-from profile_pipeline.orchestration.storage import IS_KNOWN, PARENT, KeptSqliteEventLogStorage, KeptSqliteRunStorage
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline_tests.conftest import ROOT, small_settings
@@ -174,117 +168,3 @@ def test_stretches_have_no_hole() -> None:
         (d(2026, 1, 1), d(2026, 1, 2)),
         (d(2026, 1, 5), d(2026, 1, 5)),
     ]
-
-
-def test_the_event_storage_knows_this_dagster() -> None:
-    assert IS_KNOWN, (
-        f"Dagster changed a method of its SQLite storage that is overridden to {PARENT}: try the storage again, then add it"
-    )
-
-
-@pytest.mark.parametrize("shard", ["index", "a run"])
-def test_a_file_of_events_begins_as_dagster_begins_it(tmp_path: Path, shard: str) -> None:
-    begun = []
-    for kind in (SqliteEventLogStorage, KeptSqliteEventLogStorage):
-        folder = tmp_path / kind.__name__
-        with kind(str(folder)).run_connection(shard):
-            pass
-        with closing(sqlite3.connect(folder / f"{shard}.db")) as connection:
-            tables = connection.execute("select type, name, sql from sqlite_master order by name").fetchall()
-            told = [connection.execute(f"pragma {name}").fetchall() for name in ("journal_mode", "page_size", "integrity_check")]  # fmt: skip
-            begun.append((tables, told, connection.execute("select * from alembic_version").fetchall()))
-    assert begun[0] == begun[1]
-    assert {path.name.split(".")[0] for path in folder.iterdir()} == {"index", shard}
-
-
-def test_runs_are_those_of_the_file_that_lies_there_now(tmp_path: Path) -> None:
-    stock = {name: SqliteRunStorage.from_local(str(tmp_path / name)) for name in ("before", "after")}
-    kept = KeptSqliteRunStorage(stock["before"]._conn_string)
-    for name, storage in stock.items():
-        storage.set_cursor_values({"a": name})
-    assert kept.get_cursor_values({"a"}) == {"a": "before"}
-    stock["before"].set_cursor_values({"a": "written by another"})
-    assert kept.get_cursor_values({"a"}) == {"a": "written by another"}
-    for part in ("", "-wal", "-shm"):
-        (tmp_path / "before" / f"runs.db{part}").unlink(missing_ok=True)
-    shutil.copy(tmp_path / "after" / "runs.db", tmp_path / "before" / "runs.db")
-    assert kept.get_cursor_values({"a"}) == {"a": "after"}
-    kept.set_cursor_values({"a": "kept"})
-    kept.dispose()
-    assert stock["before"].get_cursor_values({"a"}) == {"a": "kept"}
-
-
-def test_a_batch_of_events_leaves_what_single_events_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
-
-    @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run(), tags={"stage": "tried"})
-    def tried(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        context.add_asset_metadata({"n": 3}, partition_key="2026-01-02")
-        return dg.MaterializeResult(metadata={"rows": 7}, tags={"of": "test"})
-
-    @dg.asset_check(asset=tried)
-    def holds() -> dg.AssetCheckResult:
-        return dg.AssetCheckResult(passed=True)
-
-    job = dg.Definitions(
-        assets=[tried], asset_checks=[holds], jobs=[dg.define_asset_job("trying", selection="*")]
-    ).resolve_job_def("trying")
-    tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": "2026-01-05"}
-    run_id, left = "00000000-0000-4000-8000-000000000000", []
-    for size in ("0", "500"):
-        monkeypatch.setenv(BATCH_VARIABLE, size)
-        paths = Paths(config=tmp_path / "profile.yaml", data=tmp_path / size)
-        opened = open_instance(paths)
-        assert job.execute_in_process(instance=opened, tags=tags, run_id=run_id).success
-        key = dg.AssetKey("tried")
-        told = [record.asset_materialization for record in opened.fetch_materializations(key, limit=10).records]
-        newest = opened.get_latest_materialization_event(key)
-        assert newest is not None
-        assert newest.dagster_event is not None
-        left.append((
-            sorted(opened.get_materialized_partitions(key)),
-            [(m.partition, dict(m.metadata), m.tags["of"] if m.tags else None) for m in told if m],
-            newest.dagster_event.partition,
-            _logged(paths, "index", run_id),
-            _logged(paths, run_id, run_id),
-        ))  # fmt: skip
-        opened.dispose()
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    assert len(left[0][0]) == 5
-    assert left[0] == left[1]
-
-
-def _logged(paths: Paths, shard: str, run_id: str) -> list[tuple]:
-    """What a file of events holds of a run, and what it says of each asset, without times and ids."""
-    with closing(sqlite3.connect(paths.dagster_home / "history" / "runs" / f"{shard}.db")) as connection:
-        events = connection.execute(
-            "select dagster_event_type, step_key, asset_key, partition from event_logs where run_id = ? and dagster_event_type is not null", (run_id,)
-        ).fetchall()  # fmt: skip
-        tags = connection.execute("select asset_key, key, value, count(*) from asset_event_tags group by 1, 2, 3")
-        assets = connection.execute(
-            "select asset_key, last_run_id, last_materialization_timestamp is null from asset_keys"
-        )
-        return [*sorted(map(str, events)), *tags.fetchall(), *assets.fetchall()]
-
-
-def test_a_longer_range_opens_no_more_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    days = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
-
-    @dg.asset(partitions_def=days, backfill_policy=dg.BackfillPolicy.single_run())
-    def tried() -> None:
-        return None
-
-    opened: list[int] = []
-    sys.addaudithook(lambda event, _: opened.append(1) if event == "sqlite3.connect" else None)
-    instance = open_instance(Paths(config=tmp_path / "profile.yaml", data=tmp_path))
-    assert type(instance.event_log_storage) is KeptSqliteEventLogStorage
-    counts = []
-    for last in ("2026-01-02", "2026-01-03", "2026-01-15"):
-        before = len(opened)
-        tags = {"dagster/asset_partition_range_start": "2026-01-01", "dagster/asset_partition_range_end": last}
-        assert dg.materialize([tried], instance=instance, tags=tags).success
-        counts.append(len(opened) - before)
-    assert len(set(instance.get_materialized_partitions(dg.AssetKey("tried")))) == 15
-    assert counts[1] == counts[2]  # the first run creates what later ones find
-    instance.dispose()
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)

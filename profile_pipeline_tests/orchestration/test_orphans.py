@@ -10,7 +10,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from profile_pipeline.orchestration.instance import at_work, end_orphaned_runs, open_instance, orphaned_runs
+from profile_pipeline.orchestration.instance import (
+    at_work,
+    end_orphaned_runs,
+    end_orphaned_runs_before_servers,
+    join_commands,
+    open_instance,
+    orphaned_runs,
+    prepare_home,
+)
 from profile_pipeline.orchestration.keeping.doctor import examine
 from profile_pipeline.paths import Paths
 from profile_pipeline_tests.conftest import ROOT
@@ -64,6 +72,38 @@ def test_a_run_without_a_process_is_ended_and_said_how_it_goes_on(instance: dg.D
     said = [str(entry.dagster_event and entry.dagster_event.message) for entry in instance.all_logs(run_id)]
     assert any("start its command again" in text for text in said)
     assert end_orphaned_runs(instance, paths) == []
+
+
+def test_a_run_whose_events_can_not_be_read_any_more_is_ended_like_any_other(
+    instance: dg.DagsterInstance, paths: Paths
+) -> None:
+    run_ids = [started_run(instance) for _ in range(2)]
+    instance.dispose()
+    (paths.dagster_home / "history" / "runs" / f"{run_ids[0]}.db").write_bytes(b"no database" * 1000)
+    opened = open_instance(paths)
+    try:
+        assert sorted(end_orphaned_runs(opened, paths)) == sorted(run_ids)
+        assert [status(opened, run_id) for run_id in run_ids] == ["FAILURE"] * 2
+    finally:
+        opened.dispose()
+
+
+def test_the_ui_leaves_runs_of_commands_alone_while_one_is_at_work(instance: dg.DagsterInstance, paths: Paths) -> None:
+    with join_commands(instance, paths):
+        run_id = started_run(instance)
+        assert end_orphaned_runs_before_servers(instance, paths) == []
+    assert end_orphaned_runs_before_servers(instance, paths) == [run_id]
+
+
+@pytest.mark.parametrize("found", [None, ""])
+def test_a_home_without_settings_gets_those_that_are_shipped(paths: Paths, found: str | None) -> None:
+    settings = paths.dagster_home / "dagster.yaml"
+    if found is not None:
+        settings.parent.mkdir(parents=True)
+        settings.write_text(found, encoding="utf-8")
+    prepare_home(paths)
+    assert "telemetry: {enabled: false}" in settings.read_text(encoding="utf-8")
+    assert [path.name for path in settings.parent.iterdir()] == ["dagster.yaml"]
 
 
 def test_who_is_killed_while_ending_a_run_leaves_no_mark_of_a_run_that_is_over(

@@ -1,35 +1,48 @@
 """Servers of the UI that end are started again, unless they would only end again."""
 
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from profile_pipeline.orchestration.ui import servers
 from profile_pipeline.orchestration.ui.servers import WORTH_RESTARTING_SECONDS, Server, ServerError
+from profile_pipeline.warehouse.lease import holder_of, lease
+from profile_pipeline_tests.conftest import ROOT
+
+SLEEPING = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server("daemon", [sys.executable, "-c", "import time; time.sleep(600)"], {}, tmp_path)
+    server = Server("daemon", SLEEPING, {}, tmp_path)
     server.start()
     yield server
-    server.process.kill()
-    server.process.wait()
+    ends(server)
 
 
 def ends(server: Server) -> None:
+    assert server.process
     server.process.kill()
     server.process.wait()
 
 
+def process_of(server: Server) -> subprocess.Popen[bytes]:
+    assert server.process
+    return server.process
+
+
 def test_a_server_killed_soon_after_the_ui_was_up_is_started_again(server: Server) -> None:
-    killed = server.process.pid
+    killed = process_of(server).pid
     ends(server)
     said: list[str] = []
     server.keep_alive(said.append, is_up=True)
-    assert server.process.pid != killed
-    assert server.process.poll() is None
+    assert process_of(server).pid != killed
+    assert process_of(server).poll() is None
     assert said == ["the daemon ended with status -9; it is started again"]
 
 
@@ -52,4 +65,58 @@ def test_a_server_that_lived_long_is_started_again_each_time(server: Server) -> 
         server.started_at -= WORTH_RESTARTING_SECONDS
         ends(server)
         server.keep_alive(print, is_up=True)
-    assert server.process.poll() is None
+    assert process_of(server).poll() is None
+
+
+def test_the_lock_of_the_ui_is_held_as_long_as_one_of_its_servers_lives(tmp_path: Path) -> None:
+    path = tmp_path / "ui.lock"
+    with lease(path, owner="the UI", timeout_seconds=0, say=print) as lock:
+        server = Server("daemon", SLEEPING, {}, tmp_path, lock)
+        server.start()
+    assert "the UI" in str(holder_of(path))
+    ends(server)
+    assert holder_of(path) is None
+
+
+STARTING = f"""
+import time
+from pathlib import Path
+from profile_pipeline.orchestration.ui.servers import Server
+server = Server("daemon", {SLEEPING}, {{}}, Path("."))
+server.start()
+print(server.process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux stops a process with its parent")
+def test_a_server_ends_with_who_started_it_however_that_ends() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", STARTING], stdout=subprocess.PIPE, cwd=ROOT)
+    assert parent.stdout
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 20
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(pid)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs: one that has ended may wait for who adopted it."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def test_a_server_that_does_not_stop_when_asked_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "STOP_SECONDS", 0.5)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('deaf', 'w'); time.sleep(600)"
+    server = Server("daemon", [sys.executable, "-c", deaf], {}, tmp_path)
+    server.start()
+    while not (tmp_path / "deaf").exists():
+        time.sleep(0.05)
+    server.ask_to_stop()
+    server.stop()
+    assert process_of(server).returncode == -signal.SIGKILL

@@ -3,6 +3,8 @@
 Not here: the instance (`instance`), the process that serves (`webserver`), or what runs in it.
 """
 
+import ctypes
+import http.client
 import os
 import signal
 import socket
@@ -15,12 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.orchestration.instance import end_orphaned_runs, open_instance
+from profile_pipeline.orchestration.instance import end_orphaned_runs_before_servers, open_instance
 from profile_pipeline.paths import CONFIG_VARIABLE, DATA_VARIABLE, Paths
 from profile_pipeline.warehouse.lease import holder_of, lease
 
 HOST = "127.0.0.1"
-START_SECONDS = 180
+START_SECONDS, STOP_SECONDS = 180, 60
+PR_SET_PDEATHSIG = 1
 # A server that ends sooner, twice in a row, would only end again.
 WORTH_RESTARTING_SECONDS = 30
 
@@ -37,13 +40,17 @@ class Server:
     command: list[str]
     environment: dict[str, str]
     folder: Path
+    lock: int | None = None
     started_at: float = 0.0
     has_ended_soon: bool = False
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: subprocess.Popen[bytes] | None = field(init=False, default=None)
 
     def start(self) -> None:
         self.started_at = time.monotonic()
-        self.process = subprocess.Popen(self.command, env=self.environment, cwd=self.folder)
+        self.process = subprocess.Popen(
+            self.command, env=self.environment, cwd=self.folder, preexec_fn=_end_with_parent,
+            pass_fds=() if self.lock is None else (self.lock,),
+        )  # fmt: skip
 
     def keep_alive(self, say: Callable[[str], None], *, is_up: bool) -> None:
         """Start it again if it has ended.
@@ -58,6 +65,7 @@ class Server:
         ServerError
             If it ended while starting.
         """
+        assert self.process is not None
         status = self.process.poll()
         if status is None:
             return
@@ -68,10 +76,25 @@ class Server:
         say(f"the {self.name} ended with status {status}; it is started again")
         self.start()
 
-    def stop(self) -> None:
-        if self.process.poll() is None:
+    def ask_to_stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(timeout=60)
+
+    def stop(self) -> None:
+        """Wait until it has stopped, and no longer than it may take."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to stop this process when its parent is gone, however that ended: nobody else would."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def serve(
@@ -103,19 +126,19 @@ def serve(
     holder = holder_of(paths.ui_lock)
     if holder:
         raise ServerError(f"a UI of {paths.data} is running already: {holder}. Use it, or stop it first.")
-    with lease(paths.ui_lock, owner=f"the UI at http://{HOST}:{port}", timeout_seconds=1, say=say):
-        return _serve(paths, port=port, workspace=workspace, say=say, allowed_hosts=allowed_hosts)
+    with lease(paths.ui_lock, owner=f"the UI at http://{HOST}:{port}", timeout_seconds=1, say=say) as lock:
+        return _serve(paths, port=port, workspace=workspace, say=say, allowed_hosts=allowed_hosts, lock=lock)
 
 
 def _serve(
-    paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None], allowed_hosts: Sequence[str]
+    paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None], allowed_hosts: Sequence[str], lock: int
 ) -> int:
     instance = open_instance(paths)
-    ended = end_orphaned_runs(instance, paths)
+    ended = end_orphaned_runs_before_servers(instance, paths)
     if ended:
         say(f"ended {len(ended)} runs that nobody worked on any more; they are retried")
     instance.dispose()
-    servers = _servers(paths, port=port, workspace=workspace, allowed_hosts=allowed_hosts)
+    servers = _servers(paths, port=port, workspace=workspace, allowed_hosts=allowed_hosts, lock=lock)
     stopping = False
 
     def stop(*_: object) -> None:
@@ -126,9 +149,9 @@ def _serve(
     signal.signal(signal.SIGTERM, stop)
     url = f"http://{HOST}:{port}"
     say("starting the webserver and the daemon …")
-    for server in servers:
-        server.start()
     try:
+        for server in servers:
+            server.start()
         started, has_told = time.monotonic(), False
         while not stopping:
             for server in servers:
@@ -141,11 +164,13 @@ def _serve(
             time.sleep(0.3)
     finally:
         for server in servers:
+            server.ask_to_stop()
+        for server in servers:
             server.stop()
     return 0
 
 
-def _servers(paths: Paths, *, port: int, workspace: Path, allowed_hosts: Sequence[str]) -> list[Server]:
+def _servers(paths: Paths, *, port: int, workspace: Path, allowed_hosts: Sequence[str], lock: int) -> list[Server]:
     environment = os.environ | {
         CONFIG_VARIABLE: str(paths.config),
         DATA_VARIABLE: str(paths.data),
@@ -157,14 +182,16 @@ def _servers(paths: Paths, *, port: int, workspace: Path, allowed_hosts: Sequenc
     ]  # fmt: skip
     daemon = [sys.executable, "-m", "dagster._daemon", "run", "--log-level", "warning", "-w", str(workspace)]
     return [
-        Server(name, command, environment, workspace.parent)
+        Server(name, command, environment, workspace.parent, lock)
         for name, command in (("webserver", webserver), ("daemon", daemon))
     ]
 
 
 def _answers(url: str) -> bool:
+    # What proxy the environment names is of no use for this machine.
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=2) as answer:
+        with directly.open(f"{url}/server_info", timeout=2) as answer:
             return answer.status == 200
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
