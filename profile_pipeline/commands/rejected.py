@@ -51,6 +51,7 @@ def list_rejected(
     from profile_pipeline.orchestration.keeping.recovering import Selection, rejected_groups
 
     with _warehouse(config, data) as w:
+        _require_known(w, source, file)
         groups = rejected_groups(w, Selection(source, reason, file, dismissed))
     if as_json:
         print_json([group | {"remedy": remedy_of(group["reason_code"])} for group in groups])
@@ -81,6 +82,7 @@ def show_rejected(
     from profile_pipeline.orchestration.keeping.recovering import Selection, rejected_records
 
     with _warehouse(config, data) as w:
+        _require_known(w, source, file)
         records = rejected_records(w, Selection(source, reason, file, dismissed), limit=limit)
     if as_json:
         print_json(records)
@@ -114,8 +116,9 @@ def recover_rejected(
     from profile_pipeline.orchestration.keeping.recovering import Selection
     from profile_pipeline.orchestration.running import Runner
 
+    with _warehouse(config, data) as w:
+        _require_known(w, source, file)
     settings, paths = opened(config, data)
-    require_warehouse(paths)
     n_recovered, n_still = Runner(settings, paths, say).recover(Selection(source, reason, file))
     out.print(f"{n_recovered:,} records recovered, {n_still:,} stay rejected")
     if n_recovered:
@@ -138,8 +141,21 @@ def dismiss_rejected(
     if not everything and not (source or reason or file):
         raise CommandError("which records? Give --source, --reason or --file, or --all")
     with _warehouse(config, data) as w:
+        _require_known(w, source, file)
         n = dismiss(w, Selection(source, reason, file), now=dt.datetime.now(dt.UTC).replace(tzinfo=None))
     out.print(f"{n:,} records dismissed")
+
+
+def _require_known(w: "Warehouse", source: str | None, file: str | None) -> None:
+    """Refuse what names no source and no file: it would look as if there were nothing to do."""
+    known = [name for (name,) in w.rows("select distinct source from raw.files where source is not null order by 1")]
+    if source is not None and source not in known:
+        raise CommandError(f"found --source {source}, expected a source of which files were loaded: {', '.join(known)}")
+    of_file = "select 1 from raw.files where path = $file or starts_with(file_id, $file) limit 1"
+    if file is not None and not w.rows(of_file, {"file": file}):
+        raise CommandError(
+            f"found --file {file}, expected the path of a loaded file as `rejected list` shows it, or the beginning of its id"
+        )
 
 
 def _warehouse(config: Path | None, data: Path | None) -> "closing[Warehouse]":

@@ -45,6 +45,7 @@ def verify(
     from profile_pipeline.orchestration.instance import open_instance
     from profile_pipeline.orchestration.keeping.behind import has_new_versions, is_outscored
     from profile_pipeline.orchestration.resources import open_warehouse
+    from profile_pipeline.orchestration.verifying.missing import missing
     from profile_pipeline.orchestration.verifying.verify import remedies, verify
 
     settings, paths = opened(config, data)
@@ -62,6 +63,7 @@ def verify(
             has_new_versions=has_new_versions(warehouse, instance),
             is_outscored=partial(is_outscored, instance),
             seed=seed,
+            missing=missing(warehouse, settings, paths, instance),
             archive=paths.archive,
             is_every_file=is_every_file,
         )
@@ -112,8 +114,10 @@ def _tell(verdict: "Verdict") -> None:
         out.print(f"left out: {line}", highlight=False, soft_wrap=True)
     n_cells = sum(compared.n_cells.values())
     balanced = f"{n_cells:,} cells compared, {verdict.n_balances} balances of whole tables drawn up"
+    is_all = not verdict.behind and not verdict.left_out
+    good = "all as it should be" if is_all else "all that was not left out is as it should be"
     out.print(
-        f"{balanced}: {f'{len(verdict.differences):,} differences' if verdict.differences else 'all as it should be'}",
+        f"{balanced}: {f'{len(verdict.differences):,} differences' if verdict.differences else good}",
         style="bold",
         highlight=False,
         soft_wrap=True,

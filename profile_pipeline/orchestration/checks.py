@@ -16,6 +16,7 @@ from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.jobs import VERIFIED
 from profile_pipeline.orchestration.keeping.behind import has_new_versions, is_outscored
 from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.orchestration.verifying.missing import missing
 from profile_pipeline.orchestration.verifying.verify import NothingBuiltError, verify
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
@@ -140,6 +141,7 @@ def _verified(settings: Settings, paths: Paths) -> dg.AssetChecksDefinition:
                 has_new_versions=new,
                 is_outscored=partial(is_outscored, context.instance),
                 seed=seed,
+                missing=missing(warehouse, settings, paths, context.instance),
                 archive=paths.archive,
             )
         except NothingBuiltError as nothing:

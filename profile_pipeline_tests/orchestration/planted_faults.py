@@ -120,6 +120,9 @@ FAULTS: dict[str, tuple[str, str, str]] = {
         " where profile_id = (select min(profile_id) from profiles.user_profiles anti join (select * from applications.audiences where audience = 'loyal_shoppers') using (profile_id))",
         "applications.audiences", "",
     ),
+    "a session that no metric counts": (changed("applications.daily_metrics", "n_sessions", "n_sessions + 1", a_row_of("applications.daily_metrics", "segment = 'all'")), "applications.daily_metrics", ""),
+    "a session more that bought": (changed("applications.daily_metrics", "conversion", "conversion + 1 / n_sessions", a_row_of("applications.daily_metrics", "segment = 'all' and n_sessions > 1")), "applications.daily_metrics", ""),
+    "an item gone": (removed("cleaned.items", a_row_of("cleaned.items")), "cleaned.items", ""),
     "a view that no metric counts": (changed("applications.daily_metrics", "pv", "pv - 1", a_row_of("applications.daily_metrics", "segment = 'all'")), "applications.daily_metrics", ""),
     "a fact that the CRM does not say": (changed("profiles.tags", "value", "'Atlantis'", a_row_of("profiles.tags", "tag = 'city'")), "profiles.tags", "value"),
 }  # fmt: skip

@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from profile_pipeline.orchestration.keeping.recovering import Selection
+from profile_pipeline.orchestration.keeping.behind import has_new_versions
+from profile_pipeline.orchestration.keeping.recovering import Selection, keep_dismissed
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
@@ -188,6 +190,73 @@ def test_what_was_dismissed_is_listed_apart_and_not_recovered(refused: Path) -> 
     recover(refused, RIGHT, Selection())
     assert rows(refused, "select count(*) from raw.rejected_records where dismissed_at is not null") == [(n_dismissed,)]
     assert rows(refused, "select count(*) from raw.files where n_records <> n_loaded + n_rejected") == [(0,)]
+
+
+def test_a_record_that_stays_rejected_is_so_for_what_is_wrong_with_it_now(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "landing" / "shop").mkdir(parents=True)
+    good = "2026-02-24T08:00:00Z,purchase,u1,i1,1"
+    text = f"ts,action,uid,item,price\n{good}\nat {good.replace('i1,1', 'i1,many')}\n"
+    (data / "landing" / "shop" / "a.csv").write_text(text, encoding="utf-8")
+    r = runner(data, RIGHT)
+    r.ingest()
+    r.instance.dispose()
+    assert rows(data, "select reason_code from raw.rejected_records") == [("bad_time",)]
+    mended = RIGHT.replace("event_time: ts", "event_time: \"replace(ts, 'at ', '')\"")
+    assert recover(data, mended, Selection()) == (0, 1)
+    ((reason, detail),) = rows(data, "select reason_code, detail from raw.rejected_records")
+    assert reason == "bad_number"
+    assert "many" in detail
+
+
+def test_a_recovery_that_finds_nothing_leaves_nothing_to_follow(refused: Path) -> None:
+    r = runner(refused, WRONG)
+    assert r.recover(Selection(source="crm", reason="no such reason")) == (0, 0)
+    with closing(r.warehouse()) as w:
+        assert not has_new_versions(w, r.instance)
+    assert r.recover(Selection(source="shop"))[0] == 0
+    r.instance.dispose()
+    assert recover(refused, RIGHT, Selection(source="crm"))[0] > 0
+    r = runner(refused, RIGHT)
+    with closing(r.warehouse()) as w:
+        assert has_new_versions(w, r.instance)
+    r.instance.dispose()
+
+
+@pytest.mark.faults
+def test_what_was_dismissed_stays_out_where_its_file_is_read_anew_by_a_mended_mapping(
+    refused: Path, tmp_path: Path
+) -> None:
+    assert command(refused, "dismiss", "--file", "shop/2026-02-27.csv").returncode == 0
+    assert command(refused, "dismiss", "--source", "crm").returncode == 0
+    with duckdb.connect(str(refused / "profile.duckdb"), read_only=True) as connection:
+        dismissed = connection.sql("select * from raw.rejected_records where dismissed_at is not null").to_arrow_table()
+    data = tmp_path / "anew"
+    deliver(data)
+    r = runner(data, RIGHT)
+    r.ingest()
+    ((n_loaded, n_crm),) = rows(data, "select (select count(*) from raw.events), (select count(*) from raw.users)")
+    with closing(r.warehouse()) as w:
+        keep_dismissed(w, dismissed)
+    r.build_all()
+    r.instance.dispose()
+    n_dismissed, n_people = (sum(s == name for s in dismissed["source"].to_pylist()) for name in ("shop", "crm"))
+    # Two of the file can't be read by any mapping: they were not loaded.
+    ((n_events, n_users, n_counted),) = rows(
+        data, "select (select count(*) from raw.events), (select count(*) from raw.users), (select count(*) from cleaned.events)"
+    )  # fmt: skip
+    assert (n_events, n_users) == (n_loaded - n_dismissed + 2, n_crm - n_people)
+    assert n_events == n_counted
+    assert rows(data, "select count(*) from raw.rejected_records where dismissed_at is not null") == [(dismissed.num_rows,)]  # fmt: skip
+    assert rows(data, "select count(*) from raw.files where n_records <> n_loaded + n_rejected") == [(0,)]
+
+
+@pytest.mark.parametrize("given", [("--source", "shpo"), ("--file", "shop/2026-02-30.csv")])
+@pytest.mark.parametrize("what", ["list", "recover"])
+def test_what_names_no_source_and_no_file_is_refused(refused: Path, what: str, given: tuple[str, str]) -> None:
+    done = command(refused, what, *given)
+    assert done.returncode == 1
+    assert f"found {' '.join(given)}, expected" in done.stderr.replace("\n", " ")
 
 
 def test_the_text_of_records_is_shown_by_one_command_only(refused: Path) -> None:

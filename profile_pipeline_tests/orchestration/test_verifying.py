@@ -20,6 +20,7 @@ from profile_pipeline.orchestration.jobs import VERIFIED
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.verifying.archive_read_again import ARCHIVED
+from profile_pipeline.orchestration.verifying.missing import NOT_LOADED
 from profile_pipeline.orchestration.verifying.sampled_rows import HARD, sampled_aliases
 from profile_pipeline.orchestration.verifying.verify import NothingBuiltError, remedies, verify
 from profile_pipeline.paths import Paths
@@ -359,6 +360,41 @@ def test_a_fault_is_told_with_its_place_and_a_command(copied: Path) -> None:
     assert f"{LAST_DAY}, profile_id p" in done.stdout
     assert "n_open_cart_items: found 97, expected " in done.stdout
     assert f"profile-pipeline run --from {LAST_DAY} --to {LAST_DAY}" in done.stdout
+
+
+@pytest.mark.faults
+def test_days_and_files_that_are_not_there_at_all_are_told_and_mended(copied: Path) -> None:
+    newest = f"as_of_date = {NEWEST}"
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        for table in ("behavior", "demand", "interests", "user_features"):
+            plant(w, f"delete from features.{table} where {newest}")
+        plant(w, f"delete from profiles.user_profiles where {newest}; delete from profiles.tags where {newest}")
+        plant(
+            w,
+            "delete from applications.daily_metrics where event_date = (select min(event_date) from applications.daily_metrics)",
+        )
+    told = json.loads(command(copied, "verify", "--json").stdout)
+    gone = {d["table"] for d in told["differences"] if d["row"] == "all rows of the day"}
+    assert gone == {"features.behavior", "features.demand", "features.user_features", "profiles.user_profiles", "applications.daily_metrics"}  # fmt: skip
+    (remedy,) = told["remedies"]
+    assert CliRunner().invoke(app, [*remedy.split()[1:], *of(copied)]).exit_code == 0
+    assert command(copied, "verify", "--sample", "1000").exit_code == 0
+
+
+@pytest.mark.faults
+def test_a_file_of_the_archive_that_no_table_knows_is_told_and_loaded_again(copied: Path) -> None:
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        ((lost, n),) = w.rows("select file_id, n_records from raw.files where source = 'relations'")
+        for table in ("raw.files", "raw.relations"):
+            plant(w, f"delete from {table} where file_id = '{lost}'")
+        plant(w, "delete from cleaned.relations where true")
+    told = json.loads(command(copied, "verify", "--json").stdout)
+    assert [(d["table"], d["row"], d["column"]) for d in told["differences"]] == [("raw.files", f"file_id {lost}", NOT_LOADED)]  # fmt: skip
+    assert told["remedies"] == ["profile-pipeline run"]
+    assert command(copied, "run").exit_code == 0
+    assert command(copied, "verify", "--sample", "1000").exit_code == 0
+    with closing(open_warehouse(settings_of(), paths_of(copied), owner="test", say=lambda _: None)) as w:
+        assert w.scalar("select count(*) from raw.relations") == n
 
 
 def test_nothing_built_is_one_message(tmp_path: Path) -> None:

@@ -21,22 +21,39 @@ from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 VERSIONED = ("users", "items", "relations")
+# What a load tells with each table (`assets.raw`).
+COUNTS_OF_A_LOAD = ("records_loaded", "records_recovered")
+LOADS_LOOKED_AT = 1_000
 
 
 def has_new_versions(w: Warehouse, instance: dg.DagsterInstance) -> bool:
     """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day.
 
-    The rows say when they were loaded too: a killed ingest may have loaded them and not told Dagster.
+    The rows say when they were loaded: a killed ingest may have loaded them and not told Dagster. Rows that are loaded again from the
+    archive say when they first were, and Dagster says when that was.
     """
     for table in VERSIONED:
-        told, built = (
-            instance.get_latest_materialization_event(key_of(f"{stage}.{table}")) for stage in ("raw", "cleaned")
-        )
-        loaded_at = w.scalar(f"select epoch(max(loaded_at)) from raw.{table}")
-        newest = max(told.timestamp if told else 0.0, loaded_at or 0.0)
-        if newest and (built is None or newest > built.timestamp):
+        built = instance.get_latest_materialization_event(key_of(f"cleaned.{table}"))
+        built_at = built.timestamp if built else 0.0
+        loaded_at = w.scalar(f"select epoch(max(loaded_at)) from raw.{table}") or 0.0
+        if loaded_at > built_at or _was_loaded_after(instance, f"raw.{table}", built_at):
             return True
     return False
+
+
+def _was_loaded_after(instance: dg.DagsterInstance, table: str, timestamp: float) -> bool:
+    wanted = dg.AssetRecordsFilter(asset_key=key_of(table), after_timestamp=timestamp)
+    return any(
+        _has_loaded(record.asset_materialization)
+        for record in instance.fetch_materializations(wanted, limit=LOADS_LOOKED_AT).records
+    )
+
+
+def _has_loaded(told: dg.AssetMaterialization | None) -> bool:
+    """Say whether a load has brought records, or does not say."""
+    counts = [told.metadata.get(name) for name in COUNTS_OF_A_LOAD] if told else []
+    said = [count.value for count in counts if count is not None]
+    return not said or any(said)
 
 
 def is_outscored(instance: dg.DagsterInstance, day: dt.date) -> bool:

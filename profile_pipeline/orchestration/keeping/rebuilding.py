@@ -8,14 +8,16 @@ import contextlib
 import datetime as dt
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import dagster as dg
+import pyarrow as pa
 
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.building.days import last_day_of, stretches
 from profile_pipeline.orchestration.instance import open_instance, require_no_run
 from profile_pipeline.orchestration.keeping.built_with import differences, source_fact
+from profile_pipeline.orchestration.keeping.recovering import keep_dismissed
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.table_assets import key_of
@@ -38,11 +40,11 @@ RECORDS_AT_ONCE, RECORDS_A_PAGE = 100_000, 10_000
 class Before:
     """What the tables that stand hold that files do not tell."""
 
-    snapshots: list[dt.date] = field(default_factory=list)
-    weeks: list[dt.date] = field(default_factory=list)
-    contests: list[dt.date] = field(default_factory=list)
-    profiles: list[dt.date] = field(default_factory=list)
-    dismissed: list[tuple[str, int, dt.datetime]] = field(default_factory=list)
+    snapshots: list[dt.date]
+    weeks: list[dt.date]
+    contests: list[dt.date]
+    profiles: list[dt.date]
+    dismissed: pa.Table
 
 
 def rebuild(settings: Settings, paths: Paths, *, sources: Sequence[str], say: Callable[[str], None]) -> Runner:
@@ -166,12 +168,7 @@ def _built_before(old: Warehouse, settings: Settings) -> Before:
         weeks=old.days("select distinct week from evaluation.gates"),
         contests=old.days(f"select distinct week from ({' union all '.join(several)})") if several else [],
         profiles=old.days("select distinct as_of_date from profiles.user_profiles"),
-        dismissed=[
-            (file_id, number, at)
-            for file_id, number, at in old.rows(
-                "select file_id, row_number, dismissed_at from raw.rejected_records where dismissed_at is not null"
-            )
-        ],
+        dismissed=old.arrow("select * from raw.rejected_records where dismissed_at is not null"),
     )
 
 
@@ -219,12 +216,8 @@ def _build(runner: Runner, before: Before | None) -> None:
     if before is None:
         runner.build_all()
         return
-    with contextlib.closing(runner.warehouse()) as new, new.transaction():
-        for file_id, number, at in before.dismissed:
-            new.execute(
-                "update raw.rejected_records set dismissed_at = $at where file_id = $file and row_number = $number",
-                {"file": file_id, "number": number, "at": at},
-            )
+    with contextlib.closing(runner.warehouse()) as new:
+        keep_dismissed(new, before.dismissed)
     days = runner.days
     runner.build_features(days[max(0, len(days) - 1 - runner.settings.restate_days)], days[-1])
     for first, last in stretches(_in(days, before.snapshots) - _built(runner, "features.user_features")):

@@ -25,7 +25,7 @@ from profile_pipeline.raw.archive import verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
-from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES
+from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -153,8 +153,10 @@ def recover(
                 say(f"{len(numbers):,} records of {source}, which is no source any more, stay rejected")
                 done.n_still_rejected += len(numbers)
                 continue
-            found = _read_again(verified_path(paths.archive, file_id), source, settings, numbers, engine)
-            n = _load(w, settings, file_id, source, found, now=now)
+            found, rejected = _read_again(verified_path(paths.archive, file_id), source, settings, numbers, engine)
+            with w.transaction():
+                n = _load(w, settings, file_id, source, found, now=now)
+                _note_reasons(w, file_id, rejected)
             done.n_recovered += n
             done.n_still_rejected += len(numbers) - n
     return done
@@ -203,14 +205,30 @@ def _count_same(w: Warehouse, settings: Settings, paths: Paths, name: str, file_
     return n_same
 
 
-def _read_again(path: Path, name: str, settings: Settings, numbers: list[int], engine: Any) -> list[pa.Table]:
-    """Return the records of these row numbers that can be loaded now."""
+def _read_again(
+    path: Path, name: str, settings: Settings, numbers: list[int], engine: Any
+) -> tuple[list[pa.Table], pa.Table | None]:
+    """Return the records of these row numbers that can be loaded now, and why the others can't; None: the file can't be read."""
     wanted = pa.array(numbers, pa.int64())
     try:
         read = read_file(path, name=name, source=settings.sources[name], engine=engine)
-        return [batch.filter(pc.is_in(batch.column("row_number"), value_set=wanted)) for batch in read.batches]
+        loaded = [batch.filter(pc.is_in(batch.column("row_number"), value_set=wanted)) for batch in read.batches]
     except FileRefused:
-        return []
+        return [], None
+    return loaded, read.rejected.filter(pc.is_in(read.rejected.column("row_number"), value_set=wanted))
+
+
+def _note_reasons(w: Warehouse, file_id: str, rejected: pa.Table | None) -> None:
+    """Note why records stay rejected: by a mended mapping it may be for another reason than before."""
+    if rejected is None or not rejected.num_rows:
+        return
+    w.temporary("still_rejected", rejected)
+    w.execute(
+        "update raw.rejected_records as r set reason_code = s.reason_code, detail = s.detail from still_rejected as s"
+        " where r.file_id = $file and r.row_number = s.row_number",
+        {"file": file_id},
+    )
+    w.drop("still_rejected")
 
 
 def _load(
@@ -222,28 +240,70 @@ def _load(
     if not numbers:
         return 0
     of = {"file": file_id, "numbers": numbers}
-    with w.transaction():
-        w.execute("delete from raw.rejected_records where file_id = $file and list_contains($numbers, row_number)", of)
-        insert_batches(w, settings, source, [(file_id, batch) for batch in batches], now=now)
-        w.execute(
-            "update raw.files set n_loaded = n_loaded + $n, n_rejected = n_rejected - $n where file_id = $file and status = 'loaded'",
-            {"file": file_id, "n": len(numbers)},
+    w.execute("delete from raw.rejected_records where file_id = $file and list_contains($numbers, row_number)", of)
+    insert_batches(w, settings, source, [(file_id, batch) for batch in batches], now=now)
+    w.execute(
+        "update raw.files set n_loaded = n_loaded + $n, n_rejected = n_rejected - $n where file_id = $file and status = 'loaded'",
+        {"file": file_id, "n": len(numbers)},
+    )
+    if table is EVENTS:
+        w.temporary(
+            "recovered_days",
+            "select event_date, count(*) as n from raw.events where file_id = $file and list_contains($numbers, row_number) group by event_date",
+            of,
         )
-        if table is EVENTS:
-            w.temporary(
-                "recovered_days",
-                "select event_date, count(*) as n from raw.events where file_id = $file and list_contains($numbers, row_number) group by event_date",
-                of,
-            )
-            w.execute(
-                "update raw.pending as p set n_events = p.n_events + d.n from recovered_days as d where p.file_id = $file and p.event_date = d.event_date",
-                {"file": file_id},
-            )
-            w.execute(
-                "insert into raw.pending (file_id, event_date, n_events) select $file, d.event_date, d.n from recovered_days as d"
-                " anti join (select event_date from raw.pending where file_id = $file) as p using (event_date)",
-                {"file": file_id},
-            )
-            write_ledger(w, w.days("select event_date from recovered_days"))
-            w.drop("recovered_days")
+        w.execute(
+            "update raw.pending as p set n_events = p.n_events + d.n from recovered_days as d where p.file_id = $file and p.event_date = d.event_date",
+            {"file": file_id},
+        )
+        w.execute(
+            "insert into raw.pending (file_id, event_date, n_events) select $file, d.event_date, d.n from recovered_days as d"
+            " anti join (select event_date from raw.pending where file_id = $file) as p using (event_date)",
+            {"file": file_id},
+        )
+        write_ledger(w, w.days("select event_date from recovered_days"))
+        w.drop("recovered_days")
     return len(numbers)
+
+
+def keep_dismissed(w: Warehouse, dismissed: pa.Table) -> None:
+    """Take what was dismissed out again where a file that was read anew has loaded it, before anything is judged.
+
+    Parameters
+    ----------
+    dismissed
+        Rows of `raw.rejected_records`.
+    """
+    w.temporary("dismissed_before", dismissed)
+    with w.transaction():
+        w.execute(
+            "update raw.rejected_records as r set dismissed_at = d.dismissed_at from dismissed_before as d"
+            " where r.file_id = d.file_id and r.row_number = d.row_number"
+        )
+        for table in RECORD_TABLES.values():
+            day = "event_date" if table is EVENTS else "null::date"
+            w.temporary(
+                "dismissed_now",
+                f"select file_id, row_number, {day} as event_date from {table.name} semi join dismissed_before using (file_id, row_number)",
+            )
+            w.execute(
+                f"delete from {table.name} as t using dismissed_now as d where t.file_id = d.file_id and t.row_number = d.row_number"
+            )
+            w.insert(
+                REJECTED_RECORDS, "select * from dismissed_before semi join dismissed_now using (file_id, row_number)"
+            )
+            w.execute(
+                "update raw.files as f set n_loaded = f.n_loaded - d.n, n_rejected = f.n_rejected + d.n"
+                " from (select file_id, count(*) as n from dismissed_now group by file_id) as d"
+                " where f.file_id = d.file_id and f.status = 'loaded'"
+            )
+            if table is EVENTS:
+                w.execute(
+                    "update raw.pending as p set n_events = p.n_events - d.n"
+                    " from (select file_id, event_date, count(*) as n from dismissed_now group by all) as d"
+                    " where p.file_id = d.file_id and p.event_date = d.event_date"
+                )
+                w.execute("delete from raw.pending where n_events = 0 and file_id is not null")
+                write_ledger(w, w.days("select distinct event_date from dismissed_now"))
+            w.drop("dismissed_now")
+    w.drop("dismissed_before")

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from profile_pipeline.orchestration.building.ingesting import READ_APART
 from profile_pipeline.orchestration.building.reading_apart import ReaderApart
+from profile_pipeline.orchestration.keeping.built_with import differences, source_fact
 from profile_pipeline.raw.archive import DamagedArchiveError, verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.evaluate import connect
@@ -109,6 +110,7 @@ class _File:
     ) -> None:
         self.w, self.settings, self.archive, self.file_id = w, settings, archive, file_id
         self.told, self.comparison = told, comparison
+        self.changed = differences(w.rows, settings).keys()
 
     def compare(self, engine: Any, apart: ReaderApart) -> None:
         rows = self.w.rows(
@@ -134,7 +136,7 @@ class _File:
                 read = apart.read(path, name=name, source=source)
             else:
                 read = read_file(path, name=name, source=source, engine=engine, is_lossless=True)
-            self._compare_records(RECORD_TABLES[source.table], read)
+            self._compare_records(RECORD_TABLES[source.table], read, is_changed=source_fact(name) in self.changed)
         except FileRefused as refusal:
             self._tell("", "a loaded file", f"refused: {refusal}")
             return
@@ -144,11 +146,12 @@ class _File:
     def _tell(self, column: str, found: str, expected: str) -> None:
         self.comparison.differences.append(Difference(FILES.name, f"file_id {self.file_id}", column, found, expected))
 
-    def _compare_records(self, table: Table, read: FileRead) -> None:
+    def _compare_records(self, table: Table, read: FileRead, *, is_changed: bool) -> None:
         rejected = self.w.rows(
-            f"select row_number from {REJECTED_RECORDS.name} where file_id = $file", {"file": self.file_id}
+            f"select row_number, dismissed_at is null from {REJECTED_RECORDS.name} where file_id = $file",
+            {"file": self.file_id},
         )
-        known, recoverable = {number for (number,) in rejected}, set()
+        known, recoverable = {number for number, _ in rejected}, set()
         names = [name for name in table.column_names if name not in GIVEN]
         after = -1
         for batch in read.batches:
@@ -159,9 +162,10 @@ class _File:
                 after = max(numbers)
         self._compare(table, ["row_number"], _NO_ROWS, after=after, last=None)
         # The detail is left out: how a reader says what it found is its own, and so is where it writes quotes.
-        told = ["row_number", "reason_code", "record"]
+        # By another mapping a record may be rejected for another reason, until it is tried to recover it.
+        told = ["row_number", *(() if is_changed else ("reason_code",)), "record"]
         self._compare(REJECTED_RECORDS, told, read.rejected, after=-1, last=None, but=recoverable)
-        self.told.n_recoverable += len(recoverable)
+        self.told.n_recoverable += len(recoverable.intersection(number for number, waits in rejected if waits))
 
     def _compare(
         self,

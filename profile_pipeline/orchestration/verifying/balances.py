@@ -255,15 +255,25 @@ def _sessions() -> list[Balance]:
 
 
 def _said_of_versions() -> list[Balance]:
-    """What a version says of a user or an item, some record has said."""
+    """What a version says of a user or an item, some record has said; and who has a record has a version."""
     return [
-        Balance(
-            f"cleaned.{name}", "says what a record has said",
-            " union all ".join(
-                f"select null, '{column} of nobody', count(*), 0 from cleaned.{name} as t where {column} is not null and not exists"
-                f" (select 1 from raw.{name} as r where r.{key} = t.{key} and r.{column} = t.{column}) having count(*) > 0"
-                for column in columns
-            ),
-        )
-        for name, key, columns in (("users", "user_id", CRM_COLUMNS), ("items", "item_id", ITEM_COLUMNS))
+        *(
+            Balance(
+                f"cleaned.{name}", f"has who is in raw.{name}",
+                f"select null, 'keys on one side only', count(*), 0 from ((select {key} from raw.{name} except select {key} from cleaned.{name})"
+                f" union all (select {key} from cleaned.{name} except select {key} from raw.{name})) having count(*) > 0",
+            )
+            for name, key in (("users", "user_id"), ("items", "item_id"), ("relations", "user_id, other_user_id"))
+        ),
+        *(
+            Balance(
+                f"cleaned.{name}", "says what a record has said",
+                " union all ".join(
+                    f"select null, '{column} of nobody', count(*), 0 from cleaned.{name} as t where {column} is not null and not exists"
+                    f" (select 1 from raw.{name} as r where r.{key} = t.{key} and r.{column} = t.{column}) having count(*) > 0"
+                    for column in columns
+                ),
+            )
+            for name, key, columns in (("users", "user_id", CRM_COLUMNS), ("items", "item_id", ITEM_COLUMNS))
+        ),
     ]  # fmt: skip

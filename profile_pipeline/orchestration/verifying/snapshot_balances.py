@@ -65,6 +65,7 @@ def balances_of_deliveries() -> list[Balance]:
 
 
 def _daily_metrics() -> Balance:
+    of_sessions = {"n_sessions": "count(*)", "n_converted": "count(*) filter (where is_converted)"}
     measures = {
         "pv": "count(*) filter (where role = 'view')",
         "uv": "count(distinct stream_id)",
@@ -73,14 +74,16 @@ def _daily_metrics() -> Balance:
         "revenue_amount": "coalesce(sum(case role when 'purchase' then amount when 'refund' then -amount end), 0)",
     }
     unlike = " union all ".join(
-        f"select cast(event_date as varchar), '{name} of all', cast(m.{name} as varchar), cast(coalesce(t.{name}, 0) as varchar) from m"
-        f" left join t using (event_date) where m.{name} <> coalesce(t.{name}, 0)"
-        for name in measures
+        f"select cast(event_date as varchar), '{name} of all', cast(m.{name} as varchar), cast(coalesce({side}.{name}, 0) as varchar) from m"
+        f" left join {side} using (event_date) where m.{name} <> coalesce({side}.{name}, 0)"
+        for name, side in (*((name, "t") for name in measures), *((name, "s") for name in of_sessions))
     )
     return Balance(
         "applications.daily_metrics", "count the events of the day",
-        "with m as (select * from applications.daily_metrics where segment = 'all'),"
-        f" t as (select event_date, {', '.join(f'{of} as {name}' for name, of in measures.items())} from cleaned.events group by event_date) {unlike}",
+        "with m as (select *, coalesce(cast(round(conversion * n_sessions) as bigint), 0) as n_converted"
+        " from applications.daily_metrics where segment = 'all'),"
+        f" t as (select event_date, {', '.join(f'{of} as {name}' for name, of in measures.items())} from cleaned.events group by event_date),"
+        f" s as (select event_date, {', '.join(f'{of} as {name}' for name, of in of_sessions.items())} from cleaned.sessions group by event_date) {unlike}",
     )  # fmt: skip
 
 

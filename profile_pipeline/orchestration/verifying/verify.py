@@ -40,6 +40,7 @@ from profile_pipeline.orchestration.verifying.archive_read_again import (
     read_again,
 )
 from profile_pipeline.orchestration.verifying.balances import balances
+from profile_pipeline.orchestration.verifying.missing import NOT_LOADED
 from profile_pipeline.orchestration.verifying.profiles import ProfilesAgain
 from profile_pipeline.orchestration.verifying.sampled_rows import Records, read_records, sampled_aliases
 from profile_pipeline.raw.tables import EVENTS as RAW_EVENTS
@@ -92,6 +93,7 @@ def verify(
     is_outscored: Callable[[dt.date], bool] = lambda _: False,
     seed: str | None = None,
     days: Sequence[dt.date] | None = None,
+    missing: Sequence[Difference] = (),
     archive: Path | None = None,
     is_every_file: bool = False,
 ) -> Verdict:
@@ -109,6 +111,8 @@ def verify(
         What draws people and days; the newest snapshot where it is not given, so that every day looks at others.
     days
         Snapshots to be compared; the newest, the oldest and three others where they are not given.
+    missing
+        Days and files that are not there at all; those that are known to be behind are left out.
     archive
         Where the delivered files lie; none of them is read again where it is not given.
     is_every_file
@@ -136,6 +140,9 @@ def verify(
     verdict = Verdict(0, drawn, Comparison())
     for start in range(0, len(aliases), PEOPLE_AT_ONCE):
         _Batch(w, settings, behind, verdict).compare(aliases[start : start + PEOPLE_AT_ONCE])
+    verdict.comparison.differences += [
+        d for d in missing if not behind.covers(d.table, dt.date.fromisoformat(d.day) if d.day else None)
+    ]
     _balance(w, settings, behind, verdict)
     if archive is not None:
         _read_archive(w, settings, archive, verdict, all_files(w) if is_every_file else drawn_files(w, seed=seed))
@@ -295,11 +302,12 @@ def remedies(differences: Iterable[Difference], settings: Settings) -> list[str]
     """
     found = list(differences)
     damaged = [d for d in found if d.column == ARCHIVED]
-    wrong = [d for d in found if d.column != ARCHIVED]
+    unloaded = [d for d in found if d.column == NOT_LOADED]
+    wrong = [d for d in found if d.column not in (ARCHIVED, NOT_LOADED)]
     told = ["restore these files from a backup, or deliver them again"] if damaged else []
     days = day_keys(daily_partitions(settings.calendar))
     if not wrong:
-        return [*told, "profile-pipeline run"] if told else []
+        return [*told, "profile-pipeline run"] if told or unloaded else []
     spans = [_span(difference, days) for difference in wrong]
     if None in spans:
         return [*told, "profile-pipeline rebuild"]

@@ -258,7 +258,7 @@ def _typed_batch(
             text = evaluated[column.name] if isinstance(theirs, Expression) else batch.columns[theirs]
             converted = _converted(text, column.name, column.type, source)
         for row in converted.bad_rows:
-            found = str(batch.columns[theirs][row]) if isinstance(theirs, str) else ""
+            found = str(text[row])
             reason = _REASON_OF_TYPE.get(column.type, "bad_number")
             bad.setdefault(row, (reason, f"{column.name}: found {found[:100]!r}, expected {column.type.lower()}"))
         columns[column.name] = converted.values
