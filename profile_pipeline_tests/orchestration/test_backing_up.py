@@ -276,15 +276,26 @@ def test_a_copy_that_has_rotten_gives_way_to_the_file_and_one_of_a_rotten_file_i
     assert file_id not in files_of_the_archive_in(project / "backups" / "2026-03-30T041600Z")
 
 
+def wear_out(path: Path) -> None:
+    """Have every reading of a file answered with an error, as by a disk that is worn."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
 def test_a_file_that_the_disk_does_not_give_any_more_is_named_and_all_others_are_kept(project: Path) -> None:
     lost, *others = sorted({delivery.file_id for delivery in deliveries(project / "archive")})
-    archived_path(project / "archive", lost).unlink()
-    # Reading it is answered with an error, as by a disk that is worn.
-    archived_path(project / "archive", lost).symlink_to("/proc/self/mem")
+    wear_out(archived_path(project / "archive", lost))
     place = project.with_name("elsewhere")
     with pytest.raises(IncompleteBackupError, match=f"{lost} can't be read: Input/output error"):
         take(project, place)
     assert files_of_the_archive_in(backups_of(place)[0]) == others
+
+
+def test_a_copy_that_the_disk_does_not_give_any_more_gives_way_to_the_file(project: Path) -> None:
+    file_id = deliveries(project / "archive")[0].file_id
+    wear_out(archived_path(project / "backups" / "archive", file_id))
+    take(project)
+    assert not verified_path(project / "backups" / "archive", file_id).is_symlink()
 
 
 def test_an_archive_that_consists_of_links_is_backed_up_and_restored_as_its_files(project: Path) -> None:

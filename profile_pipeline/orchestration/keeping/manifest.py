@@ -7,7 +7,7 @@ import datetime as dt
 import importlib.metadata
 import json
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from profile_pipeline.disk import sha256_of, sync
@@ -84,7 +84,8 @@ def _faults_of(told: dict[str, Any]) -> list[str]:
     faults = [
         f"found the file {name!r}, expected a path inside of the backup"
         for name in told["files"]
-        if PurePosixPath(name).is_absolute() or not {"..", ""}.isdisjoint(name.split("/"))
+        # Of an absolute path the first part is empty.
+        if not {"..", ""}.isdisjoint(name.split("/"))
     ]
     faults += [
         f"found the sha256 {entry['sha256']!r} of the file {name!r}, expected 64 hexadecimal digits"
