@@ -41,6 +41,12 @@ def test_a_backup_into_what_the_installation_itself_reads_or_removes_is_refused(
     assert not (data / place / ".lease").exists()
 
 
+def test_the_data_folder_itself_is_named_and_not_a_folder_in_it(data: Path) -> None:
+    with pytest.raises(BackupError) as told:
+        take(data, data)
+    assert f"found it in {data}, which" in str(told.value)
+
+
 def test_a_backup_to_where_the_landing_folder_is_linked_is_refused(tmp_path: Path) -> None:
     data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     data.mkdir()

@@ -9,7 +9,7 @@ import datetime as dt
 import shlex
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,9 @@ def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, 
 
 def _require_apart(paths: Paths, place: Path) -> None:
     """Refuse a place that is, or lies in, what the installation itself reads, replaces or removes."""
-    in_data = _first_around((place, place / ARCHIVE), (paths.data,))
-    in_backups = _first_around((place,), (paths.backups,))
-    found = _first_around((place, place / ARCHIVE), paths.own_folders) or (None if in_backups else in_data)
+    is_in_backups = _first_around((place,), (paths.backups,)) is not None
+    folders = paths.own_folders if is_in_backups else (*paths.own_folders, paths.data)
+    found = _first_around((place, place / ARCHIVE), folders)
     if found:
         raise BackupError(
             f"{place} is no place for backups: found it in {found}, which the installation itself reads, replaces or removes. Expected {paths.backups}, or a"
@@ -89,10 +89,9 @@ def _require_apart(paths: Paths, place: Path) -> None:
         )
 
 
-def _first_around(places: Iterable[Path], folders: Iterable[Path]) -> Path | None:
+def _first_around(places: Iterable[Path], folders: Sequence[Path]) -> Path | None:
     """Return the first folder in which one of the places lies, wherever links lead; None: there is no such folder."""
-    resolved = [place.resolve() for place in places]
-    return next((f for f in folders if any(p.is_relative_to(f.resolve()) for p in resolved)), None)
+    return next((f for p in places for f in folders if p.resolve().is_relative_to(f.resolve())), None)
 
 
 def _written(settings: Settings, paths: Paths, target: Path, *, now: dt.datetime, say: Callable[[str], None]) -> Path:
