@@ -94,3 +94,11 @@ class Paths:
     @property
     def truth(self) -> Path:
         return self.data / "truth"
+
+    @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """All folders that the installation fills and empties by itself: whatever else is put there is read, replaced or removed."""
+        return (
+            self.landing, self.archive, self.truth, self.reports, self.exports, self.dagster_home, self.rebuilding, self.restoring,
+            self.replaced,
+        )  # fmt: skip

@@ -4,6 +4,7 @@ Not here: what a backup holds (`orchestration.keeping.backing_up`).
 """
 
 import datetime as dt
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +24,9 @@ def backup(
     settings, paths = opened(config, data)
     place = (to or paths.backups).absolute()
     folder = back_up(settings, paths, place, now=dt.datetime.now(dt.UTC).replace(tzinfo=None), say=say)
-    out.print(f"{folder}", highlight=False, soft_wrap=True)
-    out.print(f"to put it back: profile-pipeline restore {folder}", style="bold", highlight=False, soft_wrap=True)
+    out.print(f"{folder}", highlight=False, markup=False, soft_wrap=True)
+    command = f"profile-pipeline restore {shlex.quote(str(folder))}"
+    out.print(f"to put it back: {command}", style="bold", highlight=False, markup=False, soft_wrap=True)
 
 
 def restore(
@@ -43,6 +45,6 @@ def restore(
     ):
         raise typer.Exit(1)
     restore_backup(settings, paths, folder.absolute(), say=say)
-    out.print(f"{folder} is restored", highlight=False, soft_wrap=True)
+    out.print(f"{folder} is restored", highlight=False, markup=False, soft_wrap=True)
     Runner(settings, paths, say).catch_up()
     out.print("next: profile-pipeline run", style="bold")

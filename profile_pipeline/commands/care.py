@@ -100,6 +100,8 @@ def rebuild(
     out.print(
         f"{what} in {paths.archive} are read anew, and all tables built from them; others wait meanwhile",
         highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     if not yes and not typer.confirm(f"Replace {paths.warehouse} when that is done?"):
         raise typer.Exit(1)
@@ -111,16 +113,12 @@ def reset(yes: YesOption = False, data: DataOption = None) -> None:
     from profile_pipeline.warehouse.lease import holder_of
 
     paths = Paths.from_environment(data=data)
-    folders = (
-        paths.landing, paths.archive, paths.truth, paths.reports, paths.exports, paths.dagster_home, paths.rebuilding, paths.restoring,
-        paths.replaced,
-    )  # fmt: skip
-    parts = [p for p in folders if p.exists()]
+    parts = [p for p in paths.own_folders if p.exists()]
     # The lease's file stays: its inode is the lock of whoever waits for it.
     parts += sorted(p for p in paths.data.glob("*.duckdb*") if p.suffix != ".lease") if paths.data.is_dir() else []
     parts += [mark for mark in (paths.serving_is_behind, paths.profiles_are_behind) if mark.exists()]
     if not parts:
-        out.print(f"nothing to remove in {paths.data}")
+        out.print(f"nothing to remove in {paths.data}", markup=False, soft_wrap=True)
         return
     holder = holder_of(paths.warehouse.with_suffix(".duckdb.lease"))
     if holder:
@@ -130,7 +128,7 @@ def reset(yes: YesOption = False, data: DataOption = None) -> None:
         raise CommandError(f"{holder} is running, and would go on without its history. Stop it first.")
     for part in parts:
         n_files = sum(1 for p in part.rglob("*") if p.is_file()) if part.is_dir() else 1
-        out.print(f"{part}  ({n_files} files)", highlight=False)
+        out.print(f"{part}  ({n_files} files)", highlight=False, markup=False, soft_wrap=True)
     if not yes and not typer.confirm("Remove all of this for good?"):
         raise typer.Exit(1)
     for part in parts:
@@ -138,4 +136,5 @@ def reset(yes: YesOption = False, data: DataOption = None) -> None:
             shutil.rmtree(part)
         else:
             part.unlink(missing_ok=True)
-    out.print("removed" + (f"; the backups in {paths.backups} stay" if paths.backups.exists() else ""))
+    stay = f"; the backups in {paths.backups} stay" if paths.backups.exists() else ""
+    out.print(f"removed{stay}", markup=False, soft_wrap=True)

@@ -12,6 +12,10 @@ from profile_pipeline.disk import sync
 from profile_pipeline.warehouse.opening import HARDENED, STORAGE_FORMAT, WarehouseError, without_progress_bar
 
 
+class NotWritableError(WarehouseError):
+    """A copy can't be written where it is to lie; the text says what the engine said."""
+
+
 def copy_database(path: Path, target: Path) -> None:
     """Write a copy of a database that nobody has open; what its log holds is in it, what was not committed is not.
 
@@ -19,6 +23,8 @@ def copy_database(path: Path, target: Path) -> None:
     ------
     WarehouseError
         If it can't be read, or is open in a program that does not take the lease.
+    NotWritableError
+        If there is no room for the copy, or it may not be written.
     """
     connection = duckdb.connect(":memory:", config=HARDENED)
     try:
@@ -28,8 +34,12 @@ def copy_database(path: Path, target: Path) -> None:
         connection.execute("copy from database source to target")
         connection.execute("checkpoint target")
     except duckdb.Error as error:
+        told = str(error).splitlines()[0]
+        # Of a file that it can't write or open the engine gives the name; what is wrong with the database is said without.
+        if f'file "{target}' in told:
+            raise NotWritableError(told) from error
         raise WarehouseError(
-            f"{path} can't be copied: {str(error).splitlines()[0]}. `profile-pipeline doctor` says what can be done."
+            f"{path} can't be copied: {told}. `profile-pipeline doctor` says what can be done."
         ) from error
     finally:
         connection.close()

@@ -1,7 +1,11 @@
 """Backups: taken while somebody works, put back, and gone on from."""
 
+import datetime as dt
+import hashlib
 import json
 import re
+import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,9 +16,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
+from profile_pipeline.cli import app
 from profile_pipeline.orchestration.keeping import backing_up
-from profile_pipeline.orchestration.keeping.backing_up import BackupError, restore
+from profile_pipeline.orchestration.keeping.backing_up import IncompleteBackupError, back_up, restore
+from profile_pipeline.orchestration.keeping.manifest import BackupError
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.raw.archive import archived_path, deliveries, verified_path
 from profile_pipeline.warehouse.lease import LeaseTimeoutError, holder_of, lease
@@ -32,10 +39,12 @@ from profile_pipeline_tests.orchestration.small_project import (
     rows,
     runner,
 )
+from profile_pipeline_tests.orchestration.test_manifest import signed
 from profile_pipeline_tests.orchestration.test_rebuilding import command, environment
 
 SHORT = CONFIG.replace("end: 2026-03-01", "end: 2026-01-18")
 N_DAYS = 14
+NOW = dt.datetime(2026, 3, 30, 4, 15)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +52,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three days, loaded and backed up."""
     data = tmp_path_factory.mktemp("loaded") / "data"
     load_three_days(data, SHORT)
-    done = command(data, "backup")
-    assert done.returncode == 0, done.stderr
+    take(data, now=NOW - dt.timedelta(days=1))
     return data
 
 
@@ -62,6 +70,15 @@ def backups_of(place: Path) -> list[Path]:
 def put_back(data: Path, folder: Path) -> None:
     r = runner(data, SHORT)
     restore(r.settings, r.paths, folder, say=lambda _: None)
+
+
+def take(data: Path, place: Path | None = None, *, now: dt.datetime = NOW) -> Path:
+    r = runner(data, SHORT)
+    return back_up(r.settings, r.paths, place or r.paths.backups, now=now, say=lambda _: None)
+
+
+def files_of_the_archive_in(folder: Path) -> list[str]:
+    return [e["file_id"] for e in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["archive"]]
 
 
 def test_a_backup_tells_its_files_by_their_sha256_and_holds_the_archive(loaded: Path) -> None:
@@ -217,26 +234,82 @@ def test_a_second_backup_leaves_the_first_and_copies_no_file_of_the_archive_agai
     kept = [p for p in (project / "backups" / "archive").rglob("*") if p.is_file()]
     before = {p: p.stat().st_ino for p in kept}
     land(project, "shop/later.csv", "ts,action,uid,cookie,item,price\n2026-01-08T00:00:00Z,page_view,u1,c1,i1,\n")
-    done = command(project, "backup")
-    assert done.returncode == 0, done.stderr
-    assert backups_of(project / "backups")[0] == first
-    assert len(backups_of(project / "backups")) == 2
+    second = take(project)
+    assert backups_of(project / "backups") == sorted([first, second])
     assert {p: p.stat().st_ino for p in kept} == before
 
 
-def test_a_sound_copy_stays_when_its_source_has_rotten_and_a_rotten_copy_gives_way(project: Path) -> None:
+def rot(path: Path) -> None:
+    """Flip one bit: the size stays."""
+    written = bytearray(path.read_bytes())
+    written[len(written) // 2] ^= 1
+    path.write_bytes(written)
+
+
+def test_a_file_that_has_rotten_is_named_also_where_an_earlier_backup_has_a_sound_copy_which_brings_it_back(
+    project: Path,
+) -> None:
     file_id = deliveries(project / "archive")[0].file_id
     source, copy = (archived_path(place, file_id) for place in (project / "archive", project / "backups" / "archive"))
     sound = source.read_bytes()
-    source.write_bytes(sound[:-1] + b"?")
-    assert command(project, "backup").returncode == 0
+    rot(source)
+    with pytest.raises(IncompleteBackupError, match=f"{source} is not what was delivered.* A sound copy is in"):
+        take(project)
     assert copy.read_bytes() == sound
-    copy.write_bytes(sound[:-1] + b"?")
-    refused = command(project, "backup")
-    assert (refused.returncode, "is not what was delivered" in refused.stderr) == (1, True)
-    source.write_bytes(sound)
-    assert command(project, "backup").returncode == 0
+    put_back(project, project / "backups" / "2026-03-30T041500Z")
+    assert source.read_bytes() == sound
+
+
+def test_a_copy_that_has_rotten_gives_way_to_the_file_and_one_of_a_rotten_file_is_not_in_the_backup(
+    project: Path,
+) -> None:
+    file_id = deliveries(project / "archive")[0].file_id
+    source, copy = (archived_path(place, file_id) for place in (project / "archive", project / "backups" / "archive"))
+    sound = source.read_bytes()
+    rot(copy)
+    assert file_id in files_of_the_archive_in(take(project))
     assert copy.read_bytes() == sound
+    rot(copy)
+    rot(source)
+    with pytest.raises(IncompleteBackupError, match="is not what was delivered"):
+        take(project, now=NOW.replace(minute=16))
+    assert file_id not in files_of_the_archive_in(project / "backups" / "2026-03-30T041600Z")
+
+
+def wear_out(path: Path) -> None:
+    """Have every reading of a file answered with an error, as by a disk that is worn."""
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
+def test_a_file_that_the_disk_does_not_give_any_more_is_named_and_all_others_are_kept(project: Path) -> None:
+    lost, *others = sorted({delivery.file_id for delivery in deliveries(project / "archive")})
+    wear_out(archived_path(project / "archive", lost))
+    place = project.with_name("elsewhere")
+    with pytest.raises(IncompleteBackupError, match=f"{lost} can't be read: Input/output error"):
+        take(project, place)
+    assert files_of_the_archive_in(backups_of(place)[0]) == others
+
+
+def test_a_copy_that_the_disk_does_not_give_any_more_gives_way_to_the_file(project: Path) -> None:
+    file_id = deliveries(project / "archive")[0].file_id
+    wear_out(archived_path(project / "backups" / "archive", file_id))
+    take(project)
+    assert not verified_path(project / "backups" / "archive", file_id).is_symlink()
+
+
+def test_an_archive_that_consists_of_links_is_backed_up_and_restored_as_its_files(project: Path) -> None:
+    file_id = deliveries(project / "archive")[0].file_id
+    place = project.with_name("elsewhere")
+    (place / "archive").mkdir(parents=True)
+    (project / "archive").rename(project.with_name("store"))
+    shutil.copytree(project.with_name("store"), project / "archive", copy_function=lambda s, d: Path(d).symlink_to(s))
+    folder = take(project, place)
+    assert not archived_path(place / "archive", file_id).is_symlink()
+    assert verified_path(place / "archive", file_id)
+    shutil.rmtree(project / "archive")
+    put_back(project, folder)
+    assert not archived_path(project / "archive", file_id).is_symlink()
 
 
 def test_a_backup_that_has_no_room_is_one_message_and_leaves_earlier_ones(project: Path, tmp_path: Path) -> None:
@@ -267,3 +340,40 @@ def test_a_backup_to_where_nothing_can_be_written_is_one_message(project: Path, 
     assert refused.returncode == 1
     assert refused.stderr.startswith(str(tmp_path / "file"))
     assert "name another folder: profile-pipeline backup --to" in refused.stderr
+
+
+def test_a_manifest_that_leads_out_of_the_backup_is_refused_and_nothing_is_written(project: Path) -> None:
+    (folder,) = backups_of(project / "backups")
+    told = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (folder.parent / "evil").write_bytes(b"evil")
+    told["files"]["../evil"] = {"sha256": hashlib.sha256(b"evil").hexdigest()}
+    signed(folder, json.dumps(told))
+    before = sorted(project.rglob("*"))
+    with pytest.raises(BackupError, match="expected a path inside of the backup"):
+        put_back(project, folder)
+    assert sorted(project.rglob("*")) == before
+
+
+def test_tables_for_which_there_is_no_room_name_the_place_and_how_to_look_at_it(project: Path) -> None:
+    place = project.with_name("a small disk")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200 << 10, hard))
+    try:
+        with pytest.raises(BackupError) as told:
+            take(project, place)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(told.value).startswith(f"{place}/2026-03-30T041500Z can't be taken: IO Error: ")
+    assert f"(df -h '{place}')" in str(told.value)
+    assert "doctor" not in str(told.value)
+    assert backups_of(place) == []
+
+
+def test_the_printed_command_puts_back_a_backup_whose_path_a_shell_would_take_apart(project: Path) -> None:
+    place = project.with_name("""a 'b" [bold] $HOME; ü""")
+    options = ["--data", str(project), "--config", str(project / "profile.yaml")]
+    taken = CliRunner().invoke(app, ["backup", "--to", str(place), *options])
+    assert taken.exit_code == 0, taken.output
+    (folder,) = backups_of(place)
+    (line,) = [line for line in taken.stdout.splitlines() if line.startswith("to put it back: ")]
+    assert shlex.split(line.removeprefix("to put it back: ")) == ["profile-pipeline", "restore", str(folder)]

@@ -1,11 +1,14 @@
-"""What `doctor` tells of what killed commands have left."""
+"""What `doctor` tells of what killed commands have left, of files of the archive, and how its commands name what they are about."""
 
+import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from profile_pipeline.orchestration.keeping.doctor import examine
 from profile_pipeline.paths import Paths
+from profile_pipeline.raw.archive import archived_path
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline_tests.orchestration.small_project import runner
 
@@ -27,3 +30,40 @@ def test_what_a_killed_command_has_left_is_named_with_its_size_and_what_helps(
     # Whoever holds the lease is at work there.
     with lease(paths.warehouse.with_suffix(".duckdb.lease"), owner="a command", timeout_seconds=0, say=print):
         assert [f for f in examine(paths).findings if str(left) in f.what] == []
+
+
+def test_archived_files_that_are_gone_and_those_of_another_size_are_named(tmp_path: Path) -> None:
+    r = runner(tmp_path / "data")
+    # A file is known by two names: it is told of once.
+    with closing(r.warehouse()) as w:
+        for letter, name, n_bytes in (
+            ("a", "gone", 3),
+            ("b", "short", 1_000),
+            ("b", "twice", 1_000),
+            ("c", "sound", 3),
+        ):
+            w.execute(
+                "insert into raw.files (file_id, source, path, size_bytes, n_records, n_loaded, n_rejected, n_suppressed, loaded_at, arrived_at,"
+                " archived_sha256, status) values ($id, 'shop', $path, $n, 0, 0, 0, 0, now(), now(), $id, 'loaded')",
+                {"id": letter * 64, "path": f"shop/{name}.csv", "n": n_bytes},
+            )
+    for letter in "bc":
+        path = archived_path(r.paths.archive, letter * 64)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"abc")
+    told = [f for f in examine(r.paths).findings if str(r.paths.archive) in f.what and not f.is_ok]
+    short = archived_path(r.paths.archive, "b" * 64)
+    assert [f.what for f in told] == [
+        f"{r.paths.archive} lacks 1 files that were loaded: shop/gone.csv",
+        f"1 files in {r.paths.archive} are not what was loaded: shop/short.csv ({short}: found 3 bytes, expected 1,000)",
+    ]
+    assert all(f.remedy.startswith("profile-pipeline restore") for f in told)
+
+
+@pytest.mark.parametrize("folder", ["rebuilding", "restoring"])
+def test_a_command_that_removes_a_folder_names_it_as_a_shell_takes_it(folder: str, tmp_path: Path) -> None:
+    paths = runner(tmp_path / "a folder; of ours").paths
+    left = paths.data / folder
+    left.mkdir()
+    (finding,) = [f for f in examine(paths).findings if str(left) in f.what]
+    assert shlex.split(finding.remedy.partition("rm -r ")[2]) == [str(left)]

@@ -1,5 +1,6 @@
 """Copies of the warehouse, and putting one in the place of another."""
 
+import resource
 import threading
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ import duckdb
 import pytest
 
 from profile_pipeline.table import Column, Table
-from profile_pipeline.warehouse.backup import copy_database
+from profile_pipeline.warehouse.backup import NotWritableError, copy_database
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.opening import WarehouseError
@@ -112,6 +113,32 @@ def test_a_damaged_database_is_not_copied(tmp_path: Path) -> None:
     path.write_bytes(written)
     with pytest.raises(WarehouseError, match="can't be copied"):
         copy_database(path, tmp_path / "copy.duckdb")
+
+
+@pytest.mark.parametrize("n_bytes", [1_000, 20_000, 1_000_000])
+def test_a_copy_for_which_there_is_no_room_is_no_fault_of_the_database(n_bytes: int, tmp_path: Path) -> None:
+    path, target = tmp_path / "profile.duckdb", tmp_path / "a 'quoted' copy.duckdb"
+    w = opened(path)
+    w.execute("insert into raw.left_side select hash(range) % 2147483647 from range(400000)")
+    w.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        with pytest.raises(NotWritableError) as told:
+            copy_database(path, target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f'"{target}"' in str(told.value)
+    assert "doctor" not in str(told.value)
+
+
+def test_a_copy_to_where_there_is_no_folder_is_no_fault_of_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "profile.duckdb"
+    w = opened(path)
+    w.execute("insert into raw.left_side values (1)")
+    w.close()
+    with pytest.raises(NotWritableError, match="No such file or directory"):
+        copy_database(path, tmp_path / "none" / "copy.duckdb")
 
 
 def test_the_log_of_what_is_replaced_is_not_played_on_what_replaces_it(tmp_path: Path) -> None:

@@ -1,40 +1,40 @@
 """Backups: a folder for each, with tables, reports and the history of runs, beside one archive that all backups of a place share.
 
-A backup is there whole or not at all, and is never changed. Not here: how the database is copied (`warehouse.backup`), or the
-command line.
+A backup is there whole or not at all, and is never changed. Not here: how the database is copied (`warehouse.backup`), what a
+backup says of itself (`manifest`), or the command line.
 """
 
 import contextlib
 import datetime as dt
-import importlib.metadata
-import json
+import shlex
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from profile_pipeline.disk import sha256_of, sync
-from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.instance import require_no_run
-from profile_pipeline.orchestration.keeping.built_with import SCHEMA, refuse_newer
+from profile_pipeline.orchestration.keeping.built_with import refuse_newer
+from profile_pipeline.orchestration.keeping.manifest import DATABASE, BackupError, read_manifest, write_manifest
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, sidecar_of, store, told_in, verified_path
+from profile_pipeline.raw.archive import (
+    DamagedArchiveError,
+    NotReadableError,
+    archived_path,
+    sidecar_of,
+    store,
+    told_in,
+    verified_path,
+)
 from profile_pipeline.settings import Settings
-from profile_pipeline.warehouse.backup import copy_database, delivered_files, write_log_into_file
+from profile_pipeline.warehouse.backup import NotWritableError, copy_database, delivered_files, write_log_into_file
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.replacing import put_in_place, wal_of
 
-FORMAT = 1
-MANIFEST, DIGEST, DATABASE, HOME, REPORTS, ARCHIVE = (
-    "manifest.json", "manifest.sha256", "profile.duckdb", "dagster_home", "reports", "archive",
-)  # fmt: skip
+HOME, REPORTS, ARCHIVE = "dagster_home", "reports", "archive"
 PARTIAL = ".partial-"
-
-
-class BackupError(ExpectedError):
-    """A backup can't be taken or restored; the text says what was found and what to do."""
 
 
 class IncompleteBackupError(BackupError):
@@ -55,10 +55,12 @@ def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, 
     Raises
     ------
     BackupError
-        If nothing can be backed up.
+        If nothing can be backed up, or not to there.
     IncompleteBackupError
-        If the archive lacks files that the tables know, or has damaged some: the backup is there without them.
+        If the archive lacks files that the tables know, or has damaged some: the backup is there, without those of which no earlier
+        backup has a sound copy.
     """
+    _require_apart(paths, place)
     if not paths.warehouse.exists():
         raise BackupError(
             f"{paths.warehouse} is not there: there is nothing to back up. Run `profile-pipeline run` first."
@@ -68,11 +70,28 @@ def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, 
         raise BackupError(f"{target} is there already, and no backup is ever written over. Try again in a second.")
     try:
         return _written(settings, paths, target, now=now, say=say)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, NotWritableError) as error:
         raise BackupError(
-            f"{target} can't be taken: {error}. Earlier backups are as they were. See whether {place} may be written to and has room (df -h), or name"
-            " another folder: profile-pipeline backup --to … What was begun is removed by the next backup there."
+            f"{target} can't be taken: {error}. Earlier backups are as they were. See whether {place} may be written to and has room"
+            f" (df -h {shlex.quote(str(place))}), or name another folder: profile-pipeline backup --to … What was begun is removed by the next backup there."
         ) from error
+
+
+def _require_apart(paths: Paths, place: Path) -> None:
+    """Refuse a place that is, or lies in, what the installation itself reads, replaces or removes."""
+    is_in_backups = _first_around((place,), (paths.backups,)) is not None
+    folders = paths.own_folders if is_in_backups else (*paths.own_folders, paths.data)
+    found = _first_around((place, place / ARCHIVE), folders)
+    if found:
+        raise BackupError(
+            f"{place} is no place for backups: found it in {found}, which the installation itself reads, replaces or removes. Expected {paths.backups}, or a"
+            " folder outside of the data folder, at best on another disk: profile-pipeline backup --to …"
+        )
+
+
+def _first_around(places: Iterable[Path], folders: Sequence[Path]) -> Path | None:
+    """Return the first folder in which one of the places lies, wherever links lead; None: there is no such folder."""
+    return next((f for p in places for f in folders if p.resolve().is_relative_to(f.resolve())), None)
 
 
 def _written(settings: Settings, paths: Paths, target: Path, *, now: dt.datetime, say: Callable[[str], None]) -> Path:
@@ -93,14 +112,17 @@ def _written(settings: Settings, paths: Paths, target: Path, *, now: dt.datetime
                 shutil.copytree(paths.reports, partial / REPORTS)
         if paths.config.is_file():
             shutil.copyfile(paths.config, partial / "profile.yaml")
-        archived = []
         known = delivered_files(partial / DATABASE)
+        archived = []
         for file_id in sorted(sidecars.keys() | known.keys()):
-            try:
-                archived.append(_keep(paths.archive, place / ARCHIVE, file_id, sidecars.get(file_id)))
-            except DamagedArchiveError as error:
-                faults.append(f"{known.get(file_id, file_id)}: {error}")
-        _write_manifest(partial, archived, now)
+            copy, fault = _kept(paths.archive, place / ARCHIVE, file_id)
+            if copy:
+                archived.append(
+                    {"file_id": file_id, "size_bytes": copy.stat().st_size, "sidecar": sidecars.get(file_id)}
+                )
+            if fault:
+                faults.append(f"{known.get(file_id, file_id)}: {fault}")
+        write_manifest(partial, archived, now)
         partial.rename(target)
         sync(place)
     if faults:
@@ -134,31 +156,31 @@ def _copy_home(home: Path, target: Path) -> None:
         shutil.copyfile(home / "dagster.yaml", target / "dagster.yaml")
 
 
-def _keep(archive: Path, kept: Path, file_id: str, sidecar: str | None) -> dict[str, Any]:
-    """Copy a file of the archive, unless an earlier backup has. A sound copy stays, whatever has become of the source; one that has
+def _kept(archive: Path, kept: Path, file_id: str) -> tuple[Path | None, str | None]:
+    """Return the copy of a file of the archive, if there is a sound one, and what is wrong with the file itself.
+
+    Both are read: bits rot without a change of size, here as there. A sound copy stays, whatever has become of the file; one that has
     rotten gives way.
     """
     copy = archived_path(kept, file_id)
-    if not copy.is_file() or sha256_of(copy) != file_id:
-        found = store(verified_path(archive, file_id), archive=kept)
-        sync(found.path.parent)
-    return {"file_id": file_id, "size_bytes": copy.stat().st_size, "sidecar": sidecar}
+    is_kept, fault = _is_good(kept, file_id), _fault_of(archive, file_id)
+    if fault and is_kept:
+        return copy, f"{fault} A sound copy is in {kept}: a restore of this backup brings it back."
+    if fault:
+        return None, fault
+    if not is_kept:
+        copy.unlink(missing_ok=True)
+        _copied(archived_path(archive, file_id), kept)
+    return copy, None
 
 
-def _write_manifest(folder: Path, archived: list[dict[str, Any]], now: dt.datetime) -> None:
-    files = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        sync(path)
-        files[path.relative_to(folder).as_posix()] = {"sha256": sha256_of(path), "size_bytes": path.stat().st_size}
-    told = {
-        "format": FORMAT, "release": importlib.metadata.version("profile-pipeline"), "schema": SCHEMA, "taken_at": now.isoformat(),
-        "files": files, "archive": archived,
-    }  # fmt: skip
-    manifest = folder / MANIFEST
-    manifest.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
-    (folder / DIGEST).write_text(sha256_of(manifest) + "\n", encoding="utf-8")
-    for path in (manifest, folder / DIGEST, *(p for p in folder.rglob("*") if p.is_dir()), folder):
-        sync(path)
+def _copied(path: Path, archive: Path) -> None:
+    """Add a sound file to an archive. A link is followed here: archives that deduplicating tools keep consist of links."""
+    try:
+        store(path.resolve(), archive=archive)
+    except NotReadableError as error:
+        raise BackupError(f"{path} {error}: it was sound a moment ago. Run the same command again.") from error
+    sync(archive)
 
 
 # ---- restoring
@@ -177,6 +199,7 @@ def restore(settings: Settings, paths: Paths, folder: Path, *, say: Callable[[st
         If a run is at work that has let the lease go.
     """
     require_no_run(paths)
+    _require_out_of_the_way(paths, folder)
     manifest = _verified(folder, paths)
     with (
         lease(paths.ui_lock, owner="profile-pipeline restore", timeout_seconds=0, say=say),
@@ -198,15 +221,18 @@ def restore(settings: Settings, paths: Paths, folder: Path, *, say: Callable[[st
         _swap(coming, paths)
 
 
+def _require_out_of_the_way(paths: Paths, folder: Path) -> None:
+    """Refuse a backup that lies where a restore itself moves and removes."""
+    found = _first_around((folder,), (paths.restoring, paths.replaced, paths.dagster_home, paths.reports))
+    if found:
+        raise BackupError(
+            f"{folder} lies in {found}, which a restore replaces. Expected a backup outside of it: move {folder.parent}, with the archive in it, elsewhere first."
+        )
+
+
 def _verified(folder: Path, paths: Paths) -> dict[str, Any]:
     """Read the manifest and hold everything against it."""
-    if not (folder / MANIFEST).is_file() or not (folder / DIGEST).is_file():
-        raise BackupError(f"{folder} is no backup: expected a folder that holds {MANIFEST} and {DIGEST}")
-    if sha256_of(folder / MANIFEST) != (folder / DIGEST).read_text(encoding="utf-8").strip():
-        raise BackupError(f"{folder / MANIFEST} is not as it was written: take another backup")
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    if manifest["format"] > FORMAT or manifest["schema"] > SCHEMA:
-        raise BackupError(f"{folder} was written by release {manifest['release']}, which is newer: install that one")
+    manifest = read_manifest(folder)
     faults = []
     for name, told in manifest["files"].items():
         path = folder / name
@@ -223,11 +249,19 @@ def _verified(folder: Path, paths: Paths) -> dict[str, Any]:
 
 
 def _is_good(archive: Path, file_id: str) -> bool:
+    return _fault_of(archive, file_id) is None
+
+
+def _fault_of(archive: Path, file_id: str) -> str | None:
+    """Say what is wrong with a file of an archive; None: it is what was delivered."""
     try:
         verified_path(archive, file_id)
-    except DamagedArchiveError:
-        return False
-    return True
+    except DamagedArchiveError as error:
+        return str(error)
+    except OSError as error:
+        # A worn disk answers with an error, not with other bytes.
+        return f"{archived_path(archive, file_id)} can't be read: {error.strerror}. Restore it from a backup, or deliver the file again."
+    return None
 
 
 def _is_told(sidecar: Path) -> bool:
@@ -252,7 +286,7 @@ def _add_archived(kept: Path, archive: Path, manifest: dict[str, Any]) -> None:
         file_id = entry["file_id"]
         if not _is_good(archive, file_id):
             archived_path(archive, file_id).unlink(missing_ok=True)
-            store(archived_path(kept, file_id), archive=archive)
+            _copied(archived_path(kept, file_id), archive)
         sidecar = sidecar_of(archived_path(archive, file_id))
         if entry["sidecar"] is not None and not _is_told(sidecar):
             written = sidecar.with_suffix(".tmp")

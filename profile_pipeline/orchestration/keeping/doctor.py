@@ -3,6 +3,7 @@
 Not here: mending it.
 """
 
+import shlex
 import shutil
 import sqlite3
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from profile_pipeline.raw.archive import archived_path, told_by_sidecars
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.lease import holder_of
 from profile_pipeline.warehouse.opening import HARDENED
+from profile_pipeline.warehouse.replacing import wal_of
 
 LEAST_FREE_BYTES = 2_000_000_000
 
@@ -96,11 +98,12 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
                 )
             ]
         if "WAL" in text:
+            wal = wal_of(paths.warehouse)
             return [
                 Finding(
                     f"the write-ahead log is damaged: {text}",
                     False,
-                    f"mv {paths.warehouse}.wal {paths.warehouse}.wal.damaged  # then: profile-pipeline run, which does again what its commits had; or: profile-pipeline rebuild",
+                    f"mv {_quoted(wal)} {_quoted(wal.with_name(wal.name + '.damaged'))}  # then: profile-pipeline run, which does again what its commits had; or: profile-pipeline rebuild",
                 )
             ]
         if "version number" in text:
@@ -150,7 +153,9 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
                 )
             findings += _lost_bytes(
                 paths,
-                connection.execute("select distinct file_id, min(path) from raw.files group by file_id").fetchall(),
+                connection.execute(
+                    "select file_id, min(path), max(size_bytes) from raw.files group by file_id order by 2"
+                ).fetchall(),
             )
             rows = connection.execute(
                 "select f.path, f.status || coalesce(' (' || f.reason || ')', ''), coalesce(f.n_loaded, 0), coalesce((select cast(sum(n_events) as bigint) from raw.pending as p"
@@ -162,17 +167,33 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
         connection.close()
 
 
-def _lost_bytes(paths: Paths, files: list[tuple[str, str]]) -> list[Finding]:
-    lost = sorted(path for file_id, path in files if not archived_path(paths.archive, file_id).is_file())
-    if not lost:
-        return []
-    return [
-        Finding(
-            f"{paths.archive} lacks {len(lost)} files that were loaded: {', '.join(lost[:LISTED])}",
-            False,
-            "profile-pipeline restore …  # a backup; or deliver them again",
+def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding]:
+    """Name what the archive lacks, and what has another size there. What was altered and kept its size only a hash tells: `backup`."""
+    lost, altered = [], []
+    for file_id, path, size_bytes in files:
+        archived = archived_path(paths.archive, file_id)
+        if not archived.is_file():
+            lost.append(path)
+        elif (found := archived.stat().st_size) != size_bytes:
+            altered.append(f"{path} ({archived}: found {found:,} bytes, expected {size_bytes:,})")
+    findings = []
+    if lost:
+        findings.append(
+            Finding(
+                f"{paths.archive} lacks {len(lost)} files that were loaded: {', '.join(lost[:LISTED])}",
+                False,
+                "profile-pipeline restore …  # a backup; or deliver them again",
+            )
         )
-    ]
+    if altered:
+        findings.append(
+            Finding(
+                f"{len(altered)} files in {paths.archive} are not what was loaded: {'; '.join(altered[:LISTED])}",
+                False,
+                "profile-pipeline restore …  # a backup; or remove them there, and deliver them again",
+            )
+        )
+    return findings
 
 
 def _sidecars(paths: Paths) -> list[Finding]:
@@ -192,8 +213,8 @@ def _sidecars(paths: Paths) -> list[Finding]:
 def _left_behind(paths: Paths) -> list[Finding]:
     """Name what killed commands have left; whoever writes there now holds the lease."""
     remedies = {
-        paths.rebuilding: f"profile-pipeline rebuild  # starts over, and removes it; or, where the tables are to stay: rm -r {paths.rebuilding}",
-        paths.restoring: f"profile-pipeline restore …  # again, and it is removed; or, where nothing is to be restored: rm -r {paths.restoring}",
+        paths.rebuilding: f"profile-pipeline rebuild  # starts over, and removes it; or, where the tables are to stay: rm -r {_quoted(paths.rebuilding)}",
+        paths.restoring: f"profile-pipeline restore …  # again, and it is removed; or, where nothing is to be restored: rm -r {_quoted(paths.restoring)}",
         paths.replaced: "profile-pipeline restore …  # the same backup again: some of what it holds may be in place, and some not",
     }
     what = {paths.rebuilding: "a rebuild", paths.restoring: "a restore", paths.replaced: "a restore"}
@@ -202,6 +223,11 @@ def _left_behind(paths: Paths) -> list[Finding]:
         for path, remedy in remedies.items()
         if path.is_dir()
     ]
+
+
+def _quoted(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
 
 
 def _size_of(folder: Path) -> str:
@@ -233,7 +259,7 @@ def _told_of(balance: Balance) -> Finding:
 
 
 def _broken_home(home: Path, why: str) -> Finding:
-    remedy = f"profile-pipeline restore …  # a backup; or: rm -r {home}, which loses the history of runs: Dagster then draws as not built what is"
+    remedy = f"profile-pipeline restore …  # a backup; or: rm -r {_quoted(home)}, which loses the history of runs: Dagster then draws as not built what is"
     return Finding(f"{home} is broken: {why}", False, remedy)
 
 
