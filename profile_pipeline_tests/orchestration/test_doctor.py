@@ -1,5 +1,6 @@
 """What `doctor` tells of what killed commands have left, of files of the archive, and how its commands name what they are about."""
 
+import datetime as dt
 import shlex
 from contextlib import closing
 from pathlib import Path
@@ -8,9 +9,9 @@ import pytest
 
 from profile_pipeline.orchestration.keeping.doctor import examine
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import archived_path
+from profile_pipeline.raw.archive import archived_path, describe, store
 from profile_pipeline.warehouse.lease import lease
-from profile_pipeline_tests.orchestration.small_project import runner
+from profile_pipeline_tests.orchestration.small_project import SHOP_COLUMNS, land, runner
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,20 @@ def test_archived_files_that_are_gone_and_those_of_another_size_are_named(tmp_pa
         f"1 files in {r.paths.archive} are not what was loaded: shop/short.csv ({short}: found 3 bytes, expected 1,000)",
     ]
     assert all(f.remedy.startswith("profile-pipeline restore") for f in told)
+
+
+def test_archived_files_that_no_table_knows_are_named_unless_they_wait_where_they_landed(tmp_path: Path) -> None:
+    land(tmp_path / "data", "shop/a.csv", SHOP_COLUMNS)
+    r = runner(tmp_path / "data")
+    archived = store(r.paths.landing / "shop" / "a.csv", archive=r.paths.archive)
+    describe(archived, source="shop", path="shop/a.csv", arrived_at=dt.datetime(2026, 1, 5), mapping_version="")
+    with closing(r.warehouse()) as w:
+        assert not w.rows("select 1 from raw.files")
+    assert [f for f in examine(r.paths).findings if "in no table" in f.what] == []
+    (r.paths.landing / "shop" / "a.csv").unlink()
+    (finding,) = [f for f in examine(r.paths).findings if "in no table" in f.what]
+    assert "shop/a.csv" in finding.what
+    assert finding.remedy.startswith("profile-pipeline run")
 
 
 @pytest.mark.parametrize("folder", ["rebuilding", "restoring"])

@@ -170,6 +170,10 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
 def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding]:
     """Name what the archive lacks, and what has another size there. What was altered and kept its size only a hash tells: `backup`."""
     lost, altered = [], []
+    delivered, _ = told_by_sidecars(paths.archive)
+    known = {file_id for file_id, _, _ in files}
+    # What still lies where it landed waits for its load.
+    unknown = {d.file_id: d.path for d in delivered if d.file_id not in known and not (paths.landing / d.path).exists()}
     for file_id, path, size_bytes in files:
         archived = archived_path(paths.archive, file_id)
         if not archived.is_file():
@@ -183,6 +187,14 @@ def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding
                 f"{paths.archive} lacks {len(lost)} files that were loaded: {', '.join(lost[:LISTED])}",
                 False,
                 "profile-pipeline restore …  # a backup; or deliver them again",
+            )
+        )
+    if unknown:
+        findings.append(
+            Finding(
+                f"{len(unknown)} files in {paths.archive} are in no table: {', '.join(list(unknown.values())[:LISTED])}",
+                False,
+                "profile-pipeline run  # loads them again",
             )
         )
     if altered:
