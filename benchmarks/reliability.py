@@ -1,12 +1,14 @@
 """Try to break the laws, and write what came of it to `docs/reliability.md`: `make torture`.
 
 The tests are those marked `faults`. With `--torture` they take their long numbers (TORTURE=1), else those of CI; the page says which.
-The page is written anew each minute: a run that is stopped half-way leaves what it tried, and names what it did not.
+The page is written anew each minute: a run that is stopped half-way leaves what it tried, and names what it did not. With the long
+numbers the next run at the same commit goes on where it was.
 Not here: any test, or how many examples one takes (`profile_pipeline_tests/faults`).
 """
 
 import argparse
 import ast
+import contextlib
 import datetime as dt
 import json
 import os
@@ -14,17 +16,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from benchmarks import results_log
 from benchmarks.measure import machine
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
+KEPT = ROOT / "build" / "torture"
+NOTHING_LEFT = pytest.ExitCode.NO_TESTS_COLLECTED
 # Of one test that states no other: one that hangs fails, and the others go on.
 TIMEOUT_SECONDS, TORTURE_TIMEOUT_SECONDS = 900, 3600
 SECONDS_BETWEEN_PAGES, SECONDS_TO_STOP = 60, 120
@@ -140,9 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"--timeout={timeout}",
     ]  # fmt: skip
     told = _told(is_torture=asked.torture)
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "results.jsonl"
-        log.touch()
+    with log_of(told["commit"], is_torture=asked.torture) as log:
         environment = os.environ | {results_log.VARIABLE: str(log)} | ({"TORTURE": "1"} if asked.torture else {})
 
         def write() -> None:
@@ -153,7 +157,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         status = run(command, environment, write)
     print(f"{PAGE.relative_to(ROOT)} is written")
-    return status
+    return 0 if status == NOTHING_LEFT else status
+
+
+@contextlib.contextmanager
+def log_of(commit: str, *, is_torture: bool) -> Iterator[Path]:
+    """Yield the log of results: that of a run with long numbers is kept by its commit, with what came to its end."""
+    if not is_torture or commit.endswith("-dirty"):
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "results.jsonl"
+            log.touch()
+            yield log
+        return
+    KEPT.mkdir(parents=True, exist_ok=True)
+    log = KEPT / f"{commit}.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    done = results_log.finished(lines)
+    log.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["test"] in done), encoding="utf-8")
+    yield log
 
 
 def run(command: Sequence[str], environment: dict[str, str], write: Callable[[], None]) -> int:
@@ -174,13 +195,22 @@ def run(command: Sequence[str], environment: dict[str, str], write: Callable[[],
         write()
 
 
+def commit(folder: Path) -> str:
+    """Return the commit of a checkout, and whether files but the page were changed since."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=folder).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{PAGE.relative_to(ROOT)}")
+    return (git("describe", "--always") or "unknown") + ("-dirty" if changed else "")
+
+
 def _told(*, is_torture: bool) -> dict[str, Any]:
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT)
     return {
         "numbers": "the long numbers of `make torture`" if is_torture else "the short numbers of CI",
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "version": metadata.version("profile-pipeline"),
-        "commit": git.stdout.strip() or "unknown",
+        "commit": commit(ROOT),
         "machine": machine(),
     }
 

@@ -1,10 +1,12 @@
 """A plugin of pytest that writes what came of each test as soon as it is known, a line of JSON each: `-p benchmarks.results_log`.
 
-A run that is stopped, or killed, has told all it tried. Not here: what is made of the lines (`reliability`).
+A run that is stopped, or killed, has told all it tried, and the next one with the same log goes on behind it. Not here: what is made
+of the lines (`reliability`).
 """
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,37 @@ import pytest
 VARIABLE = "RESULTS_LOG"
 
 
+def finished(lines: Iterable[str]) -> set[str]:
+    """Return the tests that came to their end, the good one, by the lines of a log."""
+    ended, failed = set(), set()
+    for told in map(json.loads, lines):
+        if told["outcome"] == "failed":
+            failed.add(told["test"])
+        # What it used has been taken down.
+        elif told.get("examples"):
+            ended.add(told["test"])
+    return ended - failed
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Write in the process that hears of all tests: workers of xdist only run them."""
-    if VARIABLE in os.environ and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Log(Path(os.environ[VARIABLE])), "results log")
+    if VARIABLE not in os.environ:
+        return
+    path = Path(os.environ[VARIABLE])
+    done = finished(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
+    config.pluginmanager.register(_Remaining(done), "remaining tests")
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Log(path), "results log")
+
+
+class _Remaining:
+    def __init__(self, done: set[str]) -> None:
+        self._done = done
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        done = [item for item in items if item.nodeid in self._done]
+        config.hook.pytest_deselected(items=done)
+        items[:] = [item for item in items if item.nodeid not in self._done]
 
 
 class _Log:

@@ -66,3 +66,44 @@ def test_each_test_is_told_when_it_ends_and_not_when_all_have(tmp_path: Path) ->
     assert done.returncode == -9
     ((_, tests),) = reliability.read_results(log.read_text(encoding="utf-8").splitlines()).items()
     assert tests["test_first"].examples == 5
+
+
+def test_a_run_goes_on_behind_what_has_come_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import os\ndef test_first(): pass\ndef test_then(): assert 'KILL' not in os.environ or os.kill(os.getpid(), 9)\n", encoding="utf-8"
+    )  # fmt: skip
+    monkeypatch.setattr(reliability, "KEPT", tmp_path / "kept")
+    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.results_log", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]  # fmt: skip
+    statuses, ran = [], []
+    for more in ({"KILL": "1"}, {}, {}):
+        with reliability.log_of("abc", is_torture=True) as log:
+            before = len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
+            done = subprocess.run(
+                command, cwd=ROOT, env={"PATH": "", results_log.VARIABLE: str(log)} | more, capture_output=True
+            )
+            statuses.append(done.returncode)
+            lines = log.read_text(encoding="utf-8").splitlines()
+            ran.append({json.loads(told)["test"].partition("::")[2] for told in lines[before:]})
+    assert statuses == [-9, 0, reliability.NOTHING_LEFT]
+    assert ran == [{"test_first", "test_then"}, {"test_then"}, set()]
+    (tests,) = reliability.read_results(lines).values()
+    assert {name: tried.examples for name, tried in tests.items()} == {"test_first": 1, "test_then": 1}
+
+
+def test_the_page_itself_makes_no_other_code(tmp_path: Path) -> None:
+    for name in ("docs/reliability.md", "code.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("before", encoding="utf-8")
+    identity = ("-c", "user.name=n", "-c", "user.email=e")
+    for command in (("init", "-q"), ("add", "."), (*identity, "commit", "-qm", "a")):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    clean = reliability.commit(tmp_path)
+    (tmp_path / "docs" / "reliability.md").write_text("written", encoding="utf-8")
+    assert reliability.commit(tmp_path) == clean
+    (tmp_path / "code.py").write_text("changed", encoding="utf-8")
+    assert reliability.commit(tmp_path) == f"{clean}-dirty"
+
+
+def test_a_test_that_failed_is_tried_again() -> None:
+    lines = [line(f"test_{name}", outcome, n) for name, outcome, n in (("a", "failed", 0), ("a", "passed", 3), ("b", "passed", 3), ("c", "passed", 0))]  # fmt: skip
+    assert results_log.finished(lines) == {f"{FILE}::test_b"}
