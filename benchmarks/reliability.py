@@ -179,7 +179,9 @@ def log_of(commit: str, *, is_torture: bool) -> Iterator[Path]:
 
 def run(command: Sequence[str], environment: dict[str, str], write: Callable[[], None]) -> int:
     """Run the tests, writing the page each minute and at the end, however that comes; return their exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for told in (signal.SIGTERM, signal.SIGINT):
+        # What is started in the background ignores the latter, and so would the tests.
+        signal.signal(told, signal.default_int_handler)
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
         while True:
