@@ -79,7 +79,8 @@ def test_the_lock_of_the_ui_is_held_as_long_as_one_of_its_servers_lives(tmp_path
 
 
 STARTING = f"""
-import time
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 from pathlib import Path
 from profile_pipeline.orchestration.ui.servers import Server
 server = Server("daemon", {SLEEPING}, {{}}, Path("."))
@@ -95,7 +96,8 @@ def test_a_server_ends_with_who_started_it_however_that_ends() -> None:
     assert parent.stdout
     pid = int(parent.stdout.readline())
     parent.kill()
-    parent.communicate()
+    parent.wait()
+    parent.stdout.close()
     deadline = time.monotonic() + 20
     while is_alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)

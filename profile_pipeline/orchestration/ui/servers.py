@@ -93,6 +93,8 @@ class Server:
 
 def _end_with_parent() -> None:
     """Ask Linux to stop this process when its parent is gone, however that ended: nobody else would."""
+    # Who started the parent may have it ignored, which is inherited.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
