@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
-from profile_pipeline.raw.readers.records import UnsureError
+from profile_pipeline.raw.readers.records import Rejects, UnsureError
 from profile_pipeline.source_settings import ListSettings, SourceSettings
 from profile_pipeline_tests.raw.test_readers import HEADER, read, source, written
 
@@ -75,6 +76,21 @@ def test_both_paths_agree_on_delimiters_of_several_characters(tmp_path: Path, n_
     sure = read_file(path, name="films", source=FILMS, engine=engine, most_doubts=0)
     with pytest.raises(UnsureError, match="0x1f") if oddity else nullcontext():
         assert [row for batch in sure.batches for row in batch.to_pylist()] == expected
+
+
+@pytest.mark.parametrize(("n_mb_between", "is_apart"), [(9, False), (2, True)])
+def test_a_few_doubts_are_read_here_wherever_in_a_large_file_and_more_of_them_apart(
+    n_mb_between: int, is_apart: bool, tmp_path: Path
+) -> None:
+    line = "e1,u1,view,2026-01-02T10:00:00Z,p1,1,1\n"
+    between = line * ((n_mb_between << 20) // len(line))
+    path = written(tmp_path, HEADER + "\n" + (between + line.replace("p1", 'p"1\r2')) * 3 + line)
+    rejects = Rejects()
+    reader = PieceReader(path, source(), HEADER.split(","), rejects, most_doubts=0)
+    with pytest.raises(UnsureError) if is_apart else nullcontext():
+        n = sum(len(batch.row_numbers) for batch in reader.batches())
+        assert n + len(rejects.reasons) == reader.n_records
+        assert reader.n_records > 3 * len(between) // len(line)
 
 
 def test_a_quote_is_a_letter_where_the_source_says_so(tmp_path: Path) -> None:

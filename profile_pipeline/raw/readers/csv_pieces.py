@@ -57,7 +57,7 @@ class PieceReader:
     rejects
         Takes the records that can't be read.
     most_doubts
-        Of how many pieces at most records are read one by one; None: of any number.
+        Of how many small pieces at most records are read one by one, beside one for each 8 MB of the file; None: of any number.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class PieceReader:
         Raises
         ------
         UnsureError
-            If more than `most_doubts` pieces have to be read record by record.
+            If more pieces than `most_doubts` allows have to be read record by record.
         """
         with refusing_damage(), open_utf8(self.path, self.source.encoding) as stream:
             buffer = Buffer(stream)
@@ -100,7 +100,8 @@ class PieceReader:
                         n_bytes = max(SMALL_PIECE_BYTES, n_bytes // 4)
                         continue
                     n_doubts += 1
-                    if self.most_doubts is not None and n_doubts > self.most_doubts:
+                    # In a large file a few more are no sign of damage, and to begin anew would cost most where it is nearly read.
+                    if self.most_doubts is not None and n_doubts > self.most_doubts + buffer.place // PIECE_BYTES:
                         raise
                     records = Records(buffer, self.source, self.names, self.rejects, self.n_records)
                     yield from records.batches(SMALL_PIECE_BYTES)
