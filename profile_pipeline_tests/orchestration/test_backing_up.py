@@ -246,12 +246,17 @@ def rot(path: Path) -> None:
     path.write_bytes(written)
 
 
+def a_file_and_its_copy(project: Path) -> tuple[str, Path, Path, bytes]:
+    """A file of the archive: its id, where it lies, where the backups have it, and what it says."""
+    file_id = deliveries(project / "archive")[0].file_id
+    source, copy = (archived_path(place, file_id) for place in (project / "archive", project / "backups" / "archive"))
+    return file_id, source, copy, source.read_bytes()
+
+
 def test_a_file_that_has_rotten_is_named_also_where_an_earlier_backup_has_a_sound_copy_which_brings_it_back(
     project: Path,
 ) -> None:
-    file_id = deliveries(project / "archive")[0].file_id
-    source, copy = (archived_path(place, file_id) for place in (project / "archive", project / "backups" / "archive"))
-    sound = source.read_bytes()
+    _, source, copy, sound = a_file_and_its_copy(project)
     rot(source)
     with pytest.raises(IncompleteBackupError, match=f"{source} is not what was delivered.* A sound copy is in"):
         take(project)
@@ -263,9 +268,7 @@ def test_a_file_that_has_rotten_is_named_also_where_an_earlier_backup_has_a_soun
 def test_a_copy_that_has_rotten_gives_way_to_the_file_and_one_of_a_rotten_file_is_not_in_the_backup(
     project: Path,
 ) -> None:
-    file_id = deliveries(project / "archive")[0].file_id
-    source, copy = (archived_path(place, file_id) for place in (project / "archive", project / "backups" / "archive"))
-    sound = source.read_bytes()
+    file_id, source, copy, sound = a_file_and_its_copy(project)
     rot(copy)
     assert file_id in files_of_the_archive_in(take(project))
     assert copy.read_bytes() == sound

@@ -18,6 +18,7 @@ from profile_pipeline.orchestration.building.balance import IN_WHOLE, LISTED, Ba
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
 from profile_pipeline.orchestration.keeping.built_with import Ask, differences
+from profile_pipeline.orchestration.keeping.reloading import lost_files
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import archived_path, told_by_sidecars
@@ -170,10 +171,7 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
 def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding]:
     """Name what the archive lacks, and what has another size there. What was altered and kept its size only a hash tells: `backup`."""
     lost, altered = [], []
-    delivered, _ = told_by_sidecars(paths.archive)
-    known = {file_id for file_id, _, _ in files}
-    # What still lies where it landed waits for its load.
-    unknown = {d.file_id: d.path for d in delivered if d.file_id not in known and not (paths.landing / d.path).exists()}
+    unknown = lost_files(paths, known={file_id for file_id, _, _ in files})
     for file_id, path, size_bytes in files:
         archived = archived_path(paths.archive, file_id)
         if not archived.is_file():

@@ -5,7 +5,7 @@ Not here: loading a file (`ingesting`), or the archive itself (`raw.archive`).
 
 import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from profile_pipeline.orchestration.building.ingesting import Ingested, Load
 from profile_pipeline.orchestration.building.reading_apart import ReaderApart
@@ -28,6 +28,18 @@ def lost_ids(warehouse: Warehouse, paths: Paths) -> list[str]:
     """Return the ids of archived files that the warehouse does not know: their commit was lost with a write-ahead log or the database."""
     known = {file_id for (file_id,) in warehouse.rows("select distinct file_id from raw.files")}
     return sorted(ids_of(paths.archive) - known)
+
+
+def lost_files(paths: Paths, *, known: Set[str]) -> dict[str, str]:
+    """Return the archived files that no table knows, with a path of each; what still lies where it landed waits for its load.
+
+    Parameters
+    ----------
+    known
+        Ids of the files that a table knows.
+    """
+    found, _ = told_by_sidecars(paths.archive)
+    return {d.file_id: d.path for d in found if d.file_id not in known and not (paths.landing / d.path).exists()}
 
 
 def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> tuple[list[Delivery], list[str]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, USER_FEATURES
-from profile_pipeline.orchestration.keeping.reloading import unknown_deliveries
+from profile_pipeline.orchestration.keeping.reloading import lost_files
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.profiles.tables import USER_PROFILES
@@ -65,10 +65,8 @@ def _days_with_people(w: Warehouse, settings: Settings) -> Callable[[dt.date], b
 
 def _missing_files(w: Warehouse, paths: Paths) -> list[Difference]:
     """Files that were delivered and are in no table; those that wait where they were delivered are no loss."""
-    unknown, _ = unknown_deliveries(w, paths)
     known = {file_id for (file_id,) in w.rows(f"select distinct file_id from {FILES.name}")}
-    lost = {d.file_id for d in unknown if d.file_id not in known and not (paths.landing / d.path).exists()}
     return [
         Difference(FILES.name, f"file_id {file_id}", NOT_LOADED, "none", "one: the archive holds the file")
-        for file_id in sorted(lost)
+        for file_id in sorted(lost_files(paths, known=known))
     ]
