@@ -1,12 +1,6 @@
--- Records of `scoped_events` that lose to another record with the same event_id, over all days.
+-- Records that lose to another record with the same event_id, over all days, of those whose hash is among `shared_hashes`.
 -- The hash finds candidates, the id decides; file and row break ties between records that are equal in everything else.
-with scoped as (
-    select event_hash from scoped_events
-),
-suspects as (
-    select event_hash from raw.events semi join scoped using (event_hash) group by event_hash having count(*) > 1
-),
-candidates as (
+with candidates as (
     select
         file_id, row_number, event_id, received_at, event_time,
         md5(concat_ws(
@@ -20,7 +14,7 @@ candidates as (
             coalesce(cast(try_cast(round(longitude * 1000000000) as bigint) as varchar), ''),
             coalesce(cast(properties as varchar), '')
         )) as record_md5
-    from raw.events semi join suspects using (event_hash)
+    from raw.events semi join shared_hashes using (event_hash)
 ),
 ranked as (
     select

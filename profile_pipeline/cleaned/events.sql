@@ -1,6 +1,7 @@
--- An event that counts. Wide text that no later stage reads stays in raw and is joined back by (file_id, row_number).
-with judged as (
-    select * from judged_events where reason_code is null
+-- A record of `scoped_events` that counts: one that is not among `excluded_records`. Wide text that no later stage reads stays in raw
+-- and is joined back by (file_id, row_number).
+with counted as (
+    select * from scoped_events anti join excluded_records using (file_id, row_number)
 )
 select
     event_id,
@@ -24,10 +25,10 @@ select
     quantity,
     value,
     case
-        when is_other_currency then null
+        when currency <> $currency then null
         when price is not null then price_amount
         when role in ('purchase', 'refund') then cast(value as decimal(18, 2))
     end as amount,
     file_id,
     row_number
-from judged
+from counted

@@ -41,13 +41,14 @@ MADE_BY_FILES = {
     "scoped_events": "cleaned.identified_events",
     "duplicate_records": "cleaned.duplicate_records",
     "bot_days": "cleaned.bot_days",
-    "judged_events": "cleaned.judged_events",
+    "excluded_records": "cleaned.excluded_events",
     "session_chains": "cleaned.session_chains",
     "session_cuts": "cleaned.session_cuts",
     "session_events": "cleaned.session_events",
     "fresh_sessions": "cleaned.sessions",
 }
 MADE_ON_THE_WAY = {
+    "shared_hashes": "select event_hash from raw.events",
     "session_input": "select stream_id, event_date, event_time, event_id, alias_id, page, role from cleaned.events",
     "full_record_sources": "select cast(null as varchar) as source",
     "snapshot_days": "select cast(null as date) as as_of_date",

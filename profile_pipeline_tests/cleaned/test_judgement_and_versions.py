@@ -38,11 +38,15 @@ def judged(engine: Engine, events: list[dict[str, Any]]) -> dict[int, tuple]:
         rows.append(row | {"event_date": (row["event_time"] + dt.timedelta(hours=8)).date()})
     engine.insert("raw.events", *rows)
     engine.view("scoped_events", sql_file("cleaned.identified_events"))
-    for name in ("duplicate_records", "bot_days", "judged_events"):
-        text = sql_file(f"cleaned.{name}")
+    engine.view("shared_hashes", "select event_hash from raw.events group by event_hash having count(*) > 1")
+    files = {"duplicate_records": "duplicate_records", "bot_days": "bot_days", "excluded_records": "excluded_events"}
+    for name, file in files.items():
+        text = sql_file(f"cleaned.{file}")
         engine.view(name, text, bound(text, PARAMETERS))
-    found = {row["row_number"]: (None, row["amount"], row["page"]) for row in engine.dicts(sql_file("cleaned.events"))}
-    for row in engine.dicts(sql_file("cleaned.excluded_events")):
+    events = sql_file("cleaned.events")
+    counted = engine.dicts(events, bound(events, PARAMETERS))
+    found = {row["row_number"]: (None, row["amount"], row["page"]) for row in counted}
+    for row in engine.dicts("select * from excluded_records"):
         found[row["row_number"]] = (row["reason_code"], None, None)
     return found
 

@@ -58,12 +58,14 @@ class SmallWorld:
 
     def judge(self) -> None:
         self._make("scoped_events", "cleaned.identified_events")
-        for name in ("duplicate_records", "bot_days", "judged_events"):
+        self._hold("shared_hashes", "select event_hash from raw.events group by event_hash having count(*) > 1")
+        for name in ("duplicate_records", "bot_days"):
             self._make(name, f"cleaned.{name}")
+        self._make("excluded_records", "cleaned.excluded_events")
         self._compare("cleaned.events", "cleaned.excluded_events")
         self._hold("ledger_days", "select distinct event_date from raw.events")
         self._compare("cleaned.ledger")
-        self._drop("scoped_events", "judged_events")
+        self._drop("scoped_events", "shared_hashes", "duplicate_records", "bot_days", "excluded_records")
 
     def cut_sessions(self) -> None:
         self._hold(

@@ -71,9 +71,9 @@ def build_cleaned(
     daily = daily_partitions(settings.calendar)
     parameters = sql_parameters(settings)
     single_run = dg.BackfillPolicy.single_run()
-    judging = ("cleaned.identified_events", "cleaned.duplicate_records", "cleaned.bot_days", "cleaned.judged_events")
+    judging = ("identified_events", "duplicate_records", "bot_days", "excluded_events", "events")
     judging_version = code_version(
-        *map(sql_file, judging), sql_file("cleaned.events"), settings.fingerprint("calendar", "bots", "currency")
+        *(sql_file(f"cleaned.{name}") for name in judging), settings.fingerprint("calendar", "bots", "currency")
     )
     events_lineage, excluded_lineage = (
         lineages.of(sql_file(f"cleaned.{name}")) for name in ("events", "excluded_events")

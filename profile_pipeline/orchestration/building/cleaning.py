@@ -5,7 +5,7 @@ all. Not here: what makes an event count (the SQL files of cleaned), or Dagster'
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +104,7 @@ def judge_events(
         touch_days(warehouse, FEATURE_CONSUMERS, run.days)
     if run.includes_stale:
         touch_days(warehouse, SNAPSHOT_CONSUMERS, warehouse.days("select as_of_date from features.stale_days"))
+    _find_duplicates_of(warehouse, whole)
     for batch in batches_of(warehouse, waiting.outside, events_per_batch=settings.events_per_chunk):
         _judge_days(warehouse, batch, parameters, judged, is_partition=False)
     batches = batches_of(warehouse, judged.days, events_per_batch=settings.events_per_chunk)
@@ -116,7 +117,7 @@ def judge_events(
             f"delete from raw.pending as p using ({values_of(waiting.rows)}) as d where p.event_date = d.event_date and p.file_id is null"
         )
     judged.touched_days = _judge_touched_streams(warehouse, parameters, judged)
-    warehouse.drop("touched_streams", "touched_pending")
+    warehouse.drop("touched_streams", "touched_pending", "duplicate_records")
     return judged
 
 
@@ -162,21 +163,37 @@ def _find_touched_streams(warehouse: Warehouse, whole: list[dt.date], rows: list
     )
 
 
-def _prepare(warehouse: Warehouse, scope: str, parameters: Mapping[str, Any]) -> None:
-    """Make the relations that judging reads, for the records of `scope`."""
-    warehouse.execute(f"create or replace temp view scoped_events as {scope}")
-    for name in ("duplicate_records", "bot_days"):
-        text = sql_file(f"cleaned.{name}")
-        warehouse.temporary(name, text, bound(text, parameters))
+def _listed(days: Iterable[dt.date]) -> str:
+    return ", ".join(f"date '{day.isoformat()}'" for day in days) or "null"
 
 
-def _judged(text: str) -> str:
-    """Return a query over `judged_events`, which is judged as it is read: a copy of all columns would cost more than judging twice."""
-    return f"with judged_events as ({sql_file('cleaned.judged_events')}) select * from ({text})"
+def _find_duplicates(warehouse: Warehouse, hashes: str | None) -> None:
+    """Make `duplicate_records`: what loses to another record with its id, for the hashes that a query names, or for all."""
+    scope = f"semi join ({hashes}) using (event_hash)" if hashes else ""
+    warehouse.temporary(
+        "shared_hashes", f"select event_hash from raw.events {scope} group by event_hash having count(*) > 1"
+    )
+    warehouse.temporary("duplicate_records", sql_file("cleaned.duplicate_records"))
+    warehouse.drop("shared_hashes")
 
 
-def _release(warehouse: Warehouse) -> None:
-    warehouse.drop("bot_days", "duplicate_records")
+def _find_duplicates_of(warehouse: Warehouse, days: list[dt.date]) -> None:
+    """Make `duplicate_records` of some days, once for all chunks: of each of them all of raw is read.
+
+    Where most of what is loaded lies on these days, to look for their hashes costs more than to look for all.
+    """
+    among = f"event_date in ({_listed(days)})"
+    is_most = warehouse.scalar(
+        f"select coalesce(2 * sum(n_loaded) filter (where {among}) >= sum(n_loaded), false) from cleaned.ledger"
+    )
+    _find_duplicates(warehouse, None if is_most else f"select event_hash from raw.events where {among}")
+
+
+def _find_excluded(warehouse: Warehouse, parameters: Mapping[str, Any]) -> None:
+    """Make `excluded_records`: those of `scoped_events` that do not count."""
+    for name, file in (("bot_days", "cleaned.bot_days"), ("excluded_records", "cleaned.excluded_events")):
+        warehouse.temporary(name, sql_file(file), bound(sql_file(file), parameters))
+    warehouse.drop("bot_days")
 
 
 def _judge_days(
@@ -188,26 +205,24 @@ def _judge_days(
     is_partition: bool,
 ) -> None:
     """Judge all events of some days, in one transaction with its ledger."""
-    listed = ", ".join(f"date '{day.isoformat()}'" for day in days)
     # The range is there for speed: blocks of other days are not looked at.
-    among = f"event_date between date '{days[0].isoformat()}' and date '{days[-1].isoformat()}' and event_date in ({listed})"
+    among = f"event_date between date '{days[0].isoformat()}' and date '{days[-1].isoformat()}' and event_date in ({_listed(days)})"
     with warehouse.transaction():
         before = _fingerprints(warehouse, among)
-        _prepare(warehouse, f"select * from ({sql_file('cleaned.identified_events')}) where {among}", parameters)
+        scope = f"select * from ({sql_file('cleaned.identified_events')}) where {among}"
+        warehouse.execute(f"create or replace temp view scoped_events as {scope}")
+        _find_excluded(warehouse, parameters)
         for table in (EVENTS, EXCLUDED_EVENTS):
             warehouse.execute(f"delete from {table.name} where {among}")
-        given = bound(sql_file("cleaned.judged_events"), parameters)
-        judged.n_cleaned += warehouse.insert(EVENTS, _judged(sql_file("cleaned.events")), given)
-        judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, _judged(sql_file("cleaned.excluded_events")), given)
-        _release(warehouse)
+        events = sql_file("cleaned.events")
+        judged.n_cleaned += warehouse.insert(EVENTS, events, bound(events, parameters))
+        judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, "select * from excluded_records")
+        warehouse.drop("excluded_records")
         warehouse.execute(f"delete from raw.pending where {among}")
         write_ledger(warehouse, days)
         if is_partition:
             touch_days(warehouse, (*STREAM_CONSUMERS, *ALIAS_CONSUMERS, *DAY_CONSUMERS), days)
-            after = _fingerprints(warehouse, among)
-            outdate_snapshots(
-                warehouse, sorted(d for d in before.keys() | after.keys() if before.get(d) != after.get(d))
-            )
+            outdate_snapshots(warehouse, _changed_days(warehouse, among, before))
 
 
 def outdate_snapshots(warehouse: Warehouse, days: list[dt.date]) -> None:
@@ -221,6 +236,14 @@ def outdate_snapshots(warehouse: Warehouse, days: list[dt.date]) -> None:
             "delete from cleaned.touched where starts_with(consumer, $rebuilt) and event_date >= $first",
             {"rebuilt": REBUILT, "first": min(days)},
         )
+
+
+def _changed_days(warehouse: Warehouse, among: str, before: dict[dt.date, tuple[int, int]]) -> list[dt.date]:
+    """Return the days whose events are not what they were. Where there were none, nothing has to be hashed."""
+    if not before:
+        return warehouse.days(f"select distinct event_date from cleaned.events where {among}")
+    after = _fingerprints(warehouse, among)
+    return sorted(day for day in before.keys() | after.keys() if before.get(day) != after.get(day))
 
 
 def _fingerprints(warehouse: Warehouse, among: str) -> dict[dt.date, tuple[int, int]]:
@@ -245,13 +268,15 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
         f" where e.event_date between date '{days[0].isoformat()}' and date '{days[-1].isoformat()}'"
     )
     with warehouse.transaction():
-        _prepare(warehouse, scope, parameters)
-        judging = sql_file("cleaned.judged_events")
-        warehouse.temporary("judged_events", judging, bound(judging, parameters))
-        events, excluded = ", ".join(EVENTS.column_names), ", ".join(EXCLUDED_EVENTS.column_names)
-        old = "join judged_events as j on j.file_id = t.file_id and j.row_number = t.row_number and j.event_date = t.event_date"
+        warehouse.temporary("touched_events", scope)
+        warehouse.execute("create or replace temp view scoped_events as select * from touched_events")
+        _find_duplicates(warehouse, "select event_hash from touched_events")
+        _find_excluded(warehouse, parameters)
+        events = ", ".join(EVENTS.column_names)
+        text = sql_file("cleaned.events")
+        old = "join touched_events as j on j.file_id = t.file_id and j.row_number = t.row_number and j.event_date = t.event_date"
         warehouse.temporary("old_events", f"select t.* from cleaned.events as t semi {old}")
-        warehouse.temporary("fresh_events", f"select {events} from ({sql_file('cleaned.events')})")
+        warehouse.temporary("fresh_events", f"select {events} from ({text})", bound(text, parameters))
         warehouse.temporary("gone_events", f"select {events} from old_events except select {events} from fresh_events")
         warehouse.temporary("new_events", f"select {events} from fresh_events except select {events} from old_events")
         warehouse.execute(
@@ -260,14 +285,11 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
         )
         judged.n_cleaned += warehouse.insert(EVENTS, "select * from new_events")
         warehouse.execute(
-            "delete from cleaned.excluded_events as t using judged_events as j"
+            "delete from cleaned.excluded_events as t using touched_events as j"
             " where t.event_date = j.event_date and t.file_id = j.file_id and t.row_number = j.row_number"
         )
-        judged.n_excluded += warehouse.insert(
-            EXCLUDED_EVENTS, f"select {excluded} from ({sql_file('cleaned.excluded_events')})"
-        )
-        _release(warehouse)
-        warehouse.drop("judged_events")
+        judged.n_excluded += warehouse.insert(EXCLUDED_EVENTS, "select * from excluded_records")
+        warehouse.drop("excluded_records")
         warehouse.execute(
             "delete from raw.pending as p using touched_pending as t where p.file_id = t.file_id and p.event_date = t.event_date"
         )
@@ -286,7 +308,7 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
         changed_days = warehouse.days(f"select distinct event_date from ({changed})")
         touch_days(warehouse, DAY_CONSUMERS, changed_days)
         outdate_snapshots(warehouse, changed_days)
-        warehouse.drop("old_events", "fresh_events", "gone_events", "new_events")
+        warehouse.drop("touched_events", "old_events", "fresh_events", "gone_events", "new_events")
     return changed_days
 
 
