@@ -21,13 +21,8 @@ from profile_pipeline.settings_file import load_settings
 
 FOLDER = ROOT / "docs" / "pictures"
 MOST_BYTES = 300_000
-# Both panels beside the graph take half of its width; where they are shown is remembered, so the page is opened twice.
-HIDE_PANELS = """
-[...document.querySelectorAll('*')].filter(e => e.innerText === 'Hide navigation').at(-1)?.click();
-let box = document.querySelector('input[placeholder^="Jump"]'); while (box && !box.querySelector('button')) box = box.parentElement; box?.querySelector('button').click();
-"""
-
-
+# The panel takes width that the graph needs; that it is hidden is remembered, so the page is opened twice.
+HIDE_NAVIGATION = "[...document.querySelectorAll('*')].filter(e => e.innerText === 'Hide navigation').at(-1)?.click()"
 PRESS = "const b = [...document.querySelectorAll('button')].filter(b => b.innerText === arguments[0]).at(-1); b.click(); b.scrollIntoView()"
 
 
@@ -45,7 +40,7 @@ class Picture:
 
 
 PICTURES = (
-    Picture("lineage", "/asset-groups", ("raw", "applications"), (2300, 1000), first=HIDE_PANELS),
+    Picture("lineage", "/asset-groups", ("raw", "applications"), (2300, 1000), first=HIDE_NAVIGATION),
     Picture("asset", "/assets/features/behavior", ("recency_days",), (1500, 950)),
     Picture("plots", "/assets/features/user_days", ("n_views",), (1500, 950), pressed=("Plots", "Events"), awaited="canvas"),
     Picture("partitions", "/locations/profile_pipeline/jobs/daily/partitions", ("2026-03-30",), (1500, 1150), pressed=("Show per-asset status",)),
