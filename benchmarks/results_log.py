@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 VARIABLE = "RESULTS_LOG"
+# Of why a test failed, which is read where the run was stopped before it told.
+MOST_TOLD = 4_000
 
 
 def finished(lines: Iterable[str]) -> set[str]:
@@ -66,7 +68,9 @@ class _Log:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         told = dict(report.user_properties)
-        reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+        reason = report.longreprtext[-MOST_TOLD:]
+        if report.skipped and isinstance(report.longrepr, tuple):
+            reason = report.longrepr[2]
         # How often a test has tried is known once what it used is taken down.
         examples = told.get("examples", 1) if report.when == "teardown" else 0
         self._write(

@@ -25,6 +25,13 @@ def line(test: str, outcome: str, examples: int = 0, seconds: float = 1, reason:
     return json.dumps({"test": f"{FILE}::{test}", "outcome": outcome, "examples": examples, "seconds": seconds, "reason": reason})  # fmt: skip
 
 
+def pytest_of(folder: Path, log: Path, **environment: str) -> int:
+    """Run the tests of a folder with the log; return their exit status."""
+    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.results_log", "-p", "no:cacheprovider", "--rootdir", str(folder), str(folder)]  # fmt: skip
+    environment |= {"PATH": "", results_log.VARIABLE: str(log)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode
+
+
 def test_the_cases_of_a_test_are_summed() -> None:
     shards = [told for n in (1, 2) for told in (line(f"test_a[{n}]", "found"), line(f"test_a[{n}]", "passed", n))]
     tried = reliability.read_results(shards)[FILE]["test_a"]
@@ -61,11 +68,19 @@ def test_each_test_is_told_when_it_ends_and_not_when_all_have(tmp_path: Path) ->
         encoding="utf-8",
     )
     log = tmp_path / "log"
-    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.results_log", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, env={"PATH": "", results_log.VARIABLE: str(log)}, capture_output=True)
-    assert done.returncode == -9
+    assert pytest_of(tmp_path, log) == -9
     ((_, tests),) = reliability.read_results(log.read_text(encoding="utf-8").splitlines()).items()
     assert tests["test_first"].examples == 5
+
+
+def test_why_a_test_failed_is_told_with_it(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(): assert 1 == 2, 'one is not two'\n", encoding="utf-8")
+    log = tmp_path / "log"
+    assert pytest_of(tmp_path, log) == pytest.ExitCode.TESTS_FAILED
+    (told,) = [
+        told for told in map(json.loads, log.read_text(encoding="utf-8").splitlines()) if told["outcome"] == "failed"
+    ]
+    assert "one is not two" in told["reason"]
 
 
 def test_a_run_goes_on_behind_what_has_come_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,15 +88,11 @@ def test_a_run_goes_on_behind_what_has_come_to_its_end(tmp_path: Path, monkeypat
         "import os\ndef test_first(): pass\ndef test_then(): assert 'KILL' not in os.environ or os.kill(os.getpid(), 9)\n", encoding="utf-8"
     )  # fmt: skip
     monkeypatch.setattr(reliability, "KEPT", tmp_path / "kept")
-    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.results_log", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]  # fmt: skip
     statuses, ran = [], []
     for more in ({"KILL": "1"}, {}, {}):
         with reliability.log_of("abc", is_torture=True) as log:
             before = len(log.read_text(encoding="utf-8").splitlines()) if log.exists() else 0
-            done = subprocess.run(
-                command, cwd=ROOT, env={"PATH": "", results_log.VARIABLE: str(log)} | more, capture_output=True
-            )
-            statuses.append(done.returncode)
+            statuses.append(pytest_of(tmp_path, log, **more))
             lines = log.read_text(encoding="utf-8").splitlines()
             ran.append({json.loads(told)["test"].partition("::")[2] for told in lines[before:]})
     assert statuses == [-9, 0, reliability.NOTHING_LEFT]

@@ -1,4 +1,4 @@
-"""Faults that a table may have, each a statement that plants it in the small world of `test_verifying`.
+"""Faults that a table may have, each a statement that plants it in the small world of `verified_world`.
 
 Not here: any test.
 """
