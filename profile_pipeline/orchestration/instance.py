@@ -39,17 +39,27 @@ class RunAtWorkError(ExpectedError):
     """A run is at work that must not be."""
 
 
+@contextmanager
+def _turn(home: Path) -> Iterator[None]:
+    """Let one process at a time make what a home lacks."""
+    with (home / "opening.lock").open("ab") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+
+
 def prepare_home(paths: Paths) -> Path:
     """Make the home with the shipped settings, where there is none, and point Dagster at it."""
     home = paths.dagster_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = home / "dagster.yaml"
-    # An empty one would mean Dagster's own settings, which send telemetry.
-    if not settings.exists() or not settings.stat().st_size:
-        shipped = resources.files("profile_pipeline.orchestration") / "dagster.yaml"
-        whole = settings.with_name(f"dagster.yaml.{os.getpid()}.tmp")
-        whole.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
-        whole.replace(settings)
+    with _turn(home):
+        # An empty one would mean Dagster's own settings, which send telemetry.
+        if not settings.exists() or not settings.stat().st_size:
+            shipped = resources.files("profile_pipeline.orchestration") / "dagster.yaml"
+            # Of one name: what a killed process leaves is written over by the next.
+            whole = settings.with_suffix(".tmp")
+            whole.write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
+            whole.replace(settings)
     os.environ[HOME_VARIABLE] = str(home)
     # A run's days are recorded together: a quarter of what Dagster costs.
     os.environ.setdefault(BATCH_VARIABLE, BATCH_SIZE)
@@ -61,8 +71,7 @@ def open_instance(paths: Paths) -> dg.DagsterInstance:
     each other's tables, and break the home for good. Runs of the servers open it by its home, and have what they print captured.
     """
     home = prepare_home(paths)
-    with (home / "opening.lock").open("ab") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
+    with _turn(home):
         instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NOT_CAPTURED))
         instance.get_runs(limit=1)
         instance.all_instigator_state()

@@ -103,7 +103,19 @@ def test_a_home_without_settings_gets_those_that_are_shipped(paths: Paths, found
         settings.write_text(found, encoding="utf-8")
     prepare_home(paths)
     assert "telemetry: {enabled: false}" in settings.read_text(encoding="utf-8")
-    assert [path.name for path in settings.parent.iterdir()] == ["dagster.yaml"]
+
+
+def test_what_a_process_left_that_was_killed_while_writing_settings_is_gone_afterwards(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "replace", killed)
+        prepare_home(paths)
+    prepare_home(paths)
+    assert sorted(path.name for path in paths.dagster_home.iterdir()) == ["dagster.yaml", "opening.lock"]
 
 
 def test_who_is_killed_while_ending_a_run_leaves_no_mark_of_a_run_that_is_over(
