@@ -12,6 +12,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from profile_pipeline.orchestration.assets import features
 from profile_pipeline.orchestration.build import build_defs
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.sensors import RefreshFailedError
@@ -259,6 +260,21 @@ def test_a_range_equals_its_days(parted: Path, orderly: Path, tmp_path: Path) ->
         r.build_features(stale[0], stale[-1])
     assert_equal(contents(tmp_path), contents(orderly))
     r.instance.dispose()
+
+
+def test_people_who_are_looked_at_in_parts_have_the_same_interests(
+    orderly: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = contents(orderly, ["features.interests"])
+    shutil.copytree(orderly, tmp_path / "data")
+    with duckdb.connect(str(tmp_path / "data" / "profile.duckdb")) as connection:
+        (n_tiles,) = connection.execute("select count(*) from features.user_item_days").fetchall()[0]
+        connection.execute("delete from features.interests")
+    monkeypatch.setattr(features, "SNAPSHOT_ROWS", n_tiles // 3)
+    r = runner(tmp_path / "data")
+    r.build_features(FIRST, LAST_DAY)
+    r.instance.dispose()
+    assert_equal(contents(tmp_path / "data", ["features.interests"]), expected)
 
 
 def test_running_a_range_twice_changes_nothing(orderly: Path) -> None:
