@@ -40,19 +40,32 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def exponent(small: float, large: float, n_small: int, n_large: int) -> float:
-    """Return b of cost = a * events ** b through two points."""
-    return math.log(large / small) / math.log(n_large / n_small)
+def stages_of(sizes: Sizes) -> list[str]:
+    """Return the stages that were measured at any size, in order."""
+    return list(dict.fromkeys(name for _, parts in sorted(sizes.items()) for name in parts.get("stages", {})))
+
+
+def points(sizes: Sizes, stage: str) -> list[tuple[int, float]]:
+    """Return events and CPU seconds of a stage, where it was measured."""
+    measured = ((size, parts.get("stages", {}).get(stage)) for size, parts in sorted(sizes.items()))
+    return [(size, figures["cpu_s"]) for size, figures in measured if figures is not None]
+
+
+def growth(measured: Sequence[tuple[int, float]]) -> str:
+    """Return b of cost = a * events ** b through the first and the last point, nothing where there is one."""
+    if len(measured) < 2:
+        return ""
+    (n_small, small), (n_large, large) = measured[0], measured[-1]
+    return f"{math.log(large / small) / math.log(n_large / n_small):.2f}"
 
 
 def _stages(sizes: Sizes) -> str:
     ordered = sorted(size for size, parts in sizes.items() if "stages" in parts)
-    names = list(sizes[ordered[-1]]["stages"])
     header = ["stage"]
     for size in ordered:
         header += [f"{size / 1e6:g} M: CPU-s", "wall s", "peak MB", "MB after"]
     rows = []
-    for name in names:
+    for name in stages_of(sizes):
         row = [name]
         for size in ordered:
             f = sizes[size]["stages"].get(name)
@@ -61,11 +74,8 @@ def _stages(sizes: Sizes) -> str:
                 if f is None
                 else [f"{f['cpu_s']:.1f}", f"{f['wall_s']:.1f}", f"{f['peak_mb']:.0f}", f"{f['bytes'] / 1e6:.0f}"]
             )
-        if len(ordered) > 1:
-            ends = [sizes[size]["stages"].get(name, {}).get("cpu_s") for size in (ordered[0], ordered[-1])]
-            row.append(f"{exponent(ends[0], ends[1], ordered[0], ordered[-1]):.2f}" if all(ends) else "")
-        rows.append(row)
-    return table([*header, *(["growth"] if len(ordered) > 1 else [])], rows)
+        rows.append([*row, growth(points(sizes, name))])
+    return table([*header, "growth"], rows)
 
 
 def _peers(sizes: Sizes) -> str:
@@ -130,13 +140,10 @@ def _plot(sizes: Sizes) -> None:
     """Draw CPU seconds by number of events, a line a stage, with its exponent."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    ordered = sorted(size for size, parts in sizes.items() if "stages" in parts)
-    for name in sizes[ordered[-1]]["stages"]:
-        points = [(size, sizes[size]["stages"][name]["cpu_s"]) for size in ordered if name in sizes[size]["stages"]]
-        label = name
-        if len(points) > 1:
-            label += f" (n^{exponent(points[0][1], points[-1][1], points[0][0], points[-1][0]):.2f})"
-        axes.plot([p[0] for p in points], [p[1] for p in points], marker="o", label=label)
+    for name in stages_of(sizes):
+        measured = points(sizes, name)
+        label = f"{name} (n^{growth(measured)})" if len(measured) > 1 else name
+        axes.plot(*zip(*measured, strict=True), marker="o", label=label)
     axes.set(
         xscale="log", yscale="log", xlabel="events", ylabel="CPU seconds", title="What a stage costs, and how it grows"
     )

@@ -116,7 +116,7 @@ def test_noted_statements_run_again_with_what_they_were_given() -> None:
 
 
 def test_a_cost_that_grows_as_the_square_has_the_exponent_two() -> None:
-    assert draw.exponent(1.0, 100.0, 10, 100) == pytest.approx(2.0)
+    assert draw.growth([(10, 1.0), (30, 9.0), (100, 100.0)]) == "2.00"
 
 
 def test_the_newest_figures_of_each_part_are_drawn(tmp_path: Path) -> None:
