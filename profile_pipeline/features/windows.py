@@ -11,6 +11,8 @@ import pyarrow as pa
 
 from profile_pipeline.features.tables import TILES
 
+# An alias `i` is held at the end of the day of `s`.
+_IS_HELD = "i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date)"
 INTEREST_DAYS = "interest_days"
 INTEREST_DAY_COLUMNS = ("alias_id", "event_date", "kind", "interest", "weight")
 SIX_PLACES, THREE_PLACES = Decimal("0.000001"), Decimal("0.001")
@@ -32,8 +34,17 @@ def visible_sql(relation: str, columns: Sequence[str], *, asked: str | None = No
     return (
         f"select s.as_of_date, i.profile_id, cast(date_diff('day', t.event_date, s.as_of_date) as integer) as age_days, {selected}"
         f" from snapshot_days as s join {relation} as t on t.event_date <= s.as_of_date"
-        " join cleaned.identities as i on i.alias_id = t.alias_id"
-        f" and i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date){confined}"
+        f" join cleaned.identities as i on i.alias_id = t.alias_id and {_IS_HELD}{confined}"
+    )
+
+
+def aliases_of_part(part: int, n_parts: int) -> str:
+    """Return the query of the aliases of one of so many parts of the people: all that a profile of the part holds on a day of
+    `snapshot_days`. On one day no alias is in two parts.
+    """
+    return (
+        f"select distinct i.alias_id from cleaned.identities as i join snapshot_days as s on {_IS_HELD}"
+        f" where hash(i.profile_id) % {n_parts} = {part}"
     )
 
 

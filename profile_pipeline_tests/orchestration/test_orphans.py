@@ -103,6 +103,7 @@ def test_a_home_without_settings_gets_those_that_are_shipped(paths: Paths, found
         settings.write_text(found, encoding="utf-8")
     prepare_home(paths)
     assert "telemetry: {enabled: false}" in settings.read_text(encoding="utf-8")
+    assert sorted(path.name for path in settings.parent.iterdir()) == ["dagster.yaml", "opening.lock"]
 
 
 def test_what_a_process_left_that_was_killed_while_writing_settings_is_gone_afterwards(

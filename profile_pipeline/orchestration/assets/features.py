@@ -6,7 +6,6 @@ Not here: what a feature is (`features/`), or which days a run has (`days`).
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -17,6 +16,7 @@ from profile_pipeline.features.windows import (
     INTEREST_DAY_COLUMNS,
     INTEREST_DAYS,
     VISIBLE,
+    aliases_of_part,
     decay_weights,
     role_weights,
     summed_interest_days,
@@ -159,18 +159,18 @@ def _snapshot(
         if reads_behavior:
             require_rows(w, table.name, BEHAVIOR, days)
         prepare_snapshots(w, settings)
-        # Of interests there are more than of anything else: where there are many people they are looked at a part at a time.
-        n_parts = _n_parts(w) if table is INTERESTS else 1
-        if table is INTERESTS:
-            _prepare_interests(w, n_days=len(days), n_parts=n_parts)
-        for chunk in snapshot_chunks(w, days):
+        n_tiles = max(1, w.scalar("select count(*) from features.user_item_days"))
+        n_parts = _prepare_interests(w, n_days=len(days), n_tiles=n_tiles) if table is INTERESTS else 1
+        for chunk in snapshot_chunks(days, n_tiles=n_tiles):
             with w.transaction():
                 hold_snapshot_days(w, chunk)
                 for part in range(n_parts):
                     if n_parts > 1:
-                        w.temporary(PART_ALIASES, _aliases_of_part(part, n_parts))
-                    write = w.insert if part else partial(w.replace_days, days=chunk)
-                    write(table, text, parameters=bound(text, known))
+                        w.temporary(PART_ALIASES, aliases_of_part(part, n_parts))
+                    if part:
+                        w.insert(table, text, bound(text, known))
+                    else:
+                        w.replace_days(table, text, chunk, bound(text, known))
                 settle_days(w, table.name, chunk)
                 touch_days(w, (REBUILT + table.table,), chunk)
             context.log.info(f"{table.name}: {len(chunk)} days from {chunk[0]} to {chunk[-1]}")
@@ -179,42 +179,27 @@ def _snapshot(
     return snapshot
 
 
-def _prepare_interests(w: Warehouse, *, n_days: int, n_parts: int) -> None:
-    """Make what the query of interests reads."""
+def _prepare_interests(w: Warehouse, *, n_days: int, n_tiles: int) -> int:
+    """Make what the query of interests reads; return into how many parts people are cut.
+
+    Of interests there are more than of anything else: many people are looked at a part at a time. Then days are taken one by one.
+    """
+    n_parts = -(-n_tiles // SNAPSHOT_ROWS)
     read, text = INTEREST_DAYS, sql_file(f"features.{INTEREST_DAYS}")
     if n_parts > 1:
-        w.temporary(PART_ALIASES, "select null::varchar as alias_id where false")
+        w.temporary(PART_ALIASES, aliases_of_part(0, n_parts))
         text = confined(text, tables=[tile.name for tile in TILES], scope=PART_ALIASES, keys=("alias_id",))
     w.execute(f"create or replace temp view {INTEREST_DAYS} as {text}")
     if n_days > FEW_DAYS and n_parts == 1:
         read = f"summed_{INTEREST_DAYS}"
         w.temporary(read, summed_interest_days(INTEREST_DAYS))
     w.execute(f"create or replace temp view visible_{INTEREST_DAYS} as {visible_sql(read, INTEREST_DAY_COLUMNS)}")
+    return n_parts
 
 
-def _aliases_of_part(part: int, n_parts: int) -> str:
-    """Return the query of whose tiles a part of the people is made: all aliases that a profile holds are in the part of that profile."""
-    return (
-        "select distinct i.alias_id from cleaned.identities as i join snapshot_days as s"
-        " on i.valid_from <= s.as_of_date and (i.valid_to is null or i.valid_to > s.as_of_date)"
-        f" where hash(i.profile_id) % {n_parts} = {part}"
-    )
-
-
-def _n_tiles(w: Warehouse) -> int:
-    return max(1, w.scalar("select count(*) from features.user_item_days"))
-
-
-def _n_parts(w: Warehouse) -> int:
-    """Return into how many parts the people of a day are cut. Where it is more than one, days are taken one by one, and on a day an
-    alias is one profile's: no profile is in two parts.
-    """
-    return -(-_n_tiles(w) // SNAPSHOT_ROWS)
-
-
-def snapshot_chunks(w: Warehouse, days: Sequence[dt.date]) -> list[Sequence[dt.date]]:
+def snapshot_chunks(days: Sequence[dt.date], *, n_tiles: int) -> list[Sequence[dt.date]]:
     """Cut days so that a query joins a bounded number of rows."""
-    at_once = max(1, SNAPSHOT_ROWS // _n_tiles(w))
+    at_once = max(1, SNAPSHOT_ROWS // n_tiles)
     return [days[i : i + at_once] for i in range(0, len(days), at_once)]
 
 

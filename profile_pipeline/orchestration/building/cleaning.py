@@ -178,7 +178,7 @@ def _find_duplicates(warehouse: Warehouse, hashes: str | None) -> None:
 
 
 def _find_duplicates_of(warehouse: Warehouse, days: list[dt.date]) -> None:
-    """Make `duplicate_records` of some days, once for all chunks: of each of them all of raw is read.
+    """Make `duplicate_records` of some days, once for all chunks: for each of them all of raw would be read again.
 
     Where most of what is loaded lies on these days, to look for their hashes costs more than to look for all.
     """
