@@ -23,7 +23,8 @@ class Buffer:
 
     def look(self, n_bytes: int, start: int = 0) -> bytes:
         """Return the next bytes, or those so many bytes from here, without taking them; fewer where the stream ends."""
-        self._fill(start + n_bytes)
+        # One more, so that `is_all` does not move what is held for it.
+        self._fill(start + n_bytes + 1)
         return self._held[self._at + start : self._at + start + n_bytes]
 
     def skip(self, n_bytes: int) -> None:

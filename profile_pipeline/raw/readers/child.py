@@ -32,14 +32,14 @@ def table_of(payload: bytes) -> pa.Table:
     return pa.ipc.open_stream(payload).read_all()
 
 
-def _bytes_of(table: pa.Table) -> bytes:
+def _bytes_of(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return bytes(sink.getvalue())
+    return sink.getvalue()
 
 
-def _send(out: BinaryIO, kind: bytes, payload: bytes) -> None:
+def _send(out: BinaryIO, kind: bytes, payload: bytes | pa.Buffer) -> None:
     out.write(HEAD.pack(kind, len(payload)))
     out.write(payload)
     out.flush()

@@ -6,6 +6,7 @@ JSON beyond doubt, and says of each name what the strict parser says; numbers ar
 shape is parsed strictly. Not here: parsing, or what the fields mean.
 """
 
+import codecs
 import json
 import re
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES
 from profile_pipeline.raw.readers.json_texts import Texts
 
 MOST_SHAPES = 8
-# Room behind the last line, so that a word can be looked at wherever a line ends.
-_ROOM = 64
+# Room behind the last line, so that a word can be looked at wherever a line ends, and quotes behind every line.
+_ROOM = b'""' + bytes(64)
 # What is no string and longer is read by the parser.
 LONGEST_OTHER = 40
 _QUOTE, _RETURN, _BACKSLASH, _SPACE = b'"\r\\ '
@@ -88,28 +89,30 @@ class Lines:
 
     def __init__(self, lines: Texts) -> None:
         n_bytes = len(lines.block)
-        self._block = lines.block + bytes(_ROOM)
+        self._block = lines.block + _ROOM
         self._data = np.frombuffer(self._block, np.uint8)
         # The eight bytes from each place on, as a number.
         self._words = np.lib.stride_tricks.as_strided(self._data[:8].view("<u8"), (n_bytes + 1,), (1,))
         self._starts = lines.starts
         self._ends = lines.ends - (self._data[lines.ends - 1] == _RETURN)
-        self._quotes = np.append(np.flatnonzero(self._data == _QUOTE), [n_bytes] * 2)
+        self._quotes = np.flatnonzero(self._data == _QUOTE)
         self._waiting = np.flatnonzero(self._are_plain(lines) & (self._ends - self._starts <= LONGEST_LINE_BYTES))
 
     def _are_plain(self, lines: Texts) -> np.ndarray:
         """Say which lines are text without escapes and control characters."""
         data = self._data[: len(lines.block)]
         are_plain = np.ones(len(lines), bool)
-        are_plain[self._lines_with((data == _BACKSLASH) | (data < _SPACE))] = False
-        if not _is_text(lines.block):
-            for row in np.unique(self._lines_with(data >= 0x80)).tolist():
-                are_plain[row] &= _is_text(lines[row])
+        are_control = data < _SPACE
+        # One behind each line, mostly, is all there is: to count them is faster than to find out where they are.
+        if np.count_nonzero(are_control) > len(lines) - (lines.ends[-1] == len(lines.block)):
+            are_plain[self._lines_at(np.flatnonzero(are_control))] = False
+        if _BACKSLASH in lines.block:
+            are_plain[self._lines_at(np.flatnonzero(data == _BACKSLASH))] = False
+        are_plain[self._lines_at(np.array(_places_of_no_text(lines.block), np.int64))] = False
         return are_plain
 
-    def _lines_with(self, is_seen: np.ndarray) -> np.ndarray:
-        """Return the lines in which a byte is seen; their ends are not in them."""
-        places = np.flatnonzero(is_seen)
+    def _lines_at(self, places: np.ndarray) -> np.ndarray:
+        """Return the lines of places; their ends are not in them."""
         lines = np.searchsorted(self._starts, places, side="right") - 1
         places, lines = places[lines >= 0], lines[lines >= 0]
         return lines[places < self._ends[lines]]
@@ -147,25 +150,31 @@ class Lines:
         _keep(at.place + n <= at.end, at, values)
         for offset in [*range(0, n - 8, 8), max(0, n - 8)]:
             word = piece[offset : offset + 8]
-            mask = np.uint64((1 << 8 * len(word)) - 1)
-            _keep(self._words[at.place + offset] & mask == int.from_bytes(word, "little"), at, values)
+            found = self._words[at.place + offset]
+            if len(word) < 8:
+                found &= np.uint64((1 << 8 * len(word)) - 1)
+            _keep(found == int.from_bytes(word, "little"), at, values)
         at.place = at.place + n
         at.quote = at.quote + piece.count(b'"')
 
     def _pass_value(self, at: "_Places", values: "list[_Values]") -> "_Values":
         """Keep the lines that go on with a value, and go behind it."""
         is_text = self._data[at.place] == _QUOTE
-        is_null = self._words[at.place] & np.uint64(0xFFFFFFFF) == _NULL
         start = at.place + is_text
-        end = np.where(is_text, self._quotes[at.quote + 1], start)
+        end = self._quotes[at.quote + 1]
+        is_null = np.zeros(len(start), bool)
         is_good = end < at.end
-        other = np.flatnonzero(~(is_text | is_null))
+        if len(other := np.flatnonzero(~is_text)):
+            is_null[other] = self._words[start[other]] & np.uint64(0xFFFFFFFF) == _NULL
+            end[other] = start[other]
+            is_good[other] = is_null[other]
+            other = other[~is_null[other]]
         if len(other):
             # Where none of these bytes ends it, it is taken for empty, which is no value.
             following = np.lib.stride_tricks.sliding_window_view(self._data, LONGEST_OTHER + 1)[start[other]]
             end[other] += _STOPS[following].argmax(axis=1)
             told = self._texts(start[other], end[other])
-            is_good[other] &= pc.match_substring_regex(told, _OTHER).to_numpy(zero_copy_only=False)
+            is_good[other] = pc.match_substring_regex(told, _OTHER).to_numpy(zero_copy_only=False)
         at.place = end + is_text + 4 * is_null
         at.quote = at.quote + 2 * is_text
         value = _Values(start, end, ~is_null)
@@ -186,12 +195,18 @@ class Lines:
         return pa.StringArray.from_buffers(n, *texts.buffers()[1:], given)
 
 
-def _is_text(line: bytes) -> bool:
-    try:
-        line.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _places_of_no_text(block: bytes) -> list[int]:
+    """Return the first place of each line at which its bytes are no text."""
+    places, start = [], 0
+    while True:
+        try:
+            codecs.utf_8_decode(memoryview(block)[start:], "strict", True)
+            return places
+        except UnicodeDecodeError as error:
+            places.append(start + error.start)
+        start = block.find(b"\n", places[-1]) + 1
+        if start == 0:
+            return places
 
 
 @dataclass
