@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.real_data.build import Built, build, contract
+from benchmarks.real_data.build import Built, broken_promises, build
 from benchmarks.real_data.deliveries import differing, joined, outcome, week_of
 from benchmarks.real_data.page import section
 from benchmarks.real_data.sets import SETS, SHARED, DataSet, named
+from profile_pipeline.orchestration.configuration import load_checked
+from profile_pipeline.orchestration.jobs import DAILY
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.paths import Paths
 
 pytestmark = [
     pytest.mark.data,
@@ -24,28 +28,33 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     yield build(dataset, tmp_path_factory.mktemp(dataset.name))
 
 
-def test_the_tables_say_what_is_documented_of_the_set(built: Built) -> None:
-    exact = [fact for fact in built.dataset.facts if fact.documented and fact.documented.replace(",", "").isdigit()]
-    assert exact
-    assert {fact.name: built.found(fact) for fact in exact} == {fact.name: fact.documented for fact in exact}
-
-
-def test_the_database_keeps_the_contract(built: Built) -> None:
-    verdict = contract(built)
-    assert verdict is None or verdict.endswith(", 0 fail")
-
-
-def test_models_reach_what_simple_ones_reach(built: Built) -> None:
-    for reference in built.dataset.references:
-        if reference.at_least is not None:
-            found = built.metric(reference)
-            assert found is not None and found["value"] >= reference.at_least, reference
+def test_counts_are_those_that_are_known_laws_hold_and_models_reach_what_simple_ones_reach(built: Built) -> None:
+    assert any(fact.expected for fact in built.dataset.facts)
+    assert broken_promises(built) == []
 
 
 def test_its_section_of_the_results_holds_every_fact(built: Built) -> None:
     text = section(built)
     assert all(fact.name in text and built.found(fact) in text for fact in built.dataset.facts)
     assert "**" in text or not built.dataset.references
+
+
+@pytest.mark.parametrize("name", sorted(LEFT_TO_RESULTS))
+def test_loading_and_cleaning_find_what_is_known_of_the_longer_sets_too(name: str, tmp_path: Path) -> None:
+    dataset, paths = named(name), Paths(config=named(name).recipe, data=tmp_path)
+    dataset.land(dataset.source, paths.landing)
+    runner = Runner(load_checked(paths), paths, lambda _: None)
+    runner.ingest()
+    cleaned = [
+        key.to_user_string().replace("/", ".")
+        for key in runner.defs.resolve_asset_graph().get_all_asset_keys()
+        if key.path[0] == "cleaned"
+    ]
+    runner.execute(DAILY, first=runner.days[0], last=runner.days[-1], assets=cleaned)
+    runner.instance.dispose()
+    built = Built(dataset, tmp_path, {})
+    known = [fact for fact in dataset.facts if fact.expected]
+    assert {fact.name: built.found(fact) for fact in known} == {fact.name: fact.expected for fact in known}
 
 
 def test_a_history_by_days_through_the_sensors_by_weeks_and_at_once_gives_the_same_tables(tmp_path: Path) -> None:

@@ -45,6 +45,27 @@ class Built:
         return dict(zip(names, rows[0], strict=True)) if rows else None
 
 
+def broken_promises(built: Built) -> list[str]:
+    """Return what is found otherwise than it is known, laws of the tables that fail, and models that reach less than simple ones."""
+    s = built.dataset
+    broken = [
+        f"{s.name}: {fact.name}: found {found}, expected {fact.expected}"
+        for fact in s.facts
+        if fact.expected not in (None, found := built.found(fact))
+    ]
+    for reference in (r for r in s.references if r.at_least is not None):
+        metric = built.metric(reference)
+        if metric is None or metric["value"] < reference.at_least:
+            reached = "no model" if metric is None else f"{metric['value']:.3f}"
+            broken.append(
+                f"{s.name}: {reference.model}: {reference.metric} on {reference.split}: found {reached}, expected {reference.at_least} or more"
+            )
+    verdict = contract(built)
+    if verdict and not verdict.endswith(", 0 fail"):
+        broken.append(f"{s.name}: {verdict}")
+    return broken
+
+
 class BuildFailedError(Exception):
     """A recipe could not be built; the text is what the command said."""
 
