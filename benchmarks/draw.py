@@ -1,6 +1,6 @@
 """Tables and a plot of what `run` has measured: `python -m benchmarks.draw` writes them into `benchmarks/README.md` and an SVG file.
 
-Of several results the newest that holds a part at a size is shown. Not here: measuring, or a word about why a figure is what it is.
+Of several results the newest that holds a part at a size is shown, that part whole, with when and at which commit it was measured. Not here: measuring, or a word about why a figure is what it is.
 """
 
 import json
@@ -18,20 +18,34 @@ ENGINES = {
     "duckdb_sql": "DuckDB SQL by hand", "through_dagster": "the same SQL through Dagster", "polars_frames": "Polars, streaming",
     "pandas_frames": "pandas", "pyspark_frames": "PySpark, local",
 }  # fmt: skip
+STAGES = ("world", "ingest", "stages")
+OTHERS = ("overhead", "memory", "one more day", "definitions", "small files", "training set", "days")
 Sizes = dict[int, dict[str, dict[str, dict[str, Any]]]]
 
 
-def newest(folder: Path) -> tuple[Sizes, dict[str, Any]]:
-    """Return by size and part the newest figures, and the machine of the newest result."""
+def newest(folder: Path) -> tuple[Sizes, dict[str, Any], dict[tuple[int, str], str]]:
+    """Return by size and part the newest figures, the machine of the newest result, and of what time and commit each part is."""
     sizes: Sizes = {}
     machine: dict[str, Any] = {}
+    taken: dict[tuple[int, str], str] = {}
     for path in sorted(folder.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         machine = result["machine"]
         for size, parts in result["sizes"].items():
             for part, figures in parts.items():
-                sizes.setdefault(int(size), {}).setdefault(part, {}).update(figures)
-    return sizes, machine
+                sizes.setdefault(int(size), {})[part] = figures
+                at = f" at {result['commit']}" if result.get("commit") else ""
+                taken[int(size), part] = f"{result['begun_at'][:16].replace('T', ' ')}{at}"
+    return sizes, machine, taken
+
+
+def _when(taken: dict[tuple[int, str], str], *parts: str) -> str:
+    """Return the sentence of when the parts of a table were measured."""
+    told: dict[str, list[str]] = {}
+    for (size, part), when in sorted(taken.items()):
+        if part in parts:
+            told.setdefault(when, []).append(f"{part} of {size / 1e6:g} M" if len(parts) > 1 else f"{size / 1e6:g} M")
+    return "Measured " + "; ".join(f"{when}: {', '.join(what)}" for when, what in sorted(told.items())) + ".\n"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -42,12 +56,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def stages_of(sizes: Sizes) -> list[str]:
     """Return the stages that were measured at any size, in order."""
-    return list(dict.fromkeys(name for _, parts in sorted(sizes.items()) for name in parts.get("stages", {})))
+    return list(dict.fromkeys(name for _, parts in sorted(sizes.items()) for name in _stages_at(parts)))
+
+
+def _stages_at(parts: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    return {name: figures for part in STAGES for name, figures in parts.get(part, {}).items()}
 
 
 def points(sizes: Sizes, stage: str) -> list[tuple[int, float]]:
     """Return events and CPU seconds of a stage, where it was measured."""
-    measured = ((size, parts.get("stages", {}).get(stage)) for size, parts in sorted(sizes.items()))
+    measured = ((size, _stages_at(parts).get(stage)) for size, parts in sorted(sizes.items()))
     return [(size, figures["cpu_s"]) for size, figures in measured if figures is not None]
 
 
@@ -68,7 +86,7 @@ def _stages(sizes: Sizes) -> str:
     for name in stages_of(sizes):
         row = [name]
         for size in ordered:
-            f = sizes[size]["stages"].get(name)
+            f = _stages_at(sizes[size]).get(name)
             row += (
                 [""] * 4
                 if f is None
@@ -111,6 +129,22 @@ def _ratios(sizes: Sizes) -> str:
         for name, f in parts.get("one more day", {}).items():
             late = f"; {f['n_new']:,} events wait, {f['n_late']:,} of older days" if "n_new" in f else ""
             rows.append([f"{at}: one more day, {name}", f"{f['cpu_s']:.1f} CPU-s{late}", f"{f['peak_mb']:.0f} MB"])
+        for f in parts.get("definitions", {}).values():
+            rows.append(
+                ["definitions loaded", f"{f['cpu_s']:.1f} CPU-s, {f['wall_s']:.1f} s", f"{f['peak_mb']:.0f} MB"]
+            )
+        for f in parts.get("small files", {}).values():
+            told = f"{f['cpu_s']:.0f} CPU-s, {f['wall_s']:.0f} s"
+            rows.append(
+                [
+                    f"{f['n_files']:,} files, {f['n_records']:,} records in all, in one run",
+                    told,
+                    f"{f['peak_mb']:.0f} MB",
+                ]
+            )
+        for f in parts.get("training set", {}).values():
+            what = f"{at}: a training set of {f['n_rows']:,} rows and {f['n_columns']} columns, {f['n_features']} of them features"
+            rows.append([what, f"{f['cpu_s']:.0f} CPU-s, {f['wall_s']:.0f} s", f"{f['peak_mb']:.0f} MB"])
         days = parts.get("days", {})
         for name, one in days.items():
             each = days.get(name.replace("as one", "one by one"), one)
@@ -118,7 +152,18 @@ def _ratios(sizes: Sizes) -> str:
                 told = f"{each['cpu_s']:.1f} / {one['cpu_s']:.1f} CPU-s"
                 what = f"{name.removesuffix(' as one')} of few events, a run a day / one run"
                 rows.append([what, told, f"{each['cpu_s'] / one['cpu_s']:.1f}"])
-    return table(["what", "found", "ratio or peak"], rows)
+    return table(["what", "found", "ratio or peak"], [*rows, *_memory_of_reading(sizes)])
+
+
+def _memory_of_reading(sizes: Sizes) -> Iterable[list[str]]:
+    """Return a row a format: what a larger file takes in memory beside a smaller one."""
+    read = [(size, parts["reading"]) for size, parts in sorted(sizes.items()) if "reading" in parts]
+    (n_small, small), (n_large, large) = read[0], read[-1]
+    for name in (name for name in small if name.endswith(" ours") and n_large > n_small):
+        peaks = small[name]["peak_mb"], large[name]["peak_mb"]
+        times = large[name]["bytes"] / small[name]["bytes"]
+        what = f"{name.removesuffix(' ours')}: memory for a file {times:.0f} times as large"
+        yield [what, f"{peaks[0]:.0f} and {peaks[1]:.0f} MB", f"{peaks[1] / peaks[0]:.2f}"]
 
 
 def _reading(sizes: Sizes) -> str:
@@ -154,7 +199,7 @@ def _plot(sizes: Sizes) -> None:
 
 def write_pages(folder: Path) -> None:
     """Write the tables between their marks, and the plot."""
-    sizes, machine = newest(folder)
+    sizes, machine, taken = newest(folder)
     if not any("stages" in parts for parts in sizes.values()):
         return
     loads = [f["load_average"] for parts in sizes.values() for figures in parts.values() for f in figures.values()]
@@ -162,10 +207,10 @@ def write_pages(folder: Path) -> None:
     text = (
         f"\n{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}, Python {machine['python']};"
         f" {libraries}. Load average while measured: {min(loads)} to {max(loads)}: CPU seconds and ratios count, wall times only on an idle machine.\n\n"
-        f"{_stages(sizes)}\n![growth of the stages](results/{PLOT.name})\n\n"
-        f"The reference job, results equal to the row:\n\n{_peers(sizes)}\n"
-        f"Loading a file, one record in a thousand damaged, beside DuckDB's own reader told to skip what it can't read:\n\n{_reading(sizes)}\n"
-        f"{_ratios(sizes)}\n"
+        f"{_stages(sizes)}\n{_when(taken, *STAGES)}\n![growth of the stages](results/{PLOT.name})\n\n"
+        f"The reference job, results equal to the row:\n\n{_peers(sizes)}\n{_when(taken, 'peers')}\n"
+        f"Loading a file, one record in a thousand damaged, beside DuckDB's own reader told to skip what it can't read:\n\n{_reading(sizes)}\n{_when(taken, 'reading')}\n"
+        f"{_ratios(sizes)}\n{_when(taken, *OTHERS)}\n"
     )
     page = README.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN, 1)

@@ -94,6 +94,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def commit() -> str | None:
+    """Return the commit that is checked out, with a + where files of it are changed; None outside of a repository."""
+    try:
+        asked = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def load_average() -> float:
     """Return how many processes wanted a core over the last minute."""
     return round(os.getloadavg()[0], 1)

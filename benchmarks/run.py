@@ -20,12 +20,13 @@ import duckdb
 
 from benchmarks import readers
 from benchmarks.draw import write_pages
-from benchmarks.measure import ChildFailedError, load_average, machine, run_child
+from benchmarks.measure import ChildFailedError, commit, load_average, machine, run_child
 from benchmarks.peers.reference import RESULTS
 from profile_pipeline.raw.world.write import LAST_DAY
 
 N_DAYS, EVENTS_PER_PERSON = 90, 138
 FEW_EVENTS, FEW_DAYS = 100_000, (60, 365)
+N_SMALL_FILES, N_TRAINING_ROWS = 10_000, 1_000_000
 STAGES = ("judge", "sessions", "identities and versions", "tiles", "newest snapshots")
 PEERS = ("duckdb_sql", "through_dagster", "polars_frames", "pandas_frames", "pyspark_frames")
 RESULTS_FOLDER = Path(__file__).parent / "results"
@@ -86,10 +87,10 @@ class Bench:
     def prepare(self) -> None:
         """Make the world and load it: everything else starts from there."""
         if not (self.world / "truth").exists():
-            self.stage("stages", "world", self.world, users=self.n_users)
+            self.stage("world", "world", self.world, users=self.n_users)
         if not self.loaded.exists():
             shutil.copytree(self.world / "landing", self.loaded / "landing", copy_function=os.link)
-            self.stage("stages", "ingest", self.loaded)
+            self.stage("ingest", "ingest", self.loaded)
 
     def stages(self) -> None:
         """Each stage in a process of its own."""
@@ -191,6 +192,25 @@ class Bench:
                 self.note("reading", f"{kind} {who}", run_child("benchmarks.readers", who, kind, folder))
         shutil.rmtree(folder)
 
+    def definitions(self) -> None:
+        """Loading the definitions, as every process of Dagster does."""
+        self.note("definitions", "load", run_child("benchmarks.definitions"))
+
+    def small_files(self) -> None:
+        """Ten thousand files of a few lines, in one run."""
+        data = self.folder / "small_files"
+        shutil.rmtree(data, ignore_errors=True)
+        found = run_child("benchmarks.small_files", self.world / "landing", data, N_SMALL_FILES)
+        self.note("small files", "one run", found)
+        shutil.rmtree(data)
+
+    def training_set(self) -> None:
+        """A million rows of anybody at any time, with what was known of them then."""
+        data = self.copy_of("training_set")
+        run_child("benchmarks.stages", data, N_DAYS, "cleaned to newest features")
+        self.note("training set", "rows", run_child("benchmarks.training_set", data, N_DAYS, N_TRAINING_ROWS))
+        shutil.rmtree(data)
+
 
 PARTS: dict[str, Callable[[Bench], None]] = {
     "stages": Bench.stages,
@@ -199,9 +219,13 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "peers": Bench.peers,
     "reading": Bench.reading,
     "one more day": Bench.one_more_day,
+    "definitions": Bench.definitions,
+    "small files": Bench.small_files,
+    "training set": Bench.training_set,
     "days as one": Bench.days_as_one,
 }
-ONCE = ("days as one",)
+# Of these the number of events is their own, or does not matter.
+ONCE = ("definitions", "small files", "training set", "days as one")
 
 
 def checksum(path: Path) -> tuple[int, int]:
@@ -238,7 +262,9 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep world and loaded warehouse for the next run")
     given = parser.parse_args()
     begun = dt.datetime.now(dt.UTC)
-    result: dict[str, Any] = {"begun_at": begun.isoformat(timespec="seconds"), "machine": machine(), "sizes": {}}
+    result: dict[str, Any] = {
+        "begun_at": begun.isoformat(timespec="seconds"), "commit": commit(), "machine": machine(), "sizes": {},
+    }  # fmt: skip
     file = RESULTS_FOLDER / f"{begun:%Y%m%dT%H%M%S}.json"
     RESULTS_FOLDER.mkdir(exist_ok=True)
     for n_events in given.events:

@@ -119,12 +119,19 @@ def test_a_cost_that_grows_as_the_square_has_the_exponent_two() -> None:
     assert draw.growth([(10, 1.0), (30, 9.0), (100, 100.0)]) == "2.00"
 
 
-def test_the_newest_figures_of_each_part_are_drawn(tmp_path: Path) -> None:
-    for name, cpu in (("20260101", 9.0), ("20260102", 7.0)):
+def test_of_each_part_the_newest_result_is_drawn_whole_and_said_of_when_it_is(tmp_path: Path) -> None:
+    for name, commit, cpu in (("2026-01-01", None, 9.0), ("2026-01-02", "a1b2c3d", 7.0)):
         parts = {"stages": {"judge": {"cpu_s": cpu}}}
-        if name == "20260101":
+        if commit is None:
+            parts["stages"]["sessions"] = {"cpu_s": 1.0}
             parts["peers"] = {"duckdb_sql": {"cpu_s": 1.0}}
-        (tmp_path / f"{name}.json").write_text(json.dumps({"machine": {"cores": 2}, "sizes": {"1000": parts}}))
-    sizes, _ = draw.newest(tmp_path)
-    assert sizes[1000]["stages"]["judge"]["cpu_s"] == 7.0
-    assert sizes[1000]["peers"]["duckdb_sql"]["cpu_s"] == 1.0
+        told = {
+            "begun_at": f"{name}T03:04:05+00:00",
+            "commit": commit,
+            "machine": {"cores": 2},
+            "sizes": {"1000": parts},
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(told))
+    sizes, _, taken = draw.newest(tmp_path)
+    assert sizes[1000] == {"stages": {"judge": {"cpu_s": 7.0}}, "peers": {"duckdb_sql": {"cpu_s": 1.0}}}
+    assert taken == {(1000, "stages"): "2026-01-02 03:04 at a1b2c3d", (1000, "peers"): "2026-01-01 03:04"}

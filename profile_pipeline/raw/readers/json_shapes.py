@@ -197,7 +197,8 @@ class Lines:
 
 def _places_of_no_text(block: bytes) -> list[int]:
     """Return the first place of each line at which its bytes are no text."""
-    places, start = [], 0
+    places: list[int] = []
+    start = 0
     while True:
         try:
             codecs.utf_8_decode(memoryview(block)[start:], "strict", True)
