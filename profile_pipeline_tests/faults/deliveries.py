@@ -258,6 +258,10 @@ class Line:
         taken = [step for step in self._steps[1:] if steps is None or step.node_def.name in steps]
         self._take(taken, first, last, tags)
 
+    def judge(self, first: dt.date, last: dt.date) -> None:
+        """Judge the events of the range and nothing else, as a backfill of `cleaned.events` does."""
+        self._take([step for step in self._steps if step.node_def.name == "judged_events"], first, last, {})
+
     def _take(self, steps: Sequence, first: dt.date, last: dt.date, tags: dict[str, str]) -> None:
         run = SimpleNamespace(tags=tags | {RANGE_START_TAG: str(first), RANGE_END_TAG: str(last)})
         for step in steps:

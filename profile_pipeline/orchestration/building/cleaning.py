@@ -104,6 +104,13 @@ def judge_events(
         touch_days(warehouse, FEATURE_CONSUMERS, run.days)
     if run.includes_stale:
         touch_days(warehouse, SNAPSHOT_CONSUMERS, warehouse.days("select as_of_date from features.stale_days"))
+    if run.is_refresh:
+        # A day that was opened again after it was judged holds nothing new.
+        warehouse.execute(
+            f"delete from raw.pending as p using ({values_of(waiting.rows)}) as d where p.event_date = d.event_date and p.file_id is null"
+        )
+    # First what newcomers displace, as long as they wait: who is killed in between finds them, and with them what they displace, again.
+    judged.touched_days = _judge_touched_streams(warehouse, parameters, judged)
     _find_duplicates_of(warehouse, whole)
     for batch in batches_of(warehouse, waiting.outside, events_per_batch=settings.events_per_chunk):
         _judge_days(warehouse, batch, parameters, judged, is_partition=False)
@@ -111,12 +118,6 @@ def judge_events(
     for number, batch in enumerate(batches, start=1):
         _judge_days(warehouse, batch, parameters, judged, is_partition=True)
         say(f"judged {len(batch)} days from {batch[0]} to {batch[-1]} ({number} of {len(batches)} chunks)")
-    if run.is_refresh:
-        # A day that was opened again after it was judged holds nothing new.
-        warehouse.execute(
-            f"delete from raw.pending as p using ({values_of(waiting.rows)}) as d where p.event_date = d.event_date and p.file_id is null"
-        )
-    judged.touched_days = _judge_touched_streams(warehouse, parameters, judged)
     warehouse.drop("touched_streams", "touched_pending", "duplicate_records")
     return judged
 
@@ -157,7 +158,7 @@ def _find_touched_streams(warehouse: Warehouse, whole: list[dt.date], rows: list
         f" elsewhere as (select * from identified anti join ({values_of(whole)}) as w using (event_date)),"
         " incoming as (select * from identified semi join touched_pending using (file_id, event_date)),"
         " partners as (select i.* from elsewhere as i semi join incoming as n on n.event_hash = i.event_hash and n.event_id = i.event_id"
-        " anti join raw.pending as p on p.file_id = i.file_id and p.event_date = i.event_date)"
+        " semi join (from cleaned.ledger where n_cleaned + n_excluded > 0) as l on l.file_id = i.file_id and l.event_date = i.event_date)"
         " select event_date, stream_id from elsewhere semi join touched_pending using (file_id, event_date)"
         " union select event_date, stream_id from partners",
     )
@@ -257,6 +258,18 @@ def _fingerprints(warehouse: Warehouse, among: str) -> dict[dt.date, tuple[int, 
     }
 
 
+def _find_left_waiting(warehouse: Warehouse) -> None:
+    """Make `left_waiting`: records of the touched days that wait and that this run does not take up."""
+    files = "select file_id, event_date from raw.pending semi join touched_streams using (event_date) anti join touched_pending using (file_id, event_date)"
+    place = "(event_date, file_id, row_number)"
+    warehouse.temporary(
+        "left_waiting",
+        # Of what was recovered a part of a file waits on a day, and the rest of it has been judged.
+        f"select file_id, row_number from raw.events semi join ({files}) using (file_id, event_date)"
+        f" anti join cleaned.events using {place} anti join cleaned.excluded_events using {place}",
+    )
+
+
 def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], judged: Judged) -> list[dt.date]:
     """Judge the touched streams of other days again and write only what differs; return the days that changed."""
     days = warehouse.days("select distinct event_date from touched_streams")
@@ -265,9 +278,11 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
     scope = (
         f"select e.* from ({sql_file('cleaned.identified_events')}) as e semi join touched_streams as s"
         " on s.event_date = e.event_date and s.stream_id is not distinct from e.stream_id"
+        " anti join left_waiting as w on w.file_id = e.file_id and w.row_number = e.row_number"
         f" where e.event_date between date '{days[0].isoformat()}' and date '{days[-1].isoformat()}'"
     )
     with warehouse.transaction():
+        _find_left_waiting(warehouse)
         warehouse.temporary("touched_events", scope)
         warehouse.execute("create or replace temp view scoped_events as select * from touched_events")
         _find_duplicates(warehouse, "select event_hash from touched_events")
@@ -292,6 +307,7 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
         warehouse.drop("excluded_records")
         warehouse.execute(
             "delete from raw.pending as p using touched_pending as t where p.file_id = t.file_id and p.event_date = t.event_date"
+            " and p.event_date in (select event_date from touched_streams)"
         )
         write_ledger(warehouse, days)
         changed = "select * from gone_events union all select * from new_events"
@@ -308,7 +324,7 @@ def _judge_touched_streams(warehouse: Warehouse, parameters: Mapping[str, Any], 
         changed_days = warehouse.days(f"select distinct event_date from ({changed})")
         touch_days(warehouse, DAY_CONSUMERS, changed_days)
         outdate_snapshots(warehouse, changed_days)
-        warehouse.drop("touched_events", "old_events", "fresh_events", "gone_events", "new_events")
+        warehouse.drop("left_waiting", "touched_events", "old_events", "fresh_events", "gone_events", "new_events")
     return changed_days
 
 
