@@ -53,7 +53,8 @@ from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, confined, sql_file
 
-# Rows that a snapshot query joins at once: tiles by days. It bounds memory, as chunks of events do.
+# Rows that a snapshot query joins at once: tiles by days. It bounds memory, as chunks of events do. Where a day has more, days are taken
+# one by one, and people in parts: both follow from this one number, since a person is in other parts on other days.
 SNAPSHOT_ROWS = 8_000_000
 # For more snapshot days than these, what tiles say of interests is summed up once, for all of them.
 FEW_DAYS = 2
@@ -159,7 +160,9 @@ def _snapshot(
         if reads_behavior:
             require_rows(w, table.name, BEHAVIOR, days)
         prepare_snapshots(w, settings)
-        n_tiles = max(1, w.scalar("select count(*) from features.user_item_days"))
+        n_tiles = w.scalar(
+            "select greatest(1, (select count(*) from features.user_item_days), (select count(*) from features.user_term_days))"
+        )
         n_parts = _prepare_interests(w, n_days=len(days), n_tiles=n_tiles) if table is INTERESTS else 1
         for chunk in snapshot_chunks(days, n_tiles=n_tiles):
             with w.transaction():
