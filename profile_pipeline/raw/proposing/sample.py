@@ -244,6 +244,17 @@ def sql_of(kind: ColumnKind) -> str:
     return kind.name if is_plain else quote_identifier(kind.name)
 
 
+def is_alike(known: Sample, short: Sample) -> bool:
+    """Say whether a short look at a file shows what is known of its kind: few records may lack fields, or be named otherwise."""
+    told = [{k: v for k, v in s.written.items() if k not in ("encoding", "header")} for s in (known, short)]
+    if told[0] != told[1] or known.is_named != short.is_named:
+        return False
+    if not known.is_named:
+        return len(known.columns) == len(short.columns)
+    names = [{kind.name for kind in s.columns} for s in (known, short)]
+    return known.written["format"] == "jsonl" and 2 * len(names[0] & names[1]) > len(names[0] | names[1])
+
+
 def merged(samples: Sequence[Sample]) -> Sample:
     """Return one sample for files of one shape: what holds for all of them together."""
     first = samples[0]
