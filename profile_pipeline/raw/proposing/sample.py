@@ -18,6 +18,7 @@ from profile_pipeline.raw.proposing.dialect import (
     refuse_what_is_no_text,
     split_records,
 )
+from profile_pipeline.raw.proposing.json_lists import ListWithin, list_within
 from profile_pipeline.raw.proposing.kinds import ColumnKind, kinds_of
 from profile_pipeline.raw.proposing.layouts import Layout, layout_of
 from profile_pipeline.raw.proposing.logs import LOG_PATTERN, w3c_pattern
@@ -43,6 +44,8 @@ class Sample:
         Their columns, in order.
     is_named
         The file or a well-known layout names the columns; else their names are ours, by what they hold.
+    within
+        The file is one object, and the records are probably in this list of it.
     """
 
     file_name: str
@@ -51,6 +54,7 @@ class Sample:
     is_named: bool
     layout: Layout | None = None
     is_log: bool = False
+    within: ListWithin | None = None
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -70,13 +74,16 @@ def sample_of_text(content: bytes, file_name: str) -> Sample:
     refuse_what_is_no_text(content)
     encoding = encoding_of(content)
     text = content.decode(encoding, "replace").lstrip("\ufeff")
+    within = list_within(text)
+    if within is not None and within.n_objects is None:
+        raise SampleError(within.told)
     dialect = dialect_of(text, encoding)
     encoded: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
     if dialect.format == "lines":
         return _of_lines(text, file_name, encoded, dialect.n_fields)
     written = {"format": dialect.format} | ({"delimiter": dialect.delimiter} if dialect.delimiter else {}) | encoded
     if dialect.format == "jsonl":
-        return _of_json(text, file_name, written)
+        return _of_json(text, file_name, written, within)
     return _of_fields(text, file_name, written, dialect)
 
 
@@ -134,7 +141,7 @@ def _some_records(text: str, separator: str) -> list[list[str]]:
     return split_records("\n".join([lines[0], *lines[1::step]]), separator)
 
 
-def _of_json(text: str, file_name: str, written: dict[str, Any]) -> Sample:
+def _of_json(text: str, file_name: str, written: dict[str, Any], within: ListWithin | None) -> Sample:
     content = text.encode("utf-8", "replace")
     if spans_lines(content):
         lines = [found.decode("utf-8", "replace") for found in objects_in(content)]
@@ -156,7 +163,7 @@ def _of_json(text: str, file_name: str, written: dict[str, Any]) -> Sample:
         raise SampleError("found no object with a field, expected one JSON object a line")
     columns = {name: [_told(record.get(name)) for record in records] for name in names}
     kinds = kinds_of(columns, _references(columns, is_json=True), frozenset(lists))
-    return Sample(file_name, written, tuple(kinds), is_named=True)
+    return Sample(file_name, written, tuple(kinds), is_named=True, within=within)
 
 
 def _told(value: Any) -> str | None:
@@ -273,4 +280,4 @@ def merged(samples: Sequence[Sample]) -> Sample:
     # A file that happens to be all ASCII is read by every encoding.
     encoding = next((s.written["encoding"] for s in samples if "encoding" in s.written), None)
     written = first.written | ({"encoding": encoding} if encoding else {})
-    return Sample(first.file_name, written, tuple(columns), first.is_named, first.layout, first.is_log)
+    return Sample(first.file_name, written, tuple(columns), first.is_named, first.layout, first.is_log, first.within)

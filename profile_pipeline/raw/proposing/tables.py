@@ -117,6 +117,8 @@ def assign(sample: Sample, table: str | None) -> Assigned:
             "this is a context table of Snowplow, which belongs to the events with the same root_id: add the file of the events,"
             " with the fields of the context joined to it"
         )
+    if sample.within is not None and table is None:
+        raise SampleError(f"{sample.within.told} (if the one object is itself a record, name its table with --table)")
     possible = _possible(sample)
     chosen = table or _table_of(sample, possible)
     if chosen is None:
