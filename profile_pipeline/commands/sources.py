@@ -225,7 +225,13 @@ def _propose_all(
         is_landed = folder.is_relative_to(paths.landing) and folder != paths.landing
         at = folder.relative_to(paths.landing).as_posix() if is_landed else group.name
         zone = timezone if proposal.has_naive_times and timezone != "UTC" else None
-        group.proposal = _ordered(proposal.with_settings(path=pattern_of(at, names), timezone=zone))
+        proposal = proposal.with_settings(path=pattern_of(at, names), timezone=zone)
+        if proposal.has_naive_times:
+            why = "as the calendar says" if present else "because the text is Chinese" if timezone != "UTC" else ""
+            proposal = proposal.with_note(
+                f"times name no zone: taken as {timezone}{f', {why}' if why else ''}; timezone: says otherwise"
+            )
+        group.proposal = _ordered(proposal)
         group.trial = _tried(group, timezone, group.copies)
         if proposal.settings["table"] == "events":
             group.proposal = _ordered(group.proposal.with_roles_of(t for t, _ in group.trial.event_types.most_common()))

@@ -18,6 +18,7 @@ from profile_pipeline.raw.proposing.dialect import (
     refuse_what_is_no_text,
     split_records,
 )
+from profile_pipeline.raw.proposing.headerless import names_by_content
 from profile_pipeline.raw.proposing.json_lists import ListWithin, list_within
 from profile_pipeline.raw.proposing.kinds import ColumnKind, kinds_of
 from profile_pipeline.raw.proposing.layouts import Layout, layout_of
@@ -192,51 +193,6 @@ def _matched(
     written = {"format": "lines", "pattern": pattern} | encoded
     kinds = kinds_of(columns, _references(columns))
     return Sample(file_name, written, tuple(kinds), is_log or layout is not None, layout, is_log)
-
-
-def names_by_content(kinds: Sequence[ColumnKind]) -> list[str]:
-    """Name the columns of a file without a header by what they hold; what can't be told stays `column1`, …"""
-    names = {kind.name: kind.name for kind in kinds}
-    free = [kind for kind in kinds if not kind.is_blank]
-
-    def take(name: str, found: ColumnKind | None) -> None:
-        if found is not None:
-            names[found.name] = name
-            free.remove(found)
-
-    time = next((k for k in free if k.time is not None and k.time.written != "%Y%m%d"), None)
-    time = time or next((k for k in free if k.time is not None), None)
-    take("timestamp", time)
-    take("gender", next((k for k in free if k.is_gender and not k.is_flag), None))
-    take("email", next((k for k in free if k.is_email), None))
-    take("url", next((k for k in free if k.is_address), None))
-    take("ip", next((k for k in free if k.is_network_address), None))
-    ids = [k for k in free if (k.is_integer or not k.is_number) and k.n_distinct > 10]
-    if time is not None:
-        take("user_id", next(iter(ids), None))
-        take("item_id", next(iter(ids[1:]), None))
-        take("rating", next((k for k in free if _is_rating(k)), None))
-        take("event_type", next((k for k in free if not k.is_number and 2 <= k.n_distinct <= 60), None))
-        take("amount", next((k for k in free if k.is_number and not k.is_integer), None))
-    else:
-        # One row a person: an id that comes again is none.
-        take("id", next((k for k in ids if k in free and k.is_key), None))
-        take("age", next((k for k in free if _is_age(k)), None))
-    return list(names.values())
-
-
-def _is_rating(kind: ColumnKind) -> bool:
-    return kind.is_number and 3 <= kind.n_distinct <= 11 and all(0 <= float(v) <= 10 for v in kind.counts if v)
-
-
-def _is_age(kind: ColumnKind) -> bool:
-    """Whole numbers up to those of the old: years of schooling end before."""
-    return (
-        kind.is_integer
-        and 10 < kind.n_distinct < 110
-        and all(0 < int(v) < 111 for v in kind.counts)
-        and max(map(int, kind.counts)) > 45
-    )
 
 
 def _references(names: Iterable[str], *, is_json: bool = False) -> dict[str, str]:
