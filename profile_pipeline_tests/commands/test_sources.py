@@ -223,3 +223,20 @@ def test_the_zone_that_times_without_one_are_taken_to_be_of_is_a_comment(
 def test_times_that_name_their_zone_need_no_such_comment(folder: Folder) -> None:
     folder.add(folder.file("web.csv", EVENTS), "--yes")
     assert "zone" not in folder.config.read_text(encoding="utf-8").partition("sources:")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (EVENTS + "never,view,u1,i1\n", "a time as time_format says (iso, such as 2026-01-31T10:00:00Z)"),
+        (
+            EVENTS.replace("2026-01-", "").replace("T10:00:00Z", "/01/2026 10:00") + "never,view,u1,i1\n",
+            "a time as time_format says (%d/%m/%Y %H:%M)",
+        ),
+    ],
+)
+def test_the_preview_tells_a_refused_time_uncut_with_the_format_that_was_expected(
+    folder: Folder, text: str, expected: str
+) -> None:
+    _, told = folder.add(folder.file("web.csv", text), "--dry-run")
+    assert f"  1 bad_time, for example event_time: found 'never', expected {expected}. To do: set time_format" in told
