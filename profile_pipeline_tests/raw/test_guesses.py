@@ -96,11 +96,11 @@ def test_people_in_chinese_without_a_header_are_people_and_their_names_are_left_
     assert any("no header" in note for note in found.notes)
 
 
-def test_genders_beside_times_of_day_and_ids_that_come_again_are_of_events() -> None:
-    rows = "".join(
-        f"u{i % 15},{'mf'[i % 2]},i{i % 14},2026-01-{1 + i % 28:02d} 10:{i % 60:02d}:00\n" for i in range(90)
-    )
-    assert proposal_of(rows).settings["table"] == "events"
+@pytest.mark.parametrize("time", ["2026-01-{1:02d} 10:{0:02d}:00", "17676{0:05d}", "2026-01-{1:02d}"])
+@pytest.mark.parametrize("header", ["", "uid,xb,action,t\n"])
+def test_genders_beside_ids_that_come_again_are_of_events(header: str, time: str) -> None:
+    rows = (f"u{i % 15},{'mf'[i % 2]},do{i % 14},{time.format(i, 1 + i % 28)}\n" for i in range(60))
+    assert proposal_of(header + "".join(rows)).settings["table"] == "events"
 
 
 def test_a_column_of_genders_under_a_name_that_says_nothing_means_people() -> None:

@@ -21,8 +21,7 @@ def names_by_content(kinds: Sequence[ColumnKind]) -> list[str]:
             free.remove(found)
 
     ids = [k for k in free if k.is_integer or not k.is_number]
-    # One row a person: where every id comes again it is what they did.
-    is_people = is_of_people(free) and any(k.is_key for k in ids)
+    is_people = is_of_people(free)
     ids = [k for k in ids if is_people or k.n_distinct > MANY_VALUES]
     time = None if is_people else _time(free)
     take("timestamp", time)

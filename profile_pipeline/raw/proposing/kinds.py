@@ -188,9 +188,18 @@ class ColumnKind:
 
 
 def is_of_people(kinds: Iterable[ColumnKind]) -> bool:
-    """Say whether columns are of people: genders, and no time of day at which anything happened."""
+    """Say whether columns are of people, a row each: genders, an id that does not come again, and no time of day.
+
+    Digits that read as times are an id only where they stand first.
+    """
     columns = list(kinds)
-    return any(k.is_gender and not k.is_flag for k in columns) and not any(k.has_clock for k in columns)
+    has_gender = any(k.is_gender and not k.is_flag for k in columns)
+    ids = [k for k in columns if k.is_key and (k.is_integer or not k.is_number)]
+    return (
+        has_gender
+        and any(k.time is None or (k.time.is_of_digits and k is columns[0]) for k in ids)
+        and not any(k.has_clock for k in columns)
+    )
 
 
 def kinds_of(

@@ -226,8 +226,9 @@ def _table_of(sample: Sample, possible: dict[str, list[tuple[int, ColumnKind]]])
     is_of_campaign = {"is_treated", "contacted_at", "offer"} & has and not {"event_type", "session_id", "url"} & has
     if {"user_id", "campaign"} <= has and (is_of_campaign or hint == "contacts"):
         return "contacts"
+    is_of_genders = not {"event_type", "event_time"} & has and is_of_people(sample.columns)
     if (
-        (any(m in has for m in _PERSONAL) or is_of_people(sample.columns))
+        (any(m in has for m in _PERSONAL) or is_of_genders)
         and not {"item_id", "event_id", "session_id"} & has
         and not is_order
     ):
