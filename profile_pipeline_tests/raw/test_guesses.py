@@ -4,7 +4,7 @@ import pytest
 
 from profile_pipeline.raw.proposing.dialect import SampleError
 from profile_pipeline.raw.proposing.propose import Proposal, propose
-from profile_pipeline.raw.proposing.sample import sample_of_text
+from profile_pipeline.raw.proposing.sample import is_alike, sample_of_text
 from profile_pipeline.raw.proposing.yaml_text import source_text
 
 FAMILIES, CITIES = "王李张刘陈杨赵黄周吴", ("北京", "上海", "广州", "杭州")
@@ -137,3 +137,21 @@ def test_what_changes_counts_and_what_signs_of_currency_are_taken_for_is_told() 
 def test_no_name_of_a_column_ends_the_comment_that_tells_it(end: str) -> None:
     told = source_text("web", {"table": "events"}, [f"at{end}evil: 1 is taken"])
     assert told == "# at evil: 1 is taken\nweb:\n  table: events\n"
+
+
+@pytest.mark.parametrize(
+    ("known", "short", "is_so"),
+    [
+        ('{"uid": "u1", "at": 1, "sku": "a"}\n', '{"uid": "u2", "at": 2}\n', True),
+        ('{"uid": "u1", "at": 1, "sku": "a"}\n', '{"uid": "u2", "name": "b"}\n', False),
+        ("uid,at,sku\nu1,1,a\n", "uid,at\nu1,1\n", False),
+        ("1,2,3\n4,5,6\n", "7,8,9\n", True),
+        ("1,2,3\n4,5,6\n", "7,8\n", False),
+        ("1,2,3\n4,5,6\n", "7;8;9\n", False),
+    ],
+)
+def test_a_short_look_at_a_file_tells_its_kind_although_it_shows_fewer_fields(
+    known: str, short: str, is_so: bool
+) -> None:
+    first, second = (sample_of_text(text.encode(), "x") for text in (known, short))
+    assert is_alike(first, second) is is_so
