@@ -4,13 +4,13 @@ Not here: what a backup holds (`orchestration.keeping.backing_up`).
 """
 
 import datetime as dt
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from profile_pipeline.commands.terminal import ConfigOption, DataOption, YesOption, opened, out, say
+from profile_pipeline.shell import word
 
 
 def backup(
@@ -25,7 +25,7 @@ def backup(
     place = (to or paths.backups).absolute()
     folder = back_up(settings, paths, place, now=dt.datetime.now(dt.UTC).replace(tzinfo=None), say=say)
     out.print(f"{folder}", highlight=False, markup=False, soft_wrap=True)
-    command = f"profile-pipeline restore {shlex.quote(str(folder))}"
+    command = f"profile-pipeline restore {word(folder)}"
     out.print(f"to put it back: {command}", style="bold", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -19,6 +19,7 @@ from profile_pipeline.commands.terminal import (
     print_measured,
     say,
 )
+from profile_pipeline.shell import word
 
 
 def world(
@@ -114,7 +115,7 @@ def demo(config: ConfigOption = None, data: DataOption = None) -> None:
     out.print(table)
     out.print(told.left_out, style="dim")
     out.print(f"report: {told.report}")
-    out.print(f"a profile: profile-pipeline show {told.example}")
+    out.print(f"a profile: profile-pipeline show {word(told.example)}", markup=False)
     out.print("next: make ui", style="bold")
 
 

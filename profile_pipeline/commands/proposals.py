@@ -10,6 +10,7 @@ from rich.table import Table
 
 from profile_pipeline.commands.terminal import cell, out
 from profile_pipeline.raw.proposing.propose import Proposal
+from profile_pipeline.raw.readers.reasons import remedy_of
 from profile_pipeline.raw.readers.trial import Trial
 from profile_pipeline.source_settings import GIVEN_BY_LOADING
 
@@ -29,10 +30,10 @@ def print_proposal(
     told = "" if is_whole else " of the sample"
     out.print(f"{trial.n_loaded:,} of {trial.n_records:,} records{told} would be loaded", highlight=False)
     if trial.refused:
-        table = Table("refused", "records", "for example", box=None)
+        out.print("refused:", style="yellow")
         for reason, n in trial.refused.most_common():
-            table.add_row(reason, f"{n:,}", cell(trial.examples[reason], overflow="ellipsis", no_wrap=True))
-        out.print(table)
+            told = f"  {n:,} {reason}, for example {trial.examples[reason]}. To do: {remedy_of(reason)}"
+            out.print(told, highlight=False, markup=False, soft_wrap=True)
     if trial.days:
         out.print(f"events from {min(trial.days)} to {max(trial.days)}", highlight=False)
     out.print()

@@ -7,12 +7,14 @@ import datetime as dt
 import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from profile_pipeline.commands.landing_commands import landing_commands
 from profile_pipeline.commands.proposals import as_json_tree, print_proposal
 from profile_pipeline.commands.terminal import (
     CommandError,
@@ -28,7 +30,7 @@ from profile_pipeline.raw.landing import matches
 from profile_pipeline.raw.proposing.dialect import SampleError
 from profile_pipeline.raw.proposing.naming import pattern_of, source_name
 from profile_pipeline.raw.proposing.propose import Proposal, naive_zone, propose
-from profile_pipeline.raw.proposing.sample import Sample, merged, sample_of_columns, sample_of_text
+from profile_pipeline.raw.proposing.sample import Sample, is_alike, merged, sample_of_columns, sample_of_text
 from profile_pipeline.raw.proposing.starter import Calendar, calendar_of, calendar_without_events, new_profile
 from profile_pipeline.raw.proposing.yaml_text import insert_sources, source_text
 from profile_pipeline.raw.readers import parquet
@@ -39,6 +41,7 @@ from profile_pipeline.raw.readers.trial import Trial, try_files
 from profile_pipeline.raw.tables import RECORD_TABLES
 from profile_pipeline.settings import Settings
 from profile_pipeline.settings_file import load_settings
+from profile_pipeline.shell import word
 
 MOST_FILES, SHOWN_ROWS, FEWEST_BYTES = 64, 10, 64 << 10
 
@@ -130,7 +133,7 @@ def add(
 
 
 def _looked_at(files: list[Path], scratch: Path) -> list[Group]:
-    """Look at files and put those together that are written alike."""
+    """Look at files and put those together that are written alike; of many files some are looked at well, the others in short."""
     for file in files:
         _check_is_file(file)
     chosen = sorted(dict.fromkeys(files))
@@ -141,23 +144,37 @@ def _looked_at(files: list[Path], scratch: Path) -> list[Group]:
         looked_at = set(chosen)
     limit = max(FEWEST_BYTES, SAMPLE_BYTES // len(looked_at))
     groups: dict[tuple[Any, ...], Group] = {}
-    for number, file in enumerate(file for file in chosen if file in looked_at):
+    for number, file in enumerate(sorted(chosen, key=lambda file: file not in looked_at)):
+        is_looked_at = file in looked_at
+        copy = scratch / str(number)
         try:
-            copy = scratch / str(number)
-            sample, is_whole = _sampled(file, copy, limit)
+            sample, is_whole = _sampled(file, copy, limit if is_looked_at else FEWEST_BYTES)
         except (SampleError, FileRefused) as error:
             raise CommandError(f"{file}: {error}") from None
-        group = groups.setdefault(sample.shape, Group([], [], [], is_whole=len(chosen) == len(looked_at)))
+        group = groups.get(sample.shape) or (None if is_looked_at else _nearest(groups.values(), sample))
+        if group is None:
+            group = groups[sample.shape] = Group([], [], [], is_whole=True)
         group.files.append(file)
-        group.samples.append(sample)
-        group.copies.append(copy)
-        group.is_whole = group.is_whole and is_whole
+        if is_looked_at or not group.samples:
+            group.samples.append(sample)
+            group.copies.append(copy)
+            group.is_whole = group.is_whole and is_whole
+        else:
+            copy.unlink()
+            group.is_whole = False
+    for group in groups.values():
+        group.files.sort()
     return list(groups.values())
+
+
+def _nearest(groups: Iterable[Group], sample: Sample) -> Group | None:
+    """The group of a file that was looked at in short: what is in few records may lack some fields, or be named by other values."""
+    return next((group for group in groups if is_alike(group.samples[0], sample)), None)
 
 
 def _check_is_file(file: Path) -> None:
     if file.is_dir():
-        raise CommandError(f"{file}: found a folder, expected files. Name them, such as {file}/*.csv")
+        raise CommandError(f"{file}: found a folder, expected files. Name them, such as {word(file)}/*.csv")
     if not file.exists():
         raise CommandError(f"{file}: no such file")
     if not file.is_file():
@@ -166,7 +183,7 @@ def _check_is_file(file: Path) -> None:
         with file.open("rb"):
             pass
     except PermissionError:
-        raise CommandError(f"{file}: no permission to read it. Its owner can give it: chmod u+r {file}") from None
+        raise CommandError(f"{file}: no permission to read it. Its owner can give it: chmod u+r {word(file)}") from None
 
 
 def _sampled(file: Path, copy: Path, limit_bytes: int) -> tuple[Sample, bool]:
@@ -208,7 +225,13 @@ def _propose_all(
         is_landed = folder.is_relative_to(paths.landing) and folder != paths.landing
         at = folder.relative_to(paths.landing).as_posix() if is_landed else group.name
         zone = timezone if proposal.has_naive_times and timezone != "UTC" else None
-        group.proposal = _ordered(proposal.with_settings(path=pattern_of(at, names), timezone=zone))
+        proposal = proposal.with_settings(path=pattern_of(at, names), timezone=zone)
+        if proposal.has_naive_times:
+            why = "as the calendar says" if present else "because the text is Chinese" if timezone != "UTC" else ""
+            proposal = proposal.with_note(
+                f"times name no zone: taken as {timezone}{f', {why}' if why else ''}; timezone: says otherwise"
+            )
+        group.proposal = _ordered(proposal)
         group.trial = _tried(group, timezone, group.copies)
         if proposal.settings["table"] == "events":
             group.proposal = _ordered(group.proposal.with_roles_of(t for t, _ in group.trial.event_types.most_common()))
@@ -308,14 +331,11 @@ def _warnings(group: Group, present: Settings | None) -> list[str]:
 
 def _print_next(groups: list[Group], paths: Paths, *, config: Path | None, data: Path | None) -> None:
     """Say what to type next."""
-    options = (f" --config {config}" if config else "") + (f" --data {data}" if data else "")
+    options = (f" --config {word(config)}" if config else "") + (f" --data {word(data)}" if data else "")
     out.print(f"written to {paths.config}", highlight=False, markup=False, soft_wrap=True)
     out.print("next:", style="bold")
     for group in groups:
         folder = paths.landing / str(Path(group.proposed()[0].settings["path"]).parent)
-        if group.files[0].absolute().parent != folder:
-            files = (
-                str(group.files[0]) if len(group.files) == 1 else f"{group.files[0].parent}/*{group.files[0].suffix}"
-            )
-            out.print(f"  mkdir -p {folder} && cp {files} {folder}/", highlight=False, markup=False, soft_wrap=True)
+        for line in landing_commands(group.files, folder):
+            out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     out.print(f"  profile-pipeline run{options}", highlight=False, markup=False, soft_wrap=True)

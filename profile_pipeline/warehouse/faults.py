@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from profile_pipeline.shell import word
+
 INTERRUPTED_QUERY = "Query interrupted"
 AGAIN = "What was committed is kept: run the same command again, it goes on where it was."
 
@@ -27,11 +29,11 @@ def _fault(pattern: str, told: str) -> Fault:
 FAULTS: tuple[Fault, ...] = (
     _fault(
         r"no space left on device|disk is full|disk i/o error|disk quota exceeded|file too large|could not write all bytes",
-        f"Expected room on the disk of {{folder}} (df -h {{folder}}): make some, or set PROFILE_PIPELINE_DATA to a folder on another disk and move {{folder}} there. {AGAIN}",
+        f"Expected room on the disk of {{folder}} (df -h {{folder_word}}): make some, or set PROFILE_PIPELINE_DATA to a folder on another disk and move {{folder}} there. {AGAIN}",
     ),
     _fault(
         r"read-only file system|permission denied|attempt to write a readonly database",
-        f"Expected a data folder that this user may write to: ls -ld {{folder}} tells whose it is; make it yours (chown, chmod), or set PROFILE_PIPELINE_DATA to another. {AGAIN}",
+        f"Expected a data folder that this user may write to: ls -ld {{folder_word}} tells whose it is; make it yours (chown, chmod), or set PROFILE_PIPELINE_DATA to another. {AGAIN}",
     ),
     _fault(
         r"out of memory|could not allocate|failed to allocate|failed to pin block|cannot allocate memory",
@@ -40,7 +42,7 @@ FAULTS: tuple[Fault, ...] = (
     _fault(
         r"\bWAL\b",
         "Expected a write-ahead log as it was written. Set it aside, then run again: what its commits had is built again from the archive and from what lies before it.\n"
-        "    mv {database}.wal {database}.wal.damaged\n    profile-pipeline run",
+        "    mv {wal} {damaged_wal}\n    profile-pipeline run",
     ),
     _fault(
         r"version number|newer version of duckdb|unrecognized storage",
@@ -66,7 +68,9 @@ def explained(said: str, database: Path) -> str | None:
     """
     for fault in FAULTS:
         if fault.pattern.search(said):
-            told = fault.told.format(database=database, folder=database.parent)
+            wal = Path(f"{database}.wal")
+            names = {"wal": word(wal), "damaged_wal": word(Path(f"{wal}.damaged")), "folder": database.parent}
+            told = fault.told.format(folder_word=word(database.parent), **names)
             return f"{said.strip().splitlines()[0].rstrip('.')}. {told}"
     return None
 

@@ -81,7 +81,7 @@ def test_an_existing_configuration_keeps_every_byte_and_the_calendar_is_held_aga
     assert code == 0
     assert "lie outside of the calendar (2026-01-10 to 2026-01-20)" in told
     after = folder.config.read_text(encoding="utf-8")
-    at = after.index("  app:\n")
+    at = after.index("  # taken for events")
     assert after[:at] + after[after.index("\nmodels:") :] == CONFIG
     assert folder.checked()["sources"]["app"]["columns"]["event_type"] == "action"
 
@@ -200,3 +200,43 @@ def test_a_source_of_the_same_name_is_refused(folder: Folder) -> None:
     code, told = folder.add(folder.file("web.csv", EVENTS), "--name", "shop", "--yes")
     assert code == 1 and "already" in told
     assert folder.config.read_text(encoding="utf-8") == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("action", "config", "said"),
+    [
+        ("view", None, "times name no zone: taken as UTC; timezone: says otherwise"),
+        ("浏览", None, "times name no zone: taken as Asia/Shanghai, because the text is Chinese; timezone: says otherwise"),
+        ("浏览", CONFIG.replace("timezone: UTC", "timezone: Asia/Tokyo"), "times name no zone: taken as Asia/Tokyo, as the calendar says; timezone: says otherwise"),
+    ],
+)  # fmt: skip
+def test_the_zone_that_times_without_one_are_taken_to_be_of_is_a_comment(
+    folder: Folder, action: str, config: str | None, said: str
+) -> None:
+    if config:
+        folder.config.write_text(config, encoding="utf-8")
+    folder.add(folder.file("web.csv", EVENTS.replace("Z,加购", f",{action}")), "--yes")
+    assert f"  # {said}\n" in folder.config.read_text(encoding="utf-8")
+    assert folder.checked()["sources"]["web"].get("timezone", "UTC") in said
+
+
+def test_times_that_name_their_zone_need_no_such_comment(folder: Folder) -> None:
+    folder.add(folder.file("web.csv", EVENTS), "--yes")
+    assert "zone" not in folder.config.read_text(encoding="utf-8").partition("sources:")[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (EVENTS + "never,view,u1,i1\n", "a time as time_format says (iso, such as 2026-01-31T10:00:00Z)"),
+        (
+            EVENTS.replace("2026-01-", "").replace("T10:00:00Z", "/01/2026 10:00") + "never,view,u1,i1\n",
+            "a time as time_format says (%d/%m/%Y %H:%M)",
+        ),
+    ],
+)
+def test_the_preview_tells_a_refused_time_uncut_with_the_format_that_was_expected(
+    folder: Folder, text: str, expected: str
+) -> None:
+    _, told = folder.add(folder.file("web.csv", text), "--dry-run")
+    assert f"  1 bad_time, for example event_time: found 'never', expected {expected}. To do: set time_format" in told

@@ -7,6 +7,7 @@ from profile_pipeline.orchestration.building.load_report import NothingCountsErr
 from profile_pipeline.orchestration.keeping.recovering import Selection
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 
@@ -125,3 +126,39 @@ def test_names_of_files_stay_in_the_table_of_files_and_reach_nothing_that_dagste
     kept = [path for path in paths.dagster_home.rglob("*") if path.is_file()]
     assert any(path.suffix == ".db" for path in kept)
     assert [path for path in kept if phone.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("wrong", ["bills", "of no source"])
+def test_a_file_in_two_folders_is_loaded_where_it_fits_and_a_duplicate_where_it_does_not(
+    wrong: str, tmp_path: Path
+) -> None:
+    configured = settings()
+    bills = configured.sources["shop"].model_copy(
+        update={"path": "bills/*.csv", "columns": {"event_time": "billed", "event_type": "action", "user_id": "uid"}}
+    )
+    both = configured.model_copy(update={"sources": {"bills": bills} | configured.sources})
+    paths = landed(tmp_path, GOOD)
+    landed(tmp_path, GOOD, f"{wrong}/a.csv")
+    runner = Runner(both, paths, lambda _: None)
+    runner.ingest()
+    runner.instance.dispose()
+    runner.complain()
+    warehouse = open_warehouse(both, paths, owner="test", say=lambda _: None)
+    try:
+        told = dict(warehouse.rows("select path, status || coalesce(': ' || reason, '') from raw.files"))
+    finally:
+        warehouse.close()
+    refused = {"bills": "duplicate: the same content as shop/a.csv", "of no source": "rejected: no_source"}
+    assert told == {"shop/a.csv": "loaded", f"{wrong}/a.csv": refused[wrong]}
+
+
+def test_a_run_complains_of_as_many_files_as_it_has_told_of(tmp_path: Path) -> None:
+    paths = landed(tmp_path, GOOD)
+    landed(tmp_path, GOOD.replace(",", "~"), "shop/b.csv")
+    said: list[str] = []
+    runner = Runner(settings(), paths, said.append)
+    runner.ingest()
+    runner.instance.dispose()
+    with pytest.raises(RunFailedError, match="1 files were refused as a whole, why stands above"):
+        runner.complain()
+    assert [line for line in said if line.startswith("not loaded: shop/b.csv: ")]

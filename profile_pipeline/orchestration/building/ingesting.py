@@ -6,16 +6,16 @@ Not here: how a file is read (`raw.readers`), what only the archive has left (`r
 import contextlib
 import datetime as dt
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from profile_pipeline.orchestration.building.archiving import archived_ahead
 from profile_pipeline.orchestration.building.balance import require_files_add_up
 from profile_pipeline.orchestration.building.reading_apart import ReaderApart
 from profile_pipeline.orchestration.keeping.built_with import note_facts
@@ -27,7 +27,6 @@ from profile_pipeline.raw.archive import (
     NotReadableError,
     describe,
     state_of,
-    store,
     sweep,
 )
 from profile_pipeline.raw.landing import LandingFile
@@ -43,9 +42,9 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 
 # Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
 HELD_RECORDS, HELD_FILES = 200_000, 1_000
-ARCHIVED_AHEAD = 8
 # What they hold can crash a decoder or stop a regular expression; readers of the others are bounded in what they take.
 READ_APART = ("parquet", "lines")
+_SAME = "the same content as "
 
 
 @dataclass
@@ -91,6 +90,7 @@ class Load:
     n_held: int = 0
     again: set[str] = field(default_factory=set)
     damaged: list[str] = field(default_factory=list)
+    noted: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def take(self, file: LandingFile, stored: Future[Archived]) -> None:
         """Load a file that is archived, or hold it until there is enough to be written at once."""
@@ -118,17 +118,17 @@ class Load:
         known = self.warehouse.rows(
             "select path, n_loaded, arrived_at from raw.files where file_id = $file_id", {"file_id": archived.file_id}
         )
-        is_loaded = any(n_loaded for _, n_loaded, _ in known)
+        loaded_as = next((path for path, n_loaded, _ in known if n_loaded), None)
         seen = {path: arrived_at for path, _, arrived_at in known}
         row["arrived_at"] = seen.get(file.name, self.now)
         if file.source is None:
-            self.done.n_unclaimed += 1
+            self.noted[archived.file_id, file.name] = "unclaimed"
             rejected = row | {"status": "rejected", "reason": NO_SOURCE}
             self._note(file, archived, rejected, is_known=file.name in seen)
             return
-        if is_loaded:
+        if loaded_as is not None:
             self.done.n_duplicates += 1
-            self._note(file, archived, row, is_known=file.name in seen)
+            self._note(file, archived, row | {"reason": _SAME + loaded_as}, is_known=file.name in seen)
             return
         if known:
             # Nothing of it was loaded before: it is read as if for the first time, because the mapping may have been mended.
@@ -139,7 +139,7 @@ class Load:
             except UnsureError:
                 self._read(file, row, archived, is_apart=True)
         except FileRefused as refusal:
-            self.done.n_refused += 1
+            self.noted[archived.file_id, file.name] = "refused"
             self._note(file, archived, row | {"status": "rejected", "reason": str(refusal)}, is_known=False)
 
     def _note(self, file: LandingFile, archived: Archived, row: dict[str, Any], *, is_known: bool) -> None:
@@ -162,9 +162,9 @@ class Load:
             same = {"file_id": row["file_id"], "path": row["path"]}
             self.warehouse.execute(f"delete from {FILES.name} where file_id = $file_id and path = $path", same)
             self.warehouse.execute(
-                f"update {FILES.name} set status = 'duplicate', reason = null, n_records = 0, n_loaded = 0, n_rejected = 0, n_suppressed = 0"
+                f"update {FILES.name} set status = 'duplicate', reason = $why, n_records = 0, n_loaded = 0, n_rejected = 0, n_suppressed = 0"
                 " where file_id = $file_id and (status = 'loaded' or $is_loaded)",
-                {"file_id": row["file_id"], "is_loaded": row["status"] == "loaded"},
+                {"file_id": row["file_id"], "is_loaded": row["status"] == "loaded", "why": _SAME + row["path"]},
             )
             self.warehouse.execute(
                 f"delete from {REJECTED_RECORDS.name} where file_id = $file_id", {"file_id": row["file_id"]}
@@ -230,6 +230,17 @@ class Load:
         for h in held:
             self._put_away(h.file, h.state)
 
+    def end(self) -> Ingested:
+        """Write what is held; what was refused under one path and is loaded under a later one counts as a duplicate by now."""
+        self.write_held()
+        same = "select file_id, path from raw.files where status = 'duplicate' and list_contains($files, file_id)"
+        now_loaded = set(self.warehouse.rows(same, {"files": sorted({file_id for file_id, _ in self.noted})}))
+        counts = Counter("duplicate" if place in now_loaded else status for place, status in self.noted.items())
+        self.done.n_duplicates += counts["duplicate"]
+        self.done.n_refused += counts["refused"]
+        self.done.n_unclaimed += counts["unclaimed"]
+        return self.done
+
     def _insert_batches(self, name: str, batches: list[tuple[dict[str, Any], pa.Table]]) -> int:
         of_files = [(row["file_id"], batch) for row, batch in batches]
         return insert_batches(self.warehouse, self.settings, name, of_files, now=self.now)
@@ -290,20 +301,6 @@ class Load:
             self.done.left_alone.append("another file took its place while it was loaded")
 
 
-def _archived(files: Iterable[LandingFile], archive: Path) -> Iterator[tuple[LandingFile, Future[Archived]]]:
-    """Archive files, some ahead of their loading: of a small one most is waiting for the disk."""
-    pool = ThreadPoolExecutor(ARCHIVED_AHEAD)
-    ahead: deque[tuple[LandingFile, Future[Archived]]] = deque()
-    try:
-        for file in files:
-            ahead.append((file, pool.submit(store, file.path, archive=archive)))
-            if len(ahead) > ARCHIVED_AHEAD:
-                yield ahead.popleft()
-        yield from ahead
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def ingest_files(
     warehouse: Warehouse,
     settings: Settings,
@@ -330,15 +327,15 @@ def ingest_files(
     sweep(paths.archive)
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
         load = Load(warehouse, settings, paths, engine, apart, now, Ingested())
-        for number, (file, stored) in enumerate(_archived(files, paths.archive), start=1):
+        for number, (file, stored) in enumerate(archived_ahead(files, paths.archive), start=1):
             load.take(file, stored)
             if number % 50 == 0 and number < len(files):
                 say(f"{number} of {len(files)} files read")
-        load.write_held()
+        done = load.end()
     if load.damaged:
         raise DamagedArchiveError("\n".join(load.damaged))
-    say(f"{len(files)} of {len(files)} files, {load.done.n_loaded:,} records loaded")
-    return load.done
+    say(f"{len(files)} of {len(files)} files, {done.n_loaded:,} records loaded")
+    return done
 
 
 def insert_batches(

@@ -6,7 +6,6 @@ backup says of itself (`manifest`), or the command line.
 
 import contextlib
 import datetime as dt
-import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +27,7 @@ from profile_pipeline.raw.archive import (
     verified_path,
 )
 from profile_pipeline.settings import Settings
+from profile_pipeline.shell import word
 from profile_pipeline.warehouse.backup import NotWritableError, copy_database, delivered_files, write_log_into_file
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
@@ -73,7 +73,7 @@ def back_up(settings: Settings, paths: Paths, place: Path, *, now: dt.datetime, 
     except (OSError, sqlite3.Error, NotWritableError) as error:
         raise BackupError(
             f"{target} can't be taken: {error}. Earlier backups are as they were. See whether {place} may be written to and has room"
-            f" (df -h {shlex.quote(str(place))}), or name another folder: profile-pipeline backup --to … What was begun is removed by the next backup there."
+            f" (df -h {word(place)}), or name another folder: profile-pipeline backup --to … What was begun is removed by the next backup there."
         ) from error
 
 

@@ -3,7 +3,6 @@
 Not here: mending it.
 """
 
-import shlex
 import shutil
 import sqlite3
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import archived_path, told_by_sidecars
 from profile_pipeline.settings import Settings
+from profile_pipeline.shell import word
 from profile_pipeline.warehouse.lease import holder_of
 from profile_pipeline.warehouse.opening import HARDENED
 from profile_pipeline.warehouse.replacing import wal_of
@@ -104,7 +104,7 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
                 Finding(
                     f"the write-ahead log is damaged: {text}",
                     False,
-                    f"mv {_quoted(wal)} {_quoted(wal.with_name(wal.name + '.damaged'))}  # then: profile-pipeline run, which does again what its commits had; or: profile-pipeline rebuild",
+                    f"mv {word(wal)} {word(wal.with_name(wal.name + '.damaged'))}  # then: profile-pipeline run, which does again what its commits had; or: profile-pipeline rebuild",
                 )
             ]
         if "version number" in text:
@@ -223,8 +223,8 @@ def _sidecars(paths: Paths) -> list[Finding]:
 def _left_behind(paths: Paths) -> list[Finding]:
     """Name what killed commands have left; whoever writes there now holds the lease."""
     remedies = {
-        paths.rebuilding: f"profile-pipeline rebuild  # starts over, and removes it; or, where the tables are to stay: rm -r {_quoted(paths.rebuilding)}",
-        paths.restoring: f"profile-pipeline restore …  # again, and it is removed; or, where nothing is to be restored: rm -r {_quoted(paths.restoring)}",
+        paths.rebuilding: f"profile-pipeline rebuild  # starts over, and removes it; or, where the tables are to stay: rm -r {word(paths.rebuilding)}",
+        paths.restoring: f"profile-pipeline restore …  # again, and it is removed; or, where nothing is to be restored: rm -r {word(paths.restoring)}",
         paths.replaced: "profile-pipeline restore …  # the same backup again: some of what it holds may be in place, and some not",
     }
     what = {paths.rebuilding: "a rebuild", paths.restoring: "a restore", paths.replaced: "a restore"}
@@ -233,11 +233,6 @@ def _left_behind(paths: Paths) -> list[Finding]:
         for path, remedy in remedies.items()
         if path.is_dir()
     ]
-
-
-def _quoted(path: Path) -> str:
-    """A path as a shell takes it."""
-    return shlex.quote(str(path))
 
 
 def _size_of(folder: Path) -> str:
@@ -269,7 +264,7 @@ def _told_of(balance: Balance) -> Finding:
 
 
 def _broken_home(home: Path, why: str) -> Finding:
-    remedy = f"profile-pipeline restore …  # a backup; or: rm -r {_quoted(home)}, which loses the history of runs: Dagster then draws as not built what is"
+    remedy = f"profile-pipeline restore …  # a backup; or: rm -r {word(home)}, which loses the history of runs: Dagster then draws as not built what is"
     return Finding(f"{home} is broken: {why}", False, remedy)
 
 

@@ -85,7 +85,7 @@ def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say:
                 )
                 if number % 50 == 0 and number < len(files):
                     say(f"{number} of {len(files)} files of the archive read")
-            load.write_held()
+            load.end()
     if damaged:
         raise DamagedArchiveError("\n".join(damaged))
     say(f"{len(files)} files of the archive, {done.n_loaded:,} records loaded")

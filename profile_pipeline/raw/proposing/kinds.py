@@ -3,16 +3,18 @@
 Not here: what a column means (`vocabulary`).
 """
 
+import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from profile_pipeline.raw.proposing.times import TIME_OF_DAY, TimeFormat, time_format_of
+from profile_pipeline.raw.proposing.times import TIME_OF_DAY, TimeFormat, moments, time_format_of
 
 MOST = 0.95
 LOOKED_AT = 2_000
+MOMENTS_LOOKED_AT = 200
 INTEGER = re.compile(r"^[+-]?\d{1,18}$", re.ASCII)
 DECIMAL = re.compile(r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?$", re.ASCII)
 FLOAT_ID = re.compile(r"^\d+[.]0$", re.ASCII)
@@ -21,6 +23,7 @@ COMMA_DECIMAL = re.compile(r"^[+-]?\d{1,3}(?:[.]?\d{3})*,\d{1,4}$|^[+-]?\d+,\d{1
 EMAIL = re.compile(r"^[^@\s]+@[^@\s]+[.][A-Za-z]{2,}$")
 ADDRESS = re.compile(r"^(https?://|www[.]|/)\S*$")
 NETWORK = re.compile(r"^\d{1,3}(\.\d{1,3}){3}$|^[0-9a-fA-F:]{3,}:[0-9a-fA-F:]+$")
+PERSON = re.compile("^[\u4e00-\u9fff]{2,4}$")
 FLAGS = frozenset({"0", "1", "0.0", "1.0", "true", "false", "t", "f", "yes", "no", "y", "n"})
 GENDERS = frozenset({"m", "f", "male", "female", "man", "woman", "男", "女", "u", "unknown", "other", "未知", "保密"})
 CODES_OF_CURRENCY = frozenset({
@@ -28,6 +31,10 @@ CODES_OF_CURRENCY = frozenset({
     "THB", "TRY", "TWD", "USD", "ZAR",
 })  # fmt: skip
 CURRENCY_OF_SIGN = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "CNY", "￥": "CNY", "元": "CNY"}
+# The hundred family names of most people in China.
+SURNAMES = frozenset(
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
+)
 SEPARATORS = ("|", ";", ",", "/", "、")
 
 
@@ -113,6 +120,27 @@ class ColumnKind:
         return time_format_of(self.values)
 
     @cached_property
+    def _moments(self) -> list[dt.datetime]:
+        step = max(1, len(self.values) // MOMENTS_LOOKED_AT)
+        return moments(self.values[::step], self.time.written) if self.time is not None else []
+
+    @property
+    def is_after_2000(self) -> bool:
+        return bool(self._moments) and sum(m.year >= 2000 for m in self._moments) >= MOST * len(self._moments)
+
+    @property
+    def has_clock(self) -> bool:
+        """Times of day, and not days only; numbers that differ in every record are ids rather."""
+        is_id = self.time is not None and self.time.is_of_digits and self.is_key
+        return self.is_time_of_day or (not is_id and any(m.time() != dt.time.min for m in self._moments))
+
+    @property
+    def is_of_births(self) -> bool:
+        """Days over ten years and more, half of them and more before 2010."""
+        years = sorted(m.year for m in self._moments)
+        return bool(years) and not self.has_clock and years[-1] - years[0] >= 10 and years[len(years) // 2] < 2010
+
+    @cached_property
     def is_time_of_day(self) -> bool:
         return self._most(TIME_OF_DAY)
 
@@ -137,6 +165,12 @@ class ColumnKind:
         return 2 <= self.n_distinct <= 6 and all(v.lower() in GENDERS for v in self.counts)
 
     @cached_property
+    def is_name_of_person(self) -> bool:
+        """Two to four Chinese signs, the first mostly a family name."""
+        fitting = sum(bool(PERSON.match(v)) and v[0] in SURNAMES for v in self.values)
+        return bool(self.values) and fitting >= 0.7 * len(self.values)
+
+    @cached_property
     def is_currency_code(self) -> bool:
         return bool(self.counts) and all(v.upper() in CODES_OF_CURRENCY for v in self.counts)
 
@@ -151,6 +185,21 @@ class ColumnKind:
                 if longest <= 40 and len(parts) < max(self.n_distinct, 30) and not self.is_number:
                     return mark
         return None
+
+
+def is_of_people(kinds: Iterable[ColumnKind]) -> bool:
+    """Say whether columns are of people, a row each: genders, an id that does not come again, and no time of day.
+
+    Digits that read as times are an id only where they stand first.
+    """
+    columns = list(kinds)
+    has_gender = any(k.is_gender and not k.is_flag for k in columns)
+    ids = [k for k in columns if k.is_key and (k.is_integer or not k.is_number)]
+    return (
+        has_gender
+        and any(k.time is None or (k.time.is_of_digits and k is columns[0]) for k in ids)
+        and not any(k.has_clock for k in columns)
+    )
 
 
 def kinds_of(

@@ -52,6 +52,10 @@ class Proposal:
         """Return the same proposal with other settings; None takes one out."""
         return replace(self, settings={k: v for k, v in (self.settings | settings).items() if v is not None})
 
+    def with_note(self, note: str) -> "Proposal":
+        """Return the same proposal with a note more."""
+        return replace(self, notes=(*self.notes, note))
+
     def with_roles_of(self, event_types: Iterable[str]) -> "Proposal":
         """Return the same proposal with a role for each type of event that was found."""
         roles = roles_for(event_types, self.codes)
@@ -81,7 +85,7 @@ def propose(sample: Sample, *, table: str | None = None, day: str | None = None)
         If it is none of our tables, or lacks what the table needs.
     """
     found = assign(sample, table)
-    notes: list[str] = []
+    notes = list(found.guesses)
     if not sample.is_named:
         notes.append("the file has no header: columns are named by what they hold; look at the rows below")
     writer = Writer(sample, found, day, notes)
@@ -107,8 +111,10 @@ def propose(sample: Sample, *, table: str | None = None, day: str | None = None)
 def _lacking(table: str, missing: list[str], sample: Sample) -> str:
     names = ", ".join(kind.name for kind in sample.columns[:12])
     if missing == ["event_time"]:
+        timed = [kind.name for kind in sample.columns if kind.is_after_2000]
+        told = f" Several read as times ({', '.join(timed)}): name one of them event_time." if len(timed) > 1 else ""
         return (
-            f"this looks like events, but no column says when: found {names}."
+            f"this looks like events, but no column says when: found {names}.{told}"
             " If all of them are of one day, give it with --day YYYY-MM-DD; else add a column with the time"
         )
     return (

@@ -18,6 +18,8 @@ from profile_pipeline.raw.proposing.dialect import (
     refuse_what_is_no_text,
     split_records,
 )
+from profile_pipeline.raw.proposing.headerless import names_by_content
+from profile_pipeline.raw.proposing.json_lists import ListWithin, list_within
 from profile_pipeline.raw.proposing.kinds import ColumnKind, kinds_of
 from profile_pipeline.raw.proposing.layouts import Layout, layout_of
 from profile_pipeline.raw.proposing.logs import LOG_PATTERN, w3c_pattern
@@ -43,6 +45,8 @@ class Sample:
         Their columns, in order.
     is_named
         The file or a well-known layout names the columns; else their names are ours, by what they hold.
+    within
+        The file is one object, and the records are probably in this list of it.
     """
 
     file_name: str
@@ -51,6 +55,7 @@ class Sample:
     is_named: bool
     layout: Layout | None = None
     is_log: bool = False
+    within: ListWithin | None = None
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -70,13 +75,16 @@ def sample_of_text(content: bytes, file_name: str) -> Sample:
     refuse_what_is_no_text(content)
     encoding = encoding_of(content)
     text = content.decode(encoding, "replace").lstrip("\ufeff")
+    within = list_within(text)
+    if within is not None and within.n_objects is None:
+        raise SampleError(within.told)
     dialect = dialect_of(text, encoding)
     encoded: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
     if dialect.format == "lines":
         return _of_lines(text, file_name, encoded, dialect.n_fields)
     written = {"format": dialect.format} | ({"delimiter": dialect.delimiter} if dialect.delimiter else {}) | encoded
     if dialect.format == "jsonl":
-        return _of_json(text, file_name, written)
+        return _of_json(text, file_name, written, within)
     return _of_fields(text, file_name, written, dialect)
 
 
@@ -134,7 +142,7 @@ def _some_records(text: str, separator: str) -> list[list[str]]:
     return split_records("\n".join([lines[0], *lines[1::step]]), separator)
 
 
-def _of_json(text: str, file_name: str, written: dict[str, Any]) -> Sample:
+def _of_json(text: str, file_name: str, written: dict[str, Any], within: ListWithin | None) -> Sample:
     content = text.encode("utf-8", "replace")
     if spans_lines(content):
         lines = [found.decode("utf-8", "replace") for found in objects_in(content)]
@@ -156,7 +164,7 @@ def _of_json(text: str, file_name: str, written: dict[str, Any]) -> Sample:
         raise SampleError("found no object with a field, expected one JSON object a line")
     columns = {name: [_told(record.get(name)) for record in records] for name in names}
     kinds = kinds_of(columns, _references(columns, is_json=True), frozenset(lists))
-    return Sample(file_name, written, tuple(kinds), is_named=True)
+    return Sample(file_name, written, tuple(kinds), is_named=True, within=within)
 
 
 def _told(value: Any) -> str | None:
@@ -187,51 +195,6 @@ def _matched(
     return Sample(file_name, written, tuple(kinds), is_log or layout is not None, layout, is_log)
 
 
-def names_by_content(kinds: Sequence[ColumnKind]) -> list[str]:
-    """Name the columns of a file without a header by what they hold; what can't be told stays `column1`, …"""
-    names = {kind.name: kind.name for kind in kinds}
-    free = [kind for kind in kinds if not kind.is_blank]
-
-    def take(name: str, found: ColumnKind | None) -> None:
-        if found is not None:
-            names[found.name] = name
-            free.remove(found)
-
-    time = next((k for k in free if k.time is not None and k.time.written != "%Y%m%d"), None)
-    time = time or next((k for k in free if k.time is not None), None)
-    take("timestamp", time)
-    take("gender", next((k for k in free if k.is_gender and not k.is_flag), None))
-    take("email", next((k for k in free if k.is_email), None))
-    take("url", next((k for k in free if k.is_address), None))
-    take("ip", next((k for k in free if k.is_network_address), None))
-    ids = [k for k in free if (k.is_integer or not k.is_number) and k.n_distinct > 10]
-    if time is not None:
-        take("user_id", next(iter(ids), None))
-        take("item_id", next(iter(ids[1:]), None))
-        take("rating", next((k for k in free if _is_rating(k)), None))
-        take("event_type", next((k for k in free if not k.is_number and 2 <= k.n_distinct <= 60), None))
-        take("amount", next((k for k in free if k.is_number and not k.is_integer), None))
-    else:
-        # One row a person: an id that comes again is none.
-        take("id", next((k for k in ids if k in free and k.is_key), None))
-        take("age", next((k for k in free if _is_age(k)), None))
-    return list(names.values())
-
-
-def _is_rating(kind: ColumnKind) -> bool:
-    return kind.is_number and 3 <= kind.n_distinct <= 11 and all(0 <= float(v) <= 10 for v in kind.counts if v)
-
-
-def _is_age(kind: ColumnKind) -> bool:
-    """Whole numbers up to those of the old: years of schooling end before."""
-    return (
-        kind.is_integer
-        and 10 < kind.n_distinct < 110
-        and all(0 < int(v) < 111 for v in kind.counts)
-        and max(map(int, kind.counts)) > 45
-    )
-
-
 def _references(names: Iterable[str], *, is_json: bool = False) -> dict[str, str]:
     """How a mapping names each column: as it is, or quoted where it would be read as an expression."""
     pattern = _DOTTED_NAME if is_json else re.compile(".")
@@ -242,6 +205,17 @@ def sql_of(kind: ColumnKind) -> str:
     """Return how an expression names a column."""
     is_plain = _SIMPLE_NAME.match(kind.name) and kind.reference == kind.name
     return kind.name if is_plain else quote_identifier(kind.name)
+
+
+def is_alike(known: Sample, short: Sample) -> bool:
+    """Say whether a short look at a file shows what is known of its kind: few records may lack fields, or be named otherwise."""
+    told = [{k: v for k, v in s.written.items() if k not in ("encoding", "header")} for s in (known, short)]
+    if told[0] != told[1] or known.is_named != short.is_named:
+        return False
+    if not known.is_named:
+        return len(known.columns) == len(short.columns)
+    names = [{kind.name for kind in s.columns} for s in (known, short)]
+    return known.written["format"] == "jsonl" and 2 * len(names[0] & names[1]) > len(names[0] | names[1])
 
 
 def merged(samples: Sequence[Sample]) -> Sample:
@@ -262,4 +236,4 @@ def merged(samples: Sequence[Sample]) -> Sample:
     # A file that happens to be all ASCII is read by every encoding.
     encoding = next((s.written["encoding"] for s in samples if "encoding" in s.written), None)
     written = first.written | ({"encoding": encoding} if encoding else {})
-    return Sample(first.file_name, written, tuple(columns), first.is_named, first.layout, first.is_log)
+    return Sample(first.file_name, written, tuple(columns), first.is_named, first.layout, first.is_log, first.within)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from profile_pipeline.raw.proposing.dialect import SampleError
 from profile_pipeline.raw.proposing.event_types import type_of_file
-from profile_pipeline.raw.proposing.kinds import ColumnKind
+from profile_pipeline.raw.proposing.kinds import ColumnKind, is_of_people
 from profile_pipeline.raw.proposing.sample import Sample
 from profile_pipeline.raw.proposing.vocabulary import DIRECT_IDENTIFIERS, LABELS, folded, meanings_of
 
@@ -39,6 +39,15 @@ _IDS = frozenset(
     {"event_id", "anonymous_id", "user_id", "other_user_id", "device_id", "session_id", "order_id", "item_id"}
 )
 _BROWSERS = frozenset({"anonymous_id", "device_id", "session_id"})
+# The columns that tell a table, those that say most first.
+_TELLING: dict[str, tuple[str, ...]] = {
+    "events": (*IDENTIFYING, "event_time", "event_type", "item_id", "order_id", "query", "url"),
+    "users": ("user_id", *_PERSONAL),
+    "items": ("item_id", "title", "categories", "category"),
+    "relations": ("user_id", "other_user_id"),
+    "contacts": ("campaign", "user_id", "is_treated", "offer"),
+}
+MOST_NAMED = 5
 _GENERIC_ID = re.compile(r"^(id|key|uid|uuid|guid|recid|recordid|uniqueid|index|no|编号|序号|.*id)$")
 _HINTS = (
     ("users", r"user(?!.?(behav|artist|item|event|log|friend|tag|movie))|customer|client|member|people|person|crm|用户|会员|客户"),
@@ -51,11 +60,12 @@ _HINTS = (
 
 @dataclass(frozen=True)
 class Assigned:
-    """A table, and which column is what."""
+    """A table, which column is what, and what of this was guessed, a sentence each."""
 
     table: str
     columns: dict[str, ColumnKind]
     others: tuple[ColumnKind, ...]
+    guesses: tuple[str, ...] = ()
 
 
 def fits(meaning: str, kind: ColumnKind) -> bool:
@@ -117,6 +127,8 @@ def assign(sample: Sample, table: str | None) -> Assigned:
             "this is a context table of Snowplow, which belongs to the events with the same root_id: add the file of the events,"
             " with the fields of the context joined to it"
         )
+    if sample.within is not None and table is None:
+        raise SampleError(f"{sample.within.told} (if the one object is itself a record, name its table with --table)")
     possible = _possible(sample)
     chosen = table or _table_of(sample, possible)
     if chosen is None:
@@ -126,9 +138,24 @@ def assign(sample: Sample, table: str | None) -> Assigned:
             " Name the table with --table (events, users, items, relations, contacts), or describe the source in profile.yaml by hand"
         )
     columns = _assigned(possible, MEANINGS[chosen])
-    _by_content(sample, chosen, columns)
+    guesses = _by_content(sample, chosen, columns)
+    if table is None and not sample.is_log:
+        guesses = [_why(chosen, columns), *guesses]
     taken = {kind.name for kind in columns.values()}
-    return Assigned(chosen, columns, tuple(kind for kind in sample.columns if kind.name not in taken))
+    others = tuple(kind for kind in sample.columns if kind.name not in taken)
+    return Assigned(chosen, columns, others, tuple(guesses))
+
+
+def _why(table: str, columns: dict[str, ColumnKind]) -> str:
+    """By which columns a table was chosen; items that come again and again at times of day could be events."""
+    names = [columns[meaning].name for meaning in _TELLING[table] if meaning in columns][:MOST_NAMED]
+    by = f", by {', '.join(names)}" if names else ", because nothing says otherwise"
+    item = columns.get("item_id")
+    is_doubtful = (
+        table == "items" and item is not None and not item.is_key and any(k.has_clock for k in columns.values())
+    )
+    doubt = f" {item.name} comes several times, with times: are these events of people?" if item and is_doubtful else ""
+    return f"taken for {table}{by}; if it is another table, name it with --table.{doubt}"
 
 
 def _assigned(possible: dict[str, list[tuple[int, ColumnKind]]], meanings: Iterable[str]) -> dict[str, ColumnKind]:
@@ -151,19 +178,35 @@ def _assigned(possible: dict[str, list[tuple[int, ColumnKind]]], meanings: Itera
     return {meaning: found[meaning] for meaning in order if meaning in found}
 
 
-def _by_content(sample: Sample, table: str, columns: dict[str, ColumnKind]) -> None:
-    """Find by its values what no name gave: the id of the table's own record, the time of an event."""
+def _by_content(sample: Sample, table: str, columns: dict[str, ColumnKind]) -> list[str]:
+    """Find by its values what no name gave: the id of the table's own record, a gender, the time of an event; return what was guessed."""
     own = {"users": "user_id", "items": "item_id"}.get(table)
     if own and own not in columns:
         generic = [k for k in sample.columns if _GENERIC_ID.match(folded(k.name)) and k.is_key and fits(own, k)]
         free = [k for k in generic if k not in columns.values()]
         if free:
             columns[own] = free[0]
+    free = [k for k in sample.columns if k not in columns.values() and not k.is_blank]
+    if table == "users" and "gender" not in columns:
+        gender = next((k for k in free if k.is_gender and not k.is_flag), None)
+        if gender is not None:
+            columns["gender"] = gender
+            return [f"no name says the gender: {gender.name} is taken, by what it holds"]
     if table == "events" and "event_time" not in columns:
-        free = [k for k in sample.columns if k not in columns.values() and "birth_date" not in meanings_of(k.name)]
-        timed = [k for k in free if k.time is not None and k.time.written not in ("s", "ms", "us", "%Y%m%d")]
+        timed = times_by_content(free)
         if timed:
             columns["event_time"] = timed[0]
+            also = f"; so do {', '.join(k.name for k in timed[1:])}" if timed[1:] else ""
+            return [f"no name says when: {timed[0].name} is taken, because it reads as a time{also}"]
+    return []
+
+
+def times_by_content(kinds: Iterable[ColumnKind]) -> list[ColumnKind]:
+    """Return the columns that read as the time of an event; of mere digits, which may be ids, only one that alone does."""
+    timed = [k for k in kinds if k.time is not None and "birth_date" not in meanings_of(k.name)]
+    written = [k for k in timed if k.time is not None and not k.time.is_of_digits and (k.has_clock or k.is_after_2000)]
+    counted = [k for k in timed if k.is_after_2000 and not _GENERIC_ID.match(folded(k.name))]
+    return written or (counted if len(counted) == 1 else [])
 
 
 def _table_of(sample: Sample, possible: dict[str, list[tuple[int, ColumnKind]]]) -> str | None:
@@ -183,7 +226,12 @@ def _table_of(sample: Sample, possible: dict[str, list[tuple[int, ColumnKind]]])
     is_of_campaign = {"is_treated", "contacted_at", "offer"} & has and not {"event_type", "session_id", "url"} & has
     if {"user_id", "campaign"} <= has and (is_of_campaign or hint == "contacts"):
         return "contacts"
-    if any(m in has for m in _PERSONAL) and not {"item_id", "event_id", "session_id"} & has and not is_order:
+    is_of_genders = not {"event_type", "event_time"} & has and is_of_people(sample.columns)
+    if (
+        (any(m in has for m in _PERSONAL) or is_of_genders)
+        and not {"item_id", "event_id", "session_id"} & has
+        and not is_order
+    ):
         return "users"
     if (
         has_actor

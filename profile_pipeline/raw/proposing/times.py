@@ -3,9 +3,10 @@
 Not here: which column is the time of an event, or converting it (`readers.typing`).
 """
 
+import contextlib
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 ISO = re.compile(
@@ -15,6 +16,7 @@ TIME_OF_DAY = re.compile(r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?$", re.ASCII)
 NUMBER = re.compile(r"^\d{8,16}(\.\d+)?$", re.ASCII)
 # Seconds, milliseconds and microseconds since 1970 that lie between 1973 and 2100.
 _EPOCHS = (("s", 1e8, 4.2e9), ("ms", 1e11, 4.2e12), ("us", 1e14, 4.2e15))
+PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y",
     "%d-%b-%Y", "%d/%b/%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y", "%d-%b-%y", "%Y年%m月%d日",
@@ -49,6 +51,11 @@ class TimeFormat:
     written: str
     is_zoned: bool
     is_ambiguous: bool = False
+
+    @property
+    def is_of_digits(self) -> bool:
+        """Other numbers, such as ids, may read like it."""
+        return self.written in (*PER_SECOND, "%Y%m%d", "%Y%m%d%H%M%S")
 
 
 def time_format_of(values: Sequence[str]) -> TimeFormat | None:
@@ -105,6 +112,29 @@ def _by_format(values: Sequence[str]) -> TimeFormat | None:
     return TimeFormat(
         best, is_zoned="%z" in best or best.endswith("UTC"), is_ambiguous=any(set(f) == set(best) for f in rivals)
     )
+
+
+def moments(values: Iterable[str], written: str) -> list[dt.datetime]:
+    """Return values as times to the minute, as they are written (since 1970: in UTC); those that are none are left out.
+
+    Examples
+    --------
+    >>> moments(["1767600000000", "soon"], "ms")
+    [datetime.datetime(2026, 1, 5, 8, 0)]
+    """
+    found = []
+    for value in values:
+        with contextlib.suppress(ValueError, OverflowError):
+            found.append(_moment(value, written))
+    return found
+
+
+def _moment(value: str, written: str) -> dt.datetime:
+    if written == "iso":
+        return dt.datetime.fromisoformat(value[:16])
+    if written in PER_SECOND:
+        return dt.datetime(1970, 1, 1) + dt.timedelta(seconds=float(value) // PER_SECOND[written])
+    return dt.datetime.strptime(value, written).replace(tzinfo=None)
 
 
 def _reads(value: str, written: str) -> bool:

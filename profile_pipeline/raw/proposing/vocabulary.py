@@ -12,7 +12,7 @@ NAMES: dict[str, str] = {
     "event_id": "eventid messageid hitid 事件id 事件编号 日志id",
     "event_type": (
         "eventtype eventname event action behavior behaviortype behaviour activity activitytype actiontype userevent interaction interactiontype"
-        " 事件 事件类型 事件名称 行为 行为类型 动作 操作 操作类型 type"
+        " 事件 事件类型 事件名称 行为 行为类型 动作 操作 操作类型 verb verbid verbname actionname eventaction type"
     ),
     "event_time": (
         "eventtime eventtimestamp derivedtstamp dvcecreatedtstamp originaltimestamp timestamp ts eventdate eventat occurredat occurredtime"
@@ -20,7 +20,7 @@ NAMES: dict[str, str] = {
         " transactiontimestamp transactiondt tdat visittime visitdate viewtime clicktime playedat listenedat ratedat ratingtime reviewtime"
         " unixreviewtime reviewdate paymenttime paytime 事件时间 行为时间 发生时间 下单时间 订单时间 订单日期 支付时间 付款时间 购买时间 购买日期 交易时间"
         " 交易日期 访问时间 浏览时间 点击时间 评价时间 操作时间 时间 时间戳 日期 time datetime date day dt createdat createtime created collectortstamp"
-        " roottstamp accesstime logtime"
+        " roottstamp accesstime logtime happenedat happened occurredon occurred loggedat loggedms logged recordedat when"
     ),
     "received_at": "receivedat received collectortstamp servertime serverreceivedtime receivetime 接收时间",
     "sent_at": "sentat dvcesenttstamp clientsendtime",
@@ -34,7 +34,7 @@ NAMES: dict[str, str] = {
         "userid user uid usersid customerid custid customer custno clientid client memberid member memberno personid visitorid buyerid subscriberid"
         " householdid householdkey accountid loginid passengerid playerid patientid reviewerid msisdn userno usercode customercode customerno cardid"
         " cardno loyaltyid userpk customeruniqueid 用户id 用户编号 用户 用户标识 会员id 会员编号 会员号 会员 客户id 客户编号 客户号 客户 顾客id 买家id 账号 帐号"
-        " msno fromuser fromuserid sourceuserid followerid userid1 user1 person1"
+        " msno fromuser fromuserid sourceuserid followerid userid1 user1 person1 actorid actoruserid actor performerid subjectid"
     ),
     "other_user_id": (
         "otheruserid friendid friend touser touserid targetuserid followeeid followedid followingid followsid trusteeid userid2 user2 person2 relateduserid"
@@ -50,7 +50,7 @@ NAMES: dict[str, str] = {
     "item_id": (
         "itemid productid skuid sku stockcode goodsid asin isbn movieid filmid bookid songid trackid artistid articleid newsid videoid contentid"
         " propertiesproductid productcode itemcode upc productno listingid courseid gameid appid2 tisku item product film movie book song track 商品id"
-        " 商品编号 商品 商品编码 产品id 产品编号 产品 物品id 物品 视频id 文章id 歌曲id 电影id 书籍id"
+        " 商品编号 商品 商品编码 产品id 产品编号 产品 物品id 物品 视频id 文章id 歌曲id 电影id 书籍id objectid object targetid targetitemid entityid resourceid"
     ),
     "category": (
         "categorycode category productcategory itemcategory categoryname cate categoryid cateid catid genre department productline ticategory maincategory"

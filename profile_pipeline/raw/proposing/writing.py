@@ -240,7 +240,12 @@ class Writer:
     def identical_records(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Lines of orders count each; elsewhere two identical records are one that was sent twice."""
         is_lines = self.found.table == "events" and "quantity" in columns and "event_id" not in columns
-        return {"identical_records": "each"} if is_lines else {}
+        if not is_lines:
+            return {}
+        self.notes.append(
+            "two identical lines count as two, as lines of an order do (identical_records: each); if they are one that was sent twice, take it out"
+        )
+        return {"identical_records": "each"}
 
     # ---- users and items
 
@@ -283,7 +288,10 @@ class Writer:
         if kind is not None and kind.n_distinct == 1:
             return next(iter(kind.counts)).upper()
         money = [self._column(m) for m in _MONEY]
-        return next((k.currency for k in money if k is not None and k.is_money and k.currency), None)
+        found = next((k.currency for k in money if k is not None and k.is_money and k.currency), None)
+        if found:
+            self.notes.append(f"the sign beside amounts is taken for {found}")
+        return found
 
 
 def _number(kind: ColumnKind) -> str:

@@ -48,7 +48,9 @@ def _one_line(value: Any, style: str | None, *, allow_unicode: bool = True) -> s
 
 def source_text(name: str, settings: Mapping[str, Any], notes: Iterable[str]) -> str:
     """Return a source as a block, from the first column on, its notes as comments above."""
-    lines = [f"# {line}" for note in notes for line in textwrap.wrap(note, WIDTH - 10)]
+    # A note may tell names from a file: what ends a line would end the comment.
+    told = ("".join(c if c.isprintable() else " " for c in note) for note in notes)
+    lines = [f"# {line}" for note in told for line in textwrap.wrap(note, WIDTH - 10)]
     lines.append(f"{scalar(name)}:")
     for setting, value in settings.items():
         if setting in _BLOCKS or (isinstance(value, dict) and len(scalar(value)) > WIDTH):

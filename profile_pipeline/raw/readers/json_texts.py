@@ -122,6 +122,11 @@ def objects_in(content: bytes) -> list[bytes]:
     return [text for text in (*cut.fed(content), *cut.rest()) if text.startswith(b"{") and _is_json(text)]
 
 
+def holds_object(content: bytes) -> bool:
+    """Say whether an object begins and ends within a text that may be cut."""
+    return any(text.startswith(b"{") and _is_json(text) for text in _Cut().fed(content))
+
+
 def spans_lines(content: bytes) -> bool:
     """Say whether the first line of a text begins an array of objects, or an object that goes on in the next lines."""
     first = content.lstrip().partition(b"\n")[0].strip()

@@ -260,7 +260,8 @@ def _typed_batch(
         for row in converted.bad_rows:
             found = str(text[row])
             reason = _REASON_OF_TYPE.get(column.type, "bad_number")
-            bad.setdefault(row, (reason, f"{column.name}: found {found[:100]!r}, expected {column.type.lower()}"))
+            expected = _written_as(column.type, source)
+            bad.setdefault(row, (reason, f"{column.name}: found {found[:100]!r}, expected {expected}"))
         columns[column.name] = converted.values
     if source.attributes:
         named = {ours.removeprefix(ATTRIBUTE): theirs for ours, theirs in mapping.items() if ours.startswith(ATTRIBUTE)}
@@ -285,6 +286,14 @@ def _typed_batch(
         rejects.add(own.row_numbers[row].as_py(), reason, detail, own.record_text(row))
     typed = pa.table(columns)
     return typed.filter(pa.array([row not in bad for row in range(n_rows)])) if bad else typed
+
+
+def _written_as(kind: str, source: SourceSettings) -> str:
+    """How a person is told what a column of a type holds."""
+    if kind == "TIMESTAMP":
+        written = "iso, such as 2026-01-31T10:00:00Z" if source.time_format == "iso" else source.time_format
+        return f"a time as time_format says ({written})"
+    return "a date such as 2001-12-31" if kind == "DATE" else kind.lower()
 
 
 def _arrow_type(kind: str) -> pa.DataType:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from profile_pipeline.raw.readers.bytes import FileRefused, is_packed, open_binary, refusing_damage
-from profile_pipeline.raw.readers.json_texts import objects_in, spans_lines
+from profile_pipeline.raw.readers.json_texts import holds_object, objects_in, spans_lines
 
 SAMPLE_BYTES = 16 << 20
 N_PIECES = 8
@@ -60,7 +60,7 @@ def sample_of(path: Path, *, limit_bytes: int = SAMPLE_BYTES) -> FileSample:
     is_seekable = head[:2] not in _UTF16 and not is_packed(head)
     content = content[: limit_bytes // 2 if is_seekable else limit_bytes]
     content = content[: _last_line_end(content)]
-    if spans_lines(content):
+    if spans_lines(content) and holds_object(content):
         # What was cut is closed again, or the readers would tell of damage that the file has not.
         content = b"[" + b",\n".join(objects_in(content)) + b"]"
     elif is_seekable and content.count(b'"') == 0:
