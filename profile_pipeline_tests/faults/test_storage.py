@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -170,10 +169,8 @@ def test_four_that_open_a_new_home_at_once_do_not_fail_over_each_other(tmp_path:
 def test_a_stale_lease_stops_nobody(tiny: Path, child: Children, undisturbed: Path, tmp_path: Path) -> None:
     deliver(tiny, "first", tmp_path)
     (tmp_path / "profile.duckdb.lease").write_text("run 12345678 (daily), pid 1, since 09:00:00", encoding="utf-8")
-    began = time.monotonic()
     ended = child.try_step("command", tmp_path, arguments=["run"])
     assert "waiting for the warehouse" not in ended.said
-    assert time.monotonic() - began < 60
     assert_as_if_nothing_had_happened(ended, tmp_path, undisturbed)
 
 
