@@ -1,5 +1,6 @@
 """Ingest as a whole, by the real job: whatever lands, every record is accounted for and nothing is lost or loaded twice."""
 
+import datetime as dt
 import gzip
 import os
 import random
@@ -15,13 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from profile_pipeline.orchestration.building import ingesting
+from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.readers import read as read_module
 from profile_pipeline.raw.readers.read import FileRead
 from profile_pipeline.settings_file import load_settings
 from profile_pipeline_tests.raw.test_damage import DELIMITED, JSON, REFUSED
-from profile_pipeline_tests.raw.test_malformed import CORPUS, MANIFEST
+from profile_pipeline_tests.raw.test_malformed import CORPUS, MANIFEST, here
 from profile_pipeline_tests.torture import examples
 
 COLUMNS = "{event_id: event_id, user_id: user_id, event_type: event_type, event_time: event_time, item_id: item_id, price: price, quantity: quantity}"
@@ -38,10 +40,14 @@ pytestmark = pytest.mark.faults
 N_MUTATIONS, N_SMALL_FILES = examples(1_000, torture=20_000), examples(1_000, torture=10_000)
 
 
-def ingest(data: Path) -> int:
+def runner_of(data: Path) -> Runner:
     path = data / "profile.yaml"
     path.write_text(CONFIG, encoding="utf-8")
-    runner = Runner(load_settings(path), Paths(config=path, data=data), lambda _: None)
+    return Runner(load_settings(path), Paths(config=path, data=data), lambda _: None)
+
+
+def ingest(data: Path) -> int:
+    runner = runner_of(data)
     try:
         return runner.ingest()
     finally:
@@ -89,6 +95,22 @@ def test_both_corpora_are_ingested_to_the_record_in_one_run(tmp_path: Path) -> N
     left = [path for path in (tmp_path / "landing").rglob("*") if path.is_file()]
     assert [path.name for path in left] == [name.split("/")[1] for name in contents if name.startswith("csv/.")]
     assert rows(tmp_path, "select count(*) from raw.files where reason like 'count_differs%'") == [(0,)]
+
+
+@here
+def test_four_copies_within_a_file_are_loaded_and_then_excluded_as_duplicates(tmp_path: Path) -> None:
+    landed(tmp_path, "csv/c38.csv", (CORPUS / "corpus" / "c38_dup_exact.csv").read_bytes())
+    ingest(tmp_path)
+    runner = runner_of(tmp_path)
+    first, last = dt.date(2026, 1, 1), dt.date(2026, 1, 3)
+    runner.execute(DAILY, first=first, last=last, assets=["cleaned.events", "cleaned.excluded_events"])
+    runner.instance.dispose()
+    assert rows(tmp_path, "select n_records, n_loaded, n_rejected from raw.files") == [(14, 14, 0)]
+    # Of two copies the one that stands first counts: the four are the last lines.
+    assert rows(tmp_path, "select row_number from cleaned.events order by 1") == [(n,) for n in range(1, 11)]
+    assert rows(tmp_path, "select row_number, reason_code from cleaned.excluded_events order by 1") == [(n, "duplicate") for n in range(11, 15)]  # fmt: skip
+    ledger = "select sum(n_loaded), sum(n_cleaned), sum(n_excluded), sum(n_waiting) from cleaned.ledger"
+    assert rows(tmp_path, ledger) == [(14, 10, 4, 0)]
 
 
 def test_what_can_not_be_taken_is_left_and_the_rest_is_loaded(tmp_path: Path) -> None:
