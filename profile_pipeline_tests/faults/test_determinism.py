@@ -37,8 +37,8 @@ def first_locale_here(*names: str) -> str:
     raise AssertionError(f"none of {names} is here")
 
 
-# Turkish has another lower case of I, Chinese another order; where neither is installed, the plain one of UTF-8 beside C.
-LOCALE = first_locale_here("tr_TR.UTF-8", "zh_CN.UTF-8", "C.UTF-8", "C")
+# Chinese has another order, Turkish another lower case of I; where neither is installed, the plain one of UTF-8 beside C.
+LOCALE = first_locale_here("zh_CN.UTF-8", "tr_TR.UTF-8", "C.UTF-8", "C")
 VARIATIONS: dict[str, tuple[dict[str, str], int, int]] = {
     "one thread, Shanghai": ({"TZ": "Asia/Shanghai", "PYTHONHASHSEED": "0"}, 1, 0),
     f"four threads, New York, locale {LOCALE}": (
