@@ -52,20 +52,32 @@ NOT_COVERED = """
 
 @dataclass
 class Tried:
-    """What came of a test, all its cases together."""
+    """What came of a test, all its cases together; of one that was skipped the reason, of others what they told."""
 
     examples: int = 0
     waiting: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
-    skipped: list[str] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    skipped: dict[str, str] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def was_tried(self) -> bool:
+        return bool(self.held or self.failed)
 
     @property
     def result(self) -> str:
         parts = [f"**{len(self.failed)} failed**"] if self.failed else []
-        parts += [f"skipped: {self.skipped[0]}"] if self.skipped else []
+        parts += ["held"] if self.held and not (self.failed or self.waiting) else []
+        n_skipped = f"{len(self.skipped)} " if self.was_tried else ""
+        parts += [f"{n_skipped}skipped: {', '.join(_unlike(self.skipped))}"] if self.skipped else []
         parts += [f"**{len(self.waiting)} not tried**"] if self.waiting else []
-        return "; ".join(parts) or "held"
+        return "; ".join(parts) + (f" ({'; '.join(_unlike(self.told))})" if self.told else "")
+
+
+def _unlike(said: dict[str, str]) -> list[str]:
+    return list(dict.fromkeys(said.values()))
 
 
 def read_results(lines: Iterable[str]) -> dict[str, dict[str, Tried]]:
@@ -83,10 +95,13 @@ def read_results(lines: Iterable[str]) -> dict[str, dict[str, Tried]]:
         if told["outcome"] == "failed":
             tried.failed.add(case)
         elif told["outcome"] == "skipped":
-            tried.skipped.append(told["reason"])
-            # What follows is its teardown, which tried nothing.
-            tried.examples -= 1
-        tried.examples += told["examples"]
+            tried.skipped[case] = told["reason"]
+        # The teardown of a case that was skipped tried nothing.
+        elif told["examples"] and case not in tried.skipped.keys() | tried.failed:
+            tried.held.add(case)
+        if case not in tried.skipped:
+            tried.examples += told["examples"]
+            tried.told |= {case: told["told"]} if told.get("told") else {}
     return found
 
 
@@ -107,14 +122,16 @@ def page(results: dict[str, dict[str, Tried]], told: dict[str, Any]) -> str:
     """
     tests = [tried for by_name in results.values() for tried in by_name.values()]
     n_failed, n_waiting = sum(bool(tried.failed) for tried in tests), sum(len(tried.waiting) for tried in tests)
+    n_tried, n_skipped = sum(tried.was_tried for tried in tests), sum(len(tried.skipped) for tried in tests)
     computer = told["machine"]
     lines = [
         "# Reliability: the laws, tried",
         "",
         "Written by `make torture` (`python -m benchmarks.reliability`), never by hand. Each line is a test that tries to break a law and fails if it can.",
         "",
-        f"Last run: {told['date']}, version {told['version']}, commit {told['commit']}, **{told['numbers']}**. {len(tests)} tests, "
-        f"{sum(t.examples for t in tests):,} examples, {n_failed or 'no'} test{'s' if n_failed != 1 else ''} failed, {sum(t.seconds for t in tests):,.0f} seconds.",
+        f"Last run: {told['date']}, version {told['version']}, commit {told['commit']}, **{told['numbers']}**. {n_tried} tests were tried, "
+        f"{sum(t.examples for t in tests):,} examples, {n_failed or 'no'} test{'s' if n_failed != 1 else ''} failed, {n_skipped or 'no'} case{'s' if n_skipped != 1 else ''} skipped, "
+        f"{sum(t.seconds for t in tests):,.0f} seconds.",
         *(["", f"**It was stopped before its end: {n_waiting} cases were not tried.**"] if n_waiting else []),
         "",
         f"Machine: {computer['cores']} cores ({computer['processor']}), {computer['memory_gb']} GB, {computer['system']}, Python {computer['python']}. "

@@ -74,5 +74,5 @@ class _Log:
         # How often a test has tried is known once what it used is taken down.
         examples = told.get("examples", 1) if report.when == "teardown" else 0
         self._write(
-            test=report.nodeid, outcome=report.outcome, seconds=report.duration, examples=examples, reason=reason.removeprefix("Skipped: ")
+            test=report.nodeid, outcome=report.outcome, seconds=report.duration, examples=examples, reason=reason.removeprefix("Skipped: "), told=told.get("told", "")
         )  # fmt: skip

@@ -21,8 +21,8 @@ TOLD: dict[str, Any] = {
 }
 
 
-def line(test: str, outcome: str, examples: int = 0, seconds: float = 1, reason: str = "") -> str:
-    return json.dumps({"test": f"{FILE}::{test}", "outcome": outcome, "examples": examples, "seconds": seconds, "reason": reason})  # fmt: skip
+def line(test: str, outcome: str, examples: int = 0, seconds: float = 1, reason: str = "", told: str = "") -> str:
+    return json.dumps({"test": f"{FILE}::{test}", "outcome": outcome, "examples": examples, "seconds": seconds, "reason": reason, "told": told})  # fmt: skip
 
 
 def pytest_of(folder: Path, log: Path, **environment: str) -> int:
@@ -58,6 +58,20 @@ def test_what_was_not_tried_is_named_when_a_run_was_stopped() -> None:
 def test_a_test_that_failed_or_was_skipped_says_so(outcomes: list[tuple[str, int]], row: str) -> None:
     lines = [line("test_a", "found"), *(line("test_a", outcome, n, reason="no disk") for outcome, n in outcomes)]
     assert row in reliability.page(reliability.read_results(lines), TOLD)
+
+
+def test_of_a_test_whose_cases_were_skipped_in_part_both_are_said() -> None:
+    lines = [line(f"test_a[{n}]", "found") for n in range(3)]
+    lines += [line("test_a[0]", "passed"), line("test_a[0]", "passed", 1, 0, told="8 of 655")]
+    for n in (1, 2):
+        lines += [line(f"test_a[{n}]", "skipped", 0, 0, "no disk"), line(f"test_a[{n}]", "passed", 1, 0)]
+    assert "| a | 1 | held; 2 skipped: no disk (8 of 655) | 1.0 |" in reliability.page(reliability.read_results(lines), TOLD)  # fmt: skip
+
+
+def test_what_was_skipped_is_not_counted_as_tried() -> None:
+    lines = [line("test_a", "skipped", reason="no disk"), line("test_a", "passed", 1), line("test_b", "passed", 5), line("test_c", "failed"), line("test_d", "found")]  # fmt: skip
+    told = reliability.page(reliability.read_results(lines), TOLD)
+    assert "2 tests were tried, 5 examples, 1 test failed, 1 case skipped, 4 seconds." in told
 
 
 def test_each_test_is_told_when_it_ends_and_not_when_all_have(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.tiny_world import FIRST, LAST_DAY, deliver, runner, write_deliveries
 
 CHANGES = re.compile(r"^(begin|commit|insert|delete|update|create (table|schema)|alter|checkpoint)", re.IGNORECASE)
+# Files of functions that pass on what others asked.
+BETWEEN = ("/warehouse/duckdb.py", "/contextlib.py", "/duckdb/__init__.py")
 IS_TEMPORARY = re.compile(r"^create (or replace )?temp", re.IGNORECASE)
 
 
@@ -173,11 +175,7 @@ def _install_crash_points(crash_at: int | None, points: str) -> None:
 def _caller() -> str:
     """The function of a stage or of the orchestration that asked, for a name that a reader can find."""
     frame = sys._getframe(2)
-    while frame is not None and "/warehouse/duckdb.py" in frame.f_code.co_filename:
-        frame = frame.f_back
-    while frame is not None and frame.f_code.co_filename.endswith(("contextlib.py", "/duckdb/__init__.py")):
-        frame = frame.f_back
-    while frame is not None and "/warehouse/duckdb.py" in frame.f_code.co_filename:
+    while frame is not None and frame.f_code.co_filename.endswith(BETWEEN):
         frame = frame.f_back
     file, _, rest = frame.f_code.co_filename.partition("/profile_pipeline/")
     return f"profile_pipeline/{rest} {frame.f_code.co_name}" if rest else file

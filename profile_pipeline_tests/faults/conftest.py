@@ -2,7 +2,7 @@
 the world when nothing goes wrong.
 
 A test that tries more than once takes the fixture `tried` and calls it for each example: `make torture` tells the sum in
-docs/reliability.md. Not here: any test, or how long they try (`torture`).
+docs/reliability.md. What the page should say beside it (a sample of how many, what was measured) is `record_property("told", …)`. Not here: any test, or how long they try (`torture`).
 """
 
 import shutil

@@ -9,10 +9,10 @@ import pytest
 
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.tiny_world import deliver
-from profile_pipeline_tests.torture import IS_TORTURE, torture_only
+from profile_pipeline_tests.torture import torture_only
 
-N_RUNS, N_WARM_UP = (300, 30) if IS_TORTURE else (30, 10)
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
+N_RUNS, N_WARM_UP = 300, 30
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 # The allocator keeps fragments, and the engine's buffers come and go: over 80 runs memory was seen to move between 330 and
 # 350 MB, up and down. A tenth is the bound. What holds a file open shows in the descriptors, to the piece.
 MOST_GROWTH = 0.1

@@ -293,7 +293,7 @@ def test_the_lint_refuses_what_runs_what_it_reads() -> None:
 
 
 def test_no_statement_is_put_together_but_by_names_of_our_own() -> None:
-    """Of text by `+`, `%` or `format` nothing is run; f-strings hold names, which are quoted or mapped."""
+    """Of text by `+`, `%` or `format` nothing is run; what f-strings hold is looked at by `test_sql_texts`."""
     runs = {
         "execute",
         "rows",

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.children import Children, Ended
 from profile_pipeline_tests.faults.tiny_world import deliver, differences, logical_hashes
-from profile_pipeline_tests.torture import IS_TORTURE
+from profile_pipeline_tests.torture import IS_TORTURE, torture_only
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600 if IS_TORTURE else 600)]
 NOBODY = 65534
@@ -170,10 +169,8 @@ def test_four_that_open_a_new_home_at_once_do_not_fail_over_each_other(tmp_path:
 def test_a_stale_lease_stops_nobody(tiny: Path, child: Children, undisturbed: Path, tmp_path: Path) -> None:
     deliver(tiny, "first", tmp_path)
     (tmp_path / "profile.duckdb.lease").write_text("run 12345678 (daily), pid 1, since 09:00:00", encoding="utf-8")
-    began = time.monotonic()
     ended = child.try_step("command", tmp_path, arguments=["run"])
     assert "waiting for the warehouse" not in ended.said
-    assert time.monotonic() - began < 60
     assert_as_if_nothing_had_happened(ended, tmp_path, undisturbed)
 
 
@@ -191,18 +188,38 @@ def write_many_events(data: Path, n: int) -> None:
     assert header.count(",") == 21
 
 
+# The engine needs some for each thread: with as many as a large machine has, less is left.
+LITTLE_MEMORY = "\nthreads: 2\nmemory_limit: {}\n"
+
+
+def assert_all_are_there(data: Path) -> None:
+    with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) from cleaned.events where event_id like 'many%'").fetchall() == [(300_000,)]  # fmt: skip
+
+
 @pytest.mark.parametrize("limit", ["100MB", "300MB"])
-def test_little_memory_is_enough_or_one_message(limit: str, tiny: Path, child: Children, tmp_path: Path) -> None:
+def test_with_little_memory_a_load_of_300_000_events_ends(
+    limit: str, tiny: Path, child: Children, tmp_path: Path
+) -> None:
+    deliver(tiny, "first", tmp_path)
+    write_many_events(tmp_path, 300_000)
+    with (tmp_path / "profile.yaml").open("a", encoding="utf-8") as config:
+        config.write(LITTLE_MEMORY.format(limit))
+    ended = child.try_step("command", tmp_path, arguments=["run"])
+    assert ended.status == 0, ended.said
+    assert_all_are_there(tmp_path)
+
+
+@torture_only
+def test_too_little_memory_is_one_message(tiny: Path, child: Children, tmp_path: Path) -> None:
     deliver(tiny, "first", tmp_path)
     write_many_events(tmp_path, 300_000)
     config = tmp_path / "profile.yaml"
     text = config.read_text(encoding="utf-8")
-    config.write_text(f"{text}\nmemory_limit: {limit}\n", encoding="utf-8")
+    config.write_text(text + LITTLE_MEMORY.format("50MB"), encoding="utf-8")
     ended = child.try_step("command", tmp_path, arguments=["run"])
-    if ended.status != 0:
-        assert_plain(ended, "Expected more memory", "set memory_limit higher in profile.yaml")
-        config.write_text(text, encoding="utf-8")
-        ended = child.try_step("command", tmp_path, arguments=["run"])
+    assert_plain(ended, "Expected more memory", "set memory_limit higher in profile.yaml")
+    config.write_text(text, encoding="utf-8")
+    ended = child.try_step("command", tmp_path, arguments=["run"])
     assert ended.status == 0, ended.said
-    with duckdb.connect(str(tmp_path / "profile.duckdb"), read_only=True) as connection:
-        assert connection.execute("select count(*) from cleaned.events where event_id like 'many%'").fetchall() == [(300_000,)]  # fmt: skip
+    assert_all_are_there(tmp_path)

@@ -3,7 +3,6 @@
 import contextlib
 import datetime as dt
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -307,22 +306,22 @@ def test_readers_see_the_newest_day_of_which_everything_was_built(world: World, 
     assert all(told["n"] > 0 for told in days.values())
 
 
+# One that waited for the lease would do so for an hour.
+@pytest.mark.timeout(60, func_only=True)
 def test_a_command_that_is_interrupted_leaves_the_published_copy_and_waits_for_nobody(
     world: World, tmp_path: Path
 ) -> None:
     copied = world.copied(tmp_path / "copied")
-    r = Runner(copied.settings.model_copy(update={"lease_timeout_seconds": 60}), copied.paths, lambda _: None)
+    r = Runner(copied.settings.model_copy(update={"lease_timeout_seconds": 3600}), copied.paths, lambda _: None)
     before = copied.paths.serving.read_bytes()
     copied.paths.serving_is_behind.touch()
     file = copied.paths.warehouse.with_suffix(".duckdb.lease")
-    started = time.monotonic()
     with (
         lease(file, owner="another", timeout_seconds=0, say=print),
         pytest.raises(KeyboardInterrupt),
         r.publishing_once(),
     ):
         raise KeyboardInterrupt
-    assert time.monotonic() - started < 30
     assert copied.paths.serving.read_bytes() == before
     assert copied.paths.serving_is_behind.exists()
 

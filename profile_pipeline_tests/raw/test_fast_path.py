@@ -1,8 +1,9 @@
 """Delimited text read by pieces against the same read record by record: equal rows and rejects, wherever a piece ends."""
 
 import contextlib
+import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profile_pipeline.raw.readers import csv, csv_lossless, csv_pieces
-from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.bytes import LONGEST_LINE_BYTES, FileRefused
 from profile_pipeline.raw.readers.csv_lossless import RecordReader
 from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.records import Rejects, UnsureError
@@ -124,3 +125,61 @@ def test_both_paths_find_the_same_records_of_damaged_files(
     for piece, place in zip(pieces, places, strict=False):
         content = content[:place] + piece + content[place:]
     check_paths_agree(content, n_bytes)
+
+
+# ---- a file of several pieces, as they are cut when nothing is made smaller
+
+N_ROWS, SEEDS = examples(30_000, torture=200_000), range(examples(1, torture=4))
+TOO_LONG = "a," + "x" * LONGEST_LINE_BYTES + ",c"
+LONGEST = "a," + "x" * (LONGEST_LINE_BYTES - 4) + ",c"
+# One in two thousand: few enough that most of the file is read by pieces.
+ODD_RECORDS = ("a,b", "a,b,c,d", 'a,"b"x,c', "a,\x00,c", 'a,"open,c', "a,\udcff,c", "", "a,b\rc,d")
+
+
+def write_large(path: Path, n_rows: int, seed: int) -> None:
+    """Write rows of some 900 bytes, three in ten with quoted line ends, the longest line allowed, and one that is too long."""
+    chance = random.Random(seed)
+    texts = ["".join(chance.choices("ab é用户,.\u2028\x85", k=chance.randrange(200, 800))) for _ in range(200)]
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.write("a,b,c\n")
+        for number in range(n_rows):
+            if number == n_rows // 3:
+                file.write(f"{LONGEST}\n")
+            elif number == 2 * n_rows // 3:
+                file.write(f"{TOO_LONG}\n")
+            elif chance.random() < 0.0005:
+                file.write(f"{chance.choice(ODD_RECORDS)}\n")
+            text = chance.choice(texts)
+            if chance.random() < 0.3:
+                place = chance.randrange(len(text))
+                text = text[:place] + chance.choice(("\n", "\r\n", '"\n"', "\n\n,")) + text[place:]
+            last, end = chance.choice(("c", "", '"c"')), chance.choice(("\n", "\r\n"))
+            file.write(f"{number},{quoted(text)},{last}{end}")
+
+
+def hashes_in(reader: PieceReader | RecordReader, rejects: Rejects) -> tuple[list[tuple[int, int]], list[tuple], int]:
+    """As `in_all`, but of each row a hash: there are too many to hold twice."""
+    rows = [
+        (number, hash((batch.record_text(i), *(column[i].as_py() for column in batch.columns.values()))))
+        for batch in reader.batches()
+        for i, number in enumerate(batch.row_numbers.to_pylist())
+    ]
+    bad = sorted(zip(rejects.row_numbers, rejects.reasons, map(hash, rejects.records), strict=True))
+    return rows, bad, reader.n_records
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_paths_find_the_same_records_of_a_large_file_with_line_ends_in_quotes_and_a_line_that_is_too_long(
+    seed: int, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    path = tmp_path / "f.csv"
+    write_large(path, N_ROWS, seed)
+    assert path.stat().st_size > 2 * LONGEST_LINE_BYTES + 3 * csv_pieces.PIECE_BYTES
+    names = csv.header_of(path, SETTINGS)
+    rejects = Rejects()
+    expected = hashes_in(RecordReader(path, SETTINGS, names, rejects), rejects)
+    assert set(rejects.reasons) == {"too_long", "field_count", "bad_quotes", "bad_text", "open_quote", "bad_encoding"}
+    rejects = Rejects()
+    assert hashes_in(PieceReader(path, SETTINGS, names, rejects), rejects) == expected
+    record_property("told", f"{N_ROWS:,} records a file")
