@@ -130,5 +130,4 @@ def ui(
     from profile_pipeline.orchestration.ui.servers import serve
 
     _, paths = opened(config, data)
-    workspace = Path("workspace.yaml").absolute()
-    raise typer.Exit(serve(paths, port=port, workspace=workspace, say=say, allowed_hosts=allow_host or ()))
+    raise typer.Exit(serve(paths, port=port, say=say, allowed_hosts=allow_host or ()))
