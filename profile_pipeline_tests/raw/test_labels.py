@@ -102,6 +102,13 @@ def test_a_file_of_another_kind_and_a_damaged_one_are_refused(tmp_path: Path) ->
         read(tmp_path / "l.csv.gz", gzip.compress(b"person,time,label\n" * 99)[:30])
 
 
+def test_a_file_that_is_not_there_is_told_from_one_of_another_kind(tmp_path: Path) -> None:
+    for name, found in (("nosuch.csv", "is not there"), ("folder.csv", "is no file"), ("nosuch.xlsx", "ends in .csv")):
+        (tmp_path / "folder.csv").mkdir(exist_ok=True)
+        with pytest.raises(LabelsError, match=f"{name}.* {found}"):
+            read_labels(tmp_path / name, timezone=ZONE)
+
+
 def test_the_index_of_a_data_frame_is_no_column_and_a_type_that_the_engine_lacks_is_named(tmp_path: Path) -> None:
     frame = pd.DataFrame({"person": ["a", "b"], "time": ["2026-03-01"] * 2, "label": [1, 0]}, index=[7, 9])
     frame.to_parquet(tmp_path / "l.parquet")

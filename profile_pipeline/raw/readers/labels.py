@@ -81,8 +81,11 @@ def read_labels(path: Path, *, timezone: str) -> LabelRows:
         With everything that is wrong.
     """
     kind = format_of(path.name)
-    if kind is None or not path.is_file():
+    if kind is None:
         raise LabelsError(f"found {path}, expected a file that ends in {', '.join(FORMATS)}")
+    if not path.is_file():
+        found = "is no file" if path.exists() else "is not there"
+        raise LabelsError(f"{path} {found}: expected a file of labels, with the columns {', '.join(REQUIRED)}")
     try:
         given = _read_parquet(path) if kind == "parquet" else _read_text(path, kind)
     except FileRefused as error:
