@@ -33,7 +33,7 @@ from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.replacing import put_in_place, wal_of
 
-HOME, REPORTS, ARCHIVE = "dagster_home", "reports", "archive"
+HOME, REPORTS, ARCHIVE, PROFILE = "dagster_home", "reports", "archive", "profile.yaml"
 PARTIAL = ".partial-"
 
 
@@ -111,7 +111,7 @@ def _written(settings: Settings, paths: Paths, target: Path, *, now: dt.datetime
             if paths.reports.exists():
                 shutil.copytree(paths.reports, partial / REPORTS)
         if paths.config.is_file():
-            shutil.copyfile(paths.config, partial / "profile.yaml")
+            shutil.copyfile(paths.config, partial / PROFILE)
         known = delivered_files(partial / DATABASE)
         archived = []
         for file_id in sorted(sidecars.keys() | known.keys()):
@@ -184,6 +184,20 @@ def _copied(path: Path, archive: Path) -> None:
 
 
 # ---- restoring
+
+
+def other_configuration(paths: Paths, folder: Path) -> Path | None:
+    """Return the configuration that lies in a backup, if it is not the one that is used; a restore leaves that as it is.
+
+    Raises
+    ------
+    BackupError
+        If the folder is no backup.
+    """
+    told = read_manifest(folder)["files"].get(PROFILE)
+    if told is None or (paths.config.is_file() and sha256_of(paths.config) == told["sha256"]):
+        return None
+    return folder / PROFILE
 
 
 def restore(settings: Settings, paths: Paths, folder: Path, *, say: Callable[[str], None]) -> None:
