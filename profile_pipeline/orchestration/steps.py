@@ -188,7 +188,8 @@ class Steps:
         digest = digest_of(files, self.settings.fingerprint("sources", "calendar"))
         is_new = bool(files) and not self._were_seen(files, digest)
         # An ingest loads them too; what a killed one has archived and not loaded has still landed.
-        n_lost = 0 if is_new else self._n_lost()
+        lost = self._lost()
+        n_lost = 0 if is_new else len(lost)
         if n_lost:
             self.say(f"{n_lost} files of {self.paths.archive} are not in the warehouse: they are loaded again")
         if is_new or n_lost:
@@ -197,17 +198,17 @@ class Steps:
                 result = self.execute(INGEST, tags={FILES_TAG: digest})
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
             counts = self._tell_counts(told)
-            self._tell_of_load()
+            self._tell_of_load(lost)
             self.n_refused = counts["files_refused"]
         self._tell(left_report(self.paths.landing, self._landed(stable_seconds=0)))
         return len(files) + n_lost
 
-    def _n_lost(self) -> int:
-        """Count the files of which only the archive knows."""
+    def _lost(self) -> list[str]:
+        """Return the ids of files of which only the archive knows."""
         if not self.paths.archive.exists():
-            return 0
+            return []
         with self.look() as warehouse:
-            return len(lost_ids(warehouse, self.paths))
+            return lost_ids(warehouse, self.paths)
 
     def recover(self, selection: Selection) -> tuple[int, int]:
         """Read rejected records again, as a run of ingest; return how many are loaded now and how many stay rejected."""
@@ -255,9 +256,9 @@ class Steps:
             self.paths.landing, self.settings.sources, now_seconds=time.time(), stable_seconds=stable_seconds
         )
 
-    def _tell_of_load(self) -> None:
+    def _tell_of_load(self, reloaded: Sequence[str]) -> None:
         with self.look() as warehouse:
-            self._tell(load_report(warehouse, self.settings, newest_day=self.days[-1]))
+            self._tell(load_report(warehouse, self.settings, newest_day=self.days[-1], reloaded=reloaded))
 
     def _tell(self, lines: Sequence[str]) -> None:
         for line in lines:
@@ -273,7 +274,7 @@ class Steps:
         """
         if self.n_refused:
             raise RunFailedError(
-                f"{self.n_refused} files were refused as a whole, why stands above; their bytes are kept in {self.paths.archive}. "
+                f"{self.n_refused} files were refused as a whole, why stands above and in raw.files; their bytes are kept in {self.paths.archive}. "
                 f"Mend the file, or its source in {self.paths.config}, and put the file into {self.paths.landing} again."
             )
 

@@ -1,4 +1,5 @@
 import datetime as dt
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from profile_pipeline.orchestration.building.load_report import NothingCountsErr
 from profile_pipeline.orchestration.keeping.recovering import Selection
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 
@@ -40,6 +42,20 @@ def ingest(configured: Settings, paths: Paths) -> list[str]:
     finally:
         runner.instance.dispose()
     return said
+
+
+def complaint(configured: Settings, paths: Paths) -> tuple[list[str], str]:
+    """Which files a load says were not loaded, and what its command ends with."""
+    said: list[str] = []
+    runner = Runner(configured, paths, said.append)
+    try:
+        runner.ingest()
+        runner.complain()
+    except RunFailedError as error:
+        return [line for line in said if line.startswith("not loaded")], str(error)
+    finally:
+        runner.instance.dispose()
+    return [line for line in said if line.startswith("not loaded")], ""
 
 
 def files_of(configured: Settings, paths: Paths) -> list[tuple]:
@@ -96,6 +112,42 @@ def test_rejected_records_of_a_file_that_is_read_again_are_replaced(tmp_path: Pa
         assert warehouse.rows("select count(*) from raw.rejected_records") == [(0,)]
     finally:
         warehouse.close()
+
+
+@pytest.mark.parametrize("order", [("shop", "another"), ("another", "shop")])
+def test_a_content_that_one_source_refuses_and_another_loads_is_no_refused_file_whichever_comes_first(
+    order: tuple[str, str], tmp_path: Path
+) -> None:
+    shop = settings().sources["shop"]
+    known = {"shop": shop, "another": shop.model_copy(update={"path": "another/*.csv", "delimiter": "~"})}
+    configured = settings().model_copy(update={"sources": {name: known[name] for name in order}})
+    landed(tmp_path, GOOD, "another/a.csv")
+    paths = landed(tmp_path, GOOD)
+    assert complaint(configured, paths) == ([], "")
+    assert sorted(files_of(configured, paths)) == [("duplicate", 0, 0), ("loaded", 2, 0)]
+
+
+def test_why_a_file_was_refused_is_told_before_files_of_no_source(tmp_path: Path) -> None:
+    paths = landed(tmp_path, GOOD)
+    for number in range(6):
+        landed(tmp_path, f"of no source {number}", f"a{number}.txt")
+    landed(tmp_path, GOOD.replace(",", "~"), "shop/refused.csv")
+    told, error = complaint(settings(), paths)
+    assert told[0].startswith("not loaded: shop/refused.csv: missing_column")
+    assert error.startswith("1 files were refused as a whole, why stands above")
+
+
+def test_why_a_file_that_came_from_the_archive_was_refused_is_told_as_well(tmp_path: Path) -> None:
+    paths = landed(tmp_path, GOOD.replace(",", "~"), "shop/refused.csv")
+    with pytest.raises(NothingCountsError):
+        ingest(settings(), paths)
+    ingest(settings(), landed(tmp_path, GOOD))
+    # A commit that is lost with its log: only the archive knows of the file.
+    with closing(open_warehouse(settings(), paths, owner="test", say=lambda _: None)) as w:
+        w.execute("delete from raw.files where path = 'shop/refused.csv'")
+    told, error = complaint(settings(), paths)
+    assert [line.split(": ")[:3] for line in told] == [["not loaded", "shop/refused.csv", "missing_column"]]
+    assert error.startswith("1 files were refused as a whole, why stands above")
 
 
 def test_what_is_left_alone_is_named_with_the_reason_a_few_of_many(tmp_path: Path) -> None:

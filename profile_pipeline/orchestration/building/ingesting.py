@@ -6,7 +6,7 @@ Not here: how a file is read (`raw.readers`), what only the archive has left (`r
 import contextlib
 import datetime as dt
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -91,6 +91,7 @@ class Load:
     n_held: int = 0
     again: set[str] = field(default_factory=set)
     damaged: list[str] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def take(self, file: LandingFile, stored: Future[Archived]) -> None:
         """Load a file that is archived, or hold it until there is enough to be written at once."""
@@ -140,6 +141,7 @@ class Load:
                 self._read(file, row, archived, is_apart=True)
         except FileRefused as refusal:
             self.done.n_refused += 1
+            self.refused[archived.file_id] += 1
             self._note(file, archived, row | {"status": "rejected", "reason": str(refusal)}, is_known=False)
 
     def _note(self, file: LandingFile, archived: Archived, row: dict[str, Any], *, is_known: bool) -> None:
@@ -210,7 +212,7 @@ class Load:
             counts = {"n_records": read.n_records, "n_loaded": n_loaded, "n_rejected": n_rejected}
             self._settle([row | {"status": "loaded"} | counts])
         # Not before the commit: a transaction that fails is tried again apart, and has forgotten nothing.
-        self.again.discard(row["file_id"])
+        self._is_written(row["file_id"])
         self._put_away(file, state)
 
     def write_held(self) -> None:
@@ -226,9 +228,18 @@ class Load:
                 self._insert_batches(name, batches)
             self._insert_rejected([(h.row, h.rejected) for h in held])
             self._settle([h.row for h in held])
-        self.again.difference_update(h.row["file_id"] for h in held)
         for h in held:
+            self._is_written(h.row["file_id"])
             self._put_away(h.file, h.state)
+
+    def _is_written(self, file_id: str) -> None:
+        """Note that a content is loaded: files of it that another source has refused before are its duplicates now, as they
+        would be had they come later.
+        """
+        self.again.discard(file_id)
+        n = self.refused.pop(file_id, 0)
+        self.done.n_refused -= n
+        self.done.n_duplicates += n
 
     def _insert_batches(self, name: str, batches: list[tuple[dict[str, Any], pa.Table]]) -> int:
         of_files = [(row["file_id"], batch) for row, batch in batches]

@@ -15,21 +15,34 @@ from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 MOST_LINES = 5
+# What the archive has lost is loaded as of the time at which it arrived.
+NEWEST = "(loaded_at = (select max(loaded_at) from raw.files) or list_contains($reloaded, file_id))"
 
 
 class NothingCountsError(ExpectedError):
     """Nothing that has been loaded so far can become a profile; the text says why."""
 
 
-def load_report(warehouse: Warehouse, settings: Settings, *, newest_day: dt.date) -> list[str]:
+def load_report(
+    warehouse: Warehouse, settings: Settings, *, newest_day: dt.date, reloaded: Sequence[str] = ()
+) -> list[str]:
     """Return what is wrong with the newest load, a line each; empty where nothing is.
+
+    Parameters
+    ----------
+    reloaded
+        Ids of files that this load has taken from the archive.
 
     Raises
     ------
     NothingCountsError
         If no record was ever loaded, or no event lies within the calendar: a run would build empty tables.
     """
-    told = [*_files(warehouse, settings), *_records(warehouse), *_days(warehouse, settings, newest_day)]
+    told = [
+        *_files(warehouse, settings, reloaded),
+        *_records(warehouse, reloaded),
+        *_days(warehouse, settings, newest_day),
+    ]
     if not warehouse.rows("select 1 from raw.files where n_loaded > 0 limit 1"):
         raise NothingCountsError("\n".join(["no record was loaded", *told]))
     within = "select 1 from raw.events where event_date between $start and $newest limit 1"
@@ -56,10 +69,12 @@ def left_report(landing: Path, waiting: Sequence[LandingFile]) -> list[str]:
     return lines + ([f"left alone: {len(told) - MOST_LINES} more in {landing}"] if len(told) > MOST_LINES else [])
 
 
-def _files(warehouse: Warehouse, settings: Settings) -> list[str]:
+def _files(warehouse: Warehouse, settings: Settings, reloaded: Sequence[str]) -> list[str]:
+    # A file that was refused makes the run end as a bad one: why is told first.
     rows = warehouse.rows(
         "select path, reason, count(*) over () from raw.files"
-        f" where status = 'rejected' and loaded_at = (select max(loaded_at) from raw.files) order by path limit {MOST_LINES}"
+        f" where status = 'rejected' and {NEWEST} order by reason = $no_source, path limit {MOST_LINES}",
+        {"reloaded": list(reloaded), "no_source": NO_SOURCE},
     )
     patterns = ", ".join(source.path for source in settings.sources.values())
     told = []
@@ -71,10 +86,11 @@ def _files(warehouse: Warehouse, settings: Settings) -> list[str]:
     return told
 
 
-def _records(warehouse: Warehouse) -> list[str]:
+def _records(warehouse: Warehouse, reloaded: Sequence[str]) -> list[str]:
     rows = warehouse.rows(
         "select source, reason_code, count(*) as n from raw.rejected_records"
-        f" where loaded_at = (select max(loaded_at) from raw.files) group by source, reason_code order by n desc limit {MOST_LINES}"
+        f" where {NEWEST} group by source, reason_code order by n desc limit {MOST_LINES}",
+        {"reloaded": list(reloaded)},
     )
     return [
         # What stands in a record may be of a person: it is shown to who asks, and not in the output of every run.
