@@ -25,6 +25,7 @@ from profile_pipeline.commands.terminal import (
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.readers.reasons import OF_RECORDS, remedy_of
 from profile_pipeline.settings import Settings
+from profile_pipeline.wording import counted
 
 if TYPE_CHECKING:
     from profile_pipeline.warehouse.duckdb import Warehouse
@@ -88,7 +89,7 @@ def show_rejected(
         records = rejected_records(w, selection, limit=limit)
         n_all = sum(group["n_records"] for group in rejected_groups(w, selection))
     if n_all > len(records):
-        say(f"{len(records):,} of {n_all:,} records are shown; all of them: --limit {n_all}")
+        say(f"{len(records):,} of {n_all:,} records shown; all of them: --limit {n_all}")
     if as_json:
         print_json(records)
         return
@@ -125,7 +126,7 @@ def recover_rejected(
     with _warehouse(settings, paths) as w:
         _require_known(w, source, reason, file)
     n_recovered, n_still = Runner(settings, paths, say).recover(Selection(source, reason, file))
-    out.print(f"{n_recovered:,} records recovered, {n_still:,} stay rejected")
+    out.print(f"{counted(n_recovered, 'record')} recovered, {counted(n_still, 'stays', 'stay')} rejected")
     if n_recovered:
         out.print("next: profile-pipeline run", style="bold")
 
@@ -148,7 +149,7 @@ def dismiss_rejected(
     with _warehouse(*opened(config, data)) as w:
         _require_known(w, source, reason, file)
         n = dismiss(w, Selection(source, reason, file), now=dt.datetime.now(dt.UTC).replace(tzinfo=None))
-    out.print(f"{n:,} records dismissed")
+    out.print(f"{counted(n, 'record')} dismissed")
 
 
 def _require_known(w: "Warehouse", source: str | None, reason: str | None, file: str | None) -> None:

@@ -6,11 +6,10 @@ Not here: how a file is read (`raw.readers`), what only the archive has left (`r
 import contextlib
 import datetime as dt
 import itertools
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -27,7 +26,7 @@ from profile_pipeline.raw.archive import (
     NotReadableError,
     describe,
     state_of,
-    store,
+    stored_ahead,
     sweep,
 )
 from profile_pipeline.raw.landing import LandingFile
@@ -40,10 +39,10 @@ from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_R
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 # Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
 HELD_RECORDS, HELD_FILES = 200_000, 1_000
-ARCHIVED_AHEAD = 8
 # What they hold can crash a decoder or stop a regular expression; readers of the others are bounded in what they take.
 READ_APART = ("parquet", "lines")
 
@@ -301,20 +300,6 @@ class Load:
             self.done.left_alone.append("another file took its place while it was loaded")
 
 
-def _archived(files: Iterable[LandingFile], archive: Path) -> Iterator[tuple[LandingFile, Future[Archived]]]:
-    """Archive files, some ahead of their loading: of a small one most is waiting for the disk."""
-    pool = ThreadPoolExecutor(ARCHIVED_AHEAD)
-    ahead: deque[tuple[LandingFile, Future[Archived]]] = deque()
-    try:
-        for file in files:
-            ahead.append((file, pool.submit(store, file.path, archive=archive)))
-            if len(ahead) > ARCHIVED_AHEAD:
-                yield ahead.popleft()
-        yield from ahead
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def ingest_files(
     warehouse: Warehouse,
     settings: Settings,
@@ -341,14 +326,15 @@ def ingest_files(
     sweep(paths.archive)
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
         load = Load(warehouse, settings, paths, engine, apart, now, Ingested())
-        for number, (file, stored) in enumerate(_archived(files, paths.archive), start=1):
+        ahead = stored_ahead([file.path for file in files], archive=paths.archive)
+        for number, (file, stored) in enumerate(zip(files, ahead, strict=True), start=1):
             load.take(file, stored)
             if number % 50 == 0 and number < len(files):
-                say(f"{number} of {len(files)} files read")
+                say(f"{number:,} of {counted(len(files), 'file')} read")
         load.write_held()
     if load.damaged:
         raise DamagedArchiveError("\n".join(load.damaged))
-    say(f"{len(files)} of {len(files)} files, {load.done.n_loaded:,} records loaded")
+    say(f"{counted(len(files), 'file')}, {counted(load.done.n_loaded, 'record')} loaded")
     return load.done
 
 

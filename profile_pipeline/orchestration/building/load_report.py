@@ -13,6 +13,7 @@ from profile_pipeline.raw.landing import LandingFile, not_followed
 from profile_pipeline.raw.readers.reasons import NO_SOURCE, remedy_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 MOST_LINES = 5
 # What the archive has lost is loaded as of the time at which it arrived.
@@ -82,7 +83,7 @@ def _files(warehouse: Warehouse, settings: Settings, reloaded: Sequence[str]) ->
         why = f"no source claims it; the paths of sources: are {patterns}" if reason == NO_SOURCE else reason
         told.append(f"not loaded: {path}: {why.rstrip('.?')}. {_sentence(remedy_of(reason))}")
     if rows and rows[0][2] > MOST_LINES:
-        told.append(f"not loaded: {rows[0][2] - MOST_LINES} more files; see raw.files")
+        told.append(f"not loaded: {counted(rows[0][2] - MOST_LINES, 'more file')}; see raw.files")
     return told
 
 
@@ -94,7 +95,7 @@ def _records(warehouse: Warehouse, reloaded: Sequence[str]) -> list[str]:
     )
     return [
         # What stands in a record may be of a person: it is shown to who asks, and not in the output of every run.
-        f"rejected: {n:,} records of {source}: {reason}, shown by `profile-pipeline rejected show --source {source} --reason {reason}`."
+        f"rejected: {counted(n, 'record')} of {source}: {reason}, shown by `profile-pipeline rejected show --source {source} --reason {reason}`."
         f" {_sentence(remedy_of(reason))}"
         for source, reason, n in rows
     ]
@@ -110,7 +111,7 @@ def _days(warehouse: Warehouse, settings: Settings, newest_day: dt.date) -> list
     if not n:
         return []
     return [
-        f"not counted: {int(n):,} events of {first} to {last} lie outside of the calendar, {start} to {newest_day}."
+        f"not counted: {counted(int(n), 'event')} of {first} to {last}, outside of the calendar, {start} to {newest_day}."
         " Set calendar: in profile.yaml, or see whether time_format is right"
     ]
 

@@ -32,6 +32,7 @@ from profile_pipeline.warehouse.backup import NotWritableError, copy_database, d
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.replacing import put_in_place, wal_of
+from profile_pipeline.wording import counted
 
 HOME, REPORTS, ARCHIVE, PROFILE = "dagster_home", "reports", "archive", "profile.yaml"
 PARTIAL = ".partial-"
@@ -126,7 +127,7 @@ def _written(settings: Settings, paths: Paths, target: Path, *, now: dt.datetime
         partial.rename(target)
         sync(place)
     if faults:
-        told = f"{target} is taken, but of the archive {len(faults)} files are lost or damaged; what earlier backups hold was left as it is."
+        told = f"{target} is taken, but of the archive {counted(len(faults), 'file is', 'files are')} lost or damaged; what earlier backups hold was left as it is."
         raise IncompleteBackupError("\n".join([told, *faults, "Mend them, then take another backup."]))
     return target
 

@@ -20,6 +20,7 @@ from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.instance import end_orphaned_runs_before_servers, open_instance
 from profile_pipeline.paths import CONFIG_VARIABLE, DATA_VARIABLE, Paths
 from profile_pipeline.warehouse.lease import holder_of, lease
+from profile_pipeline.wording import counted
 
 HOST = "127.0.0.1"
 # The same as that of `dagster dev`, which is not there for who has installed the package: it names the package, from where it lies.
@@ -134,7 +135,7 @@ def _serve(paths: Paths, *, port: int, say: Callable[[str], None], allowed_hosts
     instance = open_instance(paths)
     ended = end_orphaned_runs_before_servers(instance, paths)
     if ended:
-        say(f"ended {len(ended)} runs that nobody worked on any more; they are retried")
+        say(f"ended {counted(len(ended), 'run')} that nobody worked on any more, to be retried")
     instance.dispose()
     servers = _servers(paths, port=port, allowed_hosts=allowed_hosts, lock=lock)
     stopping = False
