@@ -278,7 +278,7 @@ def test_a_reason_for_which_there_are_no_records_any_more_is_no_mistake_and_one_
 
 
 def test_who_is_shown_some_of_the_records_is_told_how_many_there_are(refused: Path) -> None:
-    assert "1 of 4 records are shown; all of them: --limit 4" in command(
+    assert "1 of 4 records shown; all of them: --limit 4" in command(
         refused, "show", "--reason", "bad_date", "--limit", "1"
     ).stderr.replace("\n", " ")
     assert command(refused, "show", "--reason", "bad_date").stderr == ""
