@@ -81,7 +81,7 @@ def test_a_parquet_date_is_a_date_and_moments_that_are_all_midnight_are_pointed_
         ("person,time,label\n", ["found no row"]),
         ("person,time,label\na,yesterday,1\nb,,0\n", ["found 2 times", "'yesterday' in row 1", "'' in row 2"]),
         ("person,time,label\na,2026-02-30,1\n", ["'2026-02-30' in row 1", "expected a date such as"]),
-        ("person,time,label\na,2026-03-01\n", ["found 1 records", "record 1: field_count"]),
+        ("person,time,label\na,2026-03-01\n", ["found 1 record that", "record 1: field_count"]),
         ("person,time,label,label\na,2026-03-01,1,1\n", ["names twice", "what stands at 3, 4"]),
         ("", ["empty_file"]),
     ],
