@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ui_process import ROOT, Ui, browser, until
+from benchmarks.ui_process import Ui, browser, until
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
 
+ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
 MOST_BYTES = 300_000
 # The panel takes width that the graph needs; that it is hidden is remembered, so the page is opened twice.

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
 LOCATION = {"repositoryLocationName": "profile_pipeline", "repositoryName": "__repository__"}
 UNFINISHED = ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -55,10 +54,10 @@ class Ui:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, *, patience_seconds: float = 180) -> float:
-        """Start it as `make ui` does; return how many seconds it took until it answered with the code loaded."""
+        """Start it as a user does, from the data folder, where nothing of the code lies; return how many seconds it took until it answered with the code loaded."""
         began = time.monotonic()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "profile_pipeline.cli", "ui", "--port", str(self.port)], cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
+            [sys.executable, "-m", "profile_pipeline.cli", "ui", "--port", str(self.port)], cwd=self.data, start_new_session=True, stdout=subprocess.DEVNULL,
             stderr=(self.data / "ui.log").open("ab"), env=os.environ | {"PROFILE_PIPELINE_DATA": str(self.data), "PROFILE_PIPELINE_CONFIG": str(self.config)},
         )  # fmt: skip
         self.wait_until_up(patience_seconds)

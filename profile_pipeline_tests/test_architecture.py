@@ -47,7 +47,6 @@ def test_only_the_warehouse_and_known_doors_open_a_database() -> None:
         "warehouse/",
         "raw/readers/",
         "raw/world/",
-        "orchestration/keeping/doctor.py",
         "orchestration/building/ingesting.py",
         "cli.py",
     )

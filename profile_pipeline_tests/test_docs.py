@@ -21,6 +21,7 @@ from profile_pipeline.cli import app
 from profile_pipeline.orchestration.building.days import REFRESH_TAG, STALE_TAG
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.flow_chart import BEGIN, END, shipped_specs
+from profile_pipeline.paths import Paths
 from profile_pipeline.settings import (
     AttributeModelSettings,
     AudienceSettings,
@@ -298,6 +299,15 @@ def shape(path: Path) -> dict[str, list[str]]:
         "pictures": [target for mark, _, target in LINK.findall(text) if mark],
         "items": re.findall(r"^(?:-|\d+\.) ", text, re.MULTILINE),
     }
+
+
+def test_everything_that_lies_in_the_data_folder_is_told_in_its_readme() -> None:
+    paths = Paths(config=Path("profile.yaml"), data=Path("data"))
+    known = [getattr(paths, name) for name, of in vars(Paths).items() if isinstance(of, property)]
+    names = {path.name for path in known if isinstance(path, Path)}
+    assert {"landing", "backups", "replaced", "serving.behind", "ui.lock"} <= names
+    told = re.findall(r"`([^`]+?)/?`", (ROOT / "data" / "README.md").read_text(encoding="utf-8"))
+    assert names - set(told) == set()
 
 
 def test_the_readmes_have_the_same_sections_commands_links_and_pictures() -> None:

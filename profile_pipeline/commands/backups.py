@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from profile_pipeline.commands.terminal import ConfigOption, DataOption, YesOption, opened, out, say
+from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataOption, YesOption, opened, out, say
+from profile_pipeline.paths import Paths
 from profile_pipeline.shell import word
 
 
@@ -36,15 +37,29 @@ def restore(
     data: DataOption = None,
 ) -> None:
     """Put a backup in the place of tables, reports and history; what has arrived since is loaded again from the archive."""
+    from profile_pipeline.orchestration.keeping.backing_up import other_configuration
     from profile_pipeline.orchestration.keeping.backing_up import restore as restore_backup
     from profile_pipeline.orchestration.running import Runner
 
+    folder, paths = folder.absolute(), Paths.from_environment(config=config, data=data)
+    other = other_configuration(paths, folder)
+    take_it = f"cp {word(other)} {word(paths.config)}"
+    if other and not paths.config.exists():
+        raise CommandError(f"{paths.config} is not there. Take that of the backup, then restore: {take_it}")
     settings, paths = opened(config, data)
+    if other:
+        out.print(
+            f"{other} is not the same as {paths.config}, which a restore leaves as it is. If `run` then says that the tables were built with something else,"
+            f" take that of the backup: {take_it}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if not yes and not typer.confirm(
         f"Replace {paths.warehouse}, reports and the history of runs by those of {folder}?"
     ):
         raise typer.Exit(1)
-    restore_backup(settings, paths, folder.absolute(), say=say)
+    restore_backup(settings, paths, folder, say=say)
     out.print(f"{folder} is restored", highlight=False, markup=False, soft_wrap=True)
     Runner(settings, paths, say).catch_up()
     out.print("next: profile-pipeline run", style="bold")

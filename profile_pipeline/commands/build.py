@@ -20,6 +20,7 @@ from profile_pipeline.commands.terminal import (
     say,
 )
 from profile_pipeline.shell import word
+from profile_pipeline.wording import counted
 
 
 def world(
@@ -33,7 +34,7 @@ def world(
 
     made = write_world(folder, n_users=users, n_days=days, seed=seed, say=say)
     out.print(
-        f"{made.n_event_lines:,} events of {made.n_users:,} people from {made.first_day} to {made.last_day}, {made.n_files} files, {made.size_bytes / 1e6:.1f} MB"
+        f"{counted(made.n_event_lines, 'event')} of {counted(made.n_users, 'person', 'people')} from {made.first_day} to {made.last_day}, {counted(made.n_files, 'file')}, {made.size_bytes / 1e6:.1f} MB"
     )
 
 
@@ -69,7 +70,7 @@ def run(
         if days:
             runner.build_range(*days)
         elif stale:
-            out.print(f"{runner.rebuild_stale()} stale snapshots rebuilt")
+            out.print(f"{counted(runner.rebuild_stale(), 'stale snapshot')} rebuilt")
         else:
             runner.build_all()
             if retrain:
@@ -131,5 +132,4 @@ def ui(
     from profile_pipeline.orchestration.ui.servers import serve
 
     _, paths = opened(config, data)
-    workspace = Path("workspace.yaml").absolute()
-    raise typer.Exit(serve(paths, port=port, workspace=workspace, say=say, allowed_hosts=allow_host or ()))
+    raise typer.Exit(serve(paths, port=port, say=say, allowed_hosts=allow_host or ()))

@@ -25,6 +25,7 @@ from profile_pipeline.commands.terminal import (
     say,
 )
 from profile_pipeline.paths import Paths
+from profile_pipeline.wording import counted
 
 if TYPE_CHECKING:
     from profile_pipeline.orchestration.building.balance import Balance
@@ -128,7 +129,7 @@ def reset(yes: YesOption = False, data: DataOption = None) -> None:
         raise CommandError(f"{holder} is running, and would go on without its history. Stop it first.")
     for part in parts:
         n_files = sum(1 for p in part.rglob("*") if p.is_file()) if part.is_dir() else 1
-        out.print(f"{part}  ({n_files} files)", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"{part}  ({counted(n_files, 'file')})", highlight=False, markup=False, soft_wrap=True)
     if not yes and not typer.confirm("Remove all of this for good?"):
         raise typer.Exit(1)
     for part in parts:

@@ -23,6 +23,7 @@ from profile_pipeline.commands.terminal import (
     say,
 )
 from profile_pipeline.paths import Paths
+from profile_pipeline.wording import counted
 
 
 def show(
@@ -112,7 +113,8 @@ def audience(
         )
     if export is None or count:
         out.print(
-            f"{len(rows):,} people in {name}" + (f" as of {rows[0]['as_of_date']}" if rows else ""), highlight=False
+            f"{counted(len(rows), 'person', 'people')} in {name}" + (f" as of {rows[0]['as_of_date']}" if rows else ""),
+            highlight=False,
         )
         return
     formats = {"csv": as_csv, "jsonl": as_jsonl}

@@ -5,7 +5,6 @@ Not here: what is done with them (`orchestration.keeping.recovering`), or why th
 
 import datetime as dt
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +22,10 @@ from profile_pipeline.commands.terminal import (
     require_warehouse,
     say,
 )
-from profile_pipeline.raw.readers.reasons import remedy_of
+from profile_pipeline.paths import Paths
+from profile_pipeline.raw.readers.reasons import OF_RECORDS, remedy_of
+from profile_pipeline.settings import Settings
+from profile_pipeline.wording import counted
 
 if TYPE_CHECKING:
     from profile_pipeline.warehouse.duckdb import Warehouse
@@ -50,8 +52,8 @@ def list_rejected(
     """Count the rejected records by source and reason, and say what can be done."""
     from profile_pipeline.orchestration.keeping.recovering import Selection, rejected_groups
 
-    with _warehouse(config, data) as w:
-        _require_known(w, source, file)
+    with _warehouse(*opened(config, data)) as w:
+        _require_known(w, source, reason, file)
         groups = rejected_groups(w, Selection(source, reason, file, dismissed))
     if as_json:
         print_json([group | {"remedy": remedy_of(group["reason_code"])} for group in groups])
@@ -79,11 +81,15 @@ def show_rejected(
     data: DataOption = None,
 ) -> None:
     """Print rejected records as they were delivered: they may hold personal data."""
-    from profile_pipeline.orchestration.keeping.recovering import Selection, rejected_records
+    from profile_pipeline.orchestration.keeping.recovering import Selection, rejected_groups, rejected_records
 
-    with _warehouse(config, data) as w:
-        _require_known(w, source, file)
-        records = rejected_records(w, Selection(source, reason, file, dismissed), limit=limit)
+    selection = Selection(source, reason, file, dismissed)
+    with _warehouse(*opened(config, data)) as w:
+        _require_known(w, source, reason, file)
+        records = rejected_records(w, selection, limit=limit)
+        n_all = sum(group["n_records"] for group in rejected_groups(w, selection))
+    if n_all > len(records):
+        say(f"{len(records):,} of {n_all:,} records shown; all of them: --limit {n_all}")
     if as_json:
         print_json(records)
         return
@@ -116,11 +122,11 @@ def recover_rejected(
     from profile_pipeline.orchestration.keeping.recovering import Selection
     from profile_pipeline.orchestration.running import Runner
 
-    with _warehouse(config, data) as w:
-        _require_known(w, source, file)
     settings, paths = opened(config, data)
+    with _warehouse(settings, paths) as w:
+        _require_known(w, source, reason, file)
     n_recovered, n_still = Runner(settings, paths, say).recover(Selection(source, reason, file))
-    out.print(f"{n_recovered:,} records recovered, {n_still:,} stay rejected")
+    out.print(f"{counted(n_recovered, 'record')} recovered, {counted(n_still, 'stays', 'stay')} rejected")
     if n_recovered:
         out.print("next: profile-pipeline run", style="bold")
 
@@ -140,17 +146,22 @@ def dismiss_rejected(
 
     if not everything and not (source or reason or file):
         raise CommandError("which records? Give --source, --reason or --file, or --all")
-    with _warehouse(config, data) as w:
-        _require_known(w, source, file)
+    with _warehouse(*opened(config, data)) as w:
+        _require_known(w, source, reason, file)
         n = dismiss(w, Selection(source, reason, file), now=dt.datetime.now(dt.UTC).replace(tzinfo=None))
-    out.print(f"{n:,} records dismissed")
+    out.print(f"{counted(n, 'record')} dismissed")
 
 
-def _require_known(w: "Warehouse", source: str | None, file: str | None) -> None:
-    """Refuse what names no source and no file: it would look as if there were nothing to do."""
+def _require_known(w: "Warehouse", source: str | None, reason: str | None, file: str | None) -> None:
+    """Refuse what names no source, reason or file: it would look as if there were nothing to do."""
     known = [name for (name,) in w.rows("select distinct source from raw.files where source is not null order by 1")]
     if source is not None and source not in known:
         raise CommandError(f"found --source {source}, expected a source of which files were loaded: {', '.join(known)}")
+    found = [code for (code,) in w.rows("select distinct reason_code from raw.rejected_records order by 1")]
+    if reason is not None and reason not in (*found, *OF_RECORDS):
+        raise CommandError(
+            f"found --reason {reason}, expected one for which records were rejected: {', '.join(found) or 'there is none'}"
+        )
     of_file = "select 1 from raw.files where path = $file or starts_with(file_id, $file) limit 1"
     if file is not None and not w.rows(of_file, {"file": file}):
         raise CommandError(
@@ -158,9 +169,8 @@ def _require_known(w: "Warehouse", source: str | None, file: str | None) -> None
         )
 
 
-def _warehouse(config: Path | None, data: Path | None) -> "closing[Warehouse]":
+def _warehouse(settings: Settings, paths: Paths) -> "closing[Warehouse]":
     from profile_pipeline.orchestration.resources import open_warehouse
 
-    settings, paths = opened(config, data)
     require_warehouse(paths)
     return closing(open_warehouse(settings, paths, owner="profile-pipeline rejected", say=say))

@@ -23,6 +23,7 @@ from profile_pipeline.commands.terminal import (
     say,
 )
 from profile_pipeline.settings import OutcomeModelSettings, Settings
+from profile_pipeline.wording import counted
 
 COUNTS = {
     "n_asked": "rows asked for",
@@ -110,7 +111,9 @@ def training_set(
     for note in told.notes:
         out.print(note, highlight=False, markup=False)
     out.print(
-        f"{target}: {told.n_features} features as of {told.first_day} to {told.last_day}", highlight=False, markup=False
+        f"{target}: {counted(told.n_features, 'feature')} as of {told.first_day} to {told.last_day}",
+        highlight=False,
+        markup=False,
     )
 
 

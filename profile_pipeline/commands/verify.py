@@ -22,6 +22,7 @@ from profile_pipeline.commands.terminal import (
     require_warehouse,
     say,
 )
+from profile_pipeline.wording import counted
 
 if TYPE_CHECKING:
     from profile_pipeline.orchestration.verifying.verify import Verdict
@@ -81,7 +82,7 @@ def verify(
         _tell(verdict)
         for table, found in groupby(sorted(verdict.differences, key=lambda d: d.table), key=lambda d: d.table):
             of_table = list(found)
-            out.print(f"[red]bad [/] {table}: {len(of_table):,} differences", highlight=False, soft_wrap=True)
+            out.print(f"[red]bad [/] {table}: {counted(len(of_table), 'difference')}", highlight=False, soft_wrap=True)
             for d in of_table[:SHOWN_OF_EACH]:
                 place = ", ".join(part for part in (d.day, d.row, d.column) if part)
                 told = f"{place}: found {d.found}, expected {d.expected}"
@@ -95,29 +96,33 @@ def _tell(verdict: "Verdict") -> None:
     """Say what was compared, and what was left out."""
     days = ", ".join(map(str, verdict.days))
     compared = verdict.comparison
-    out.print(f"{verdict.n_people:,} people, snapshots of {days}", highlight=False, soft_wrap=True)
+    out.print(f"{counted(verdict.n_people, 'person', 'people')}, snapshots of {days}", highlight=False, soft_wrap=True)
     table = Table("table", "rows", "cells")
     for name, n_rows in compared.n_rows.items():
         table.add_row(name, f"{n_rows:,}", f"{compared.n_cells[name]:,}")
     out.print(table)
     read = verdict.archive
     out.print(
-        f"{read.n_files:,} of {read.of_files:,} files of the archive read again, {read.n_records:,} records"
+        f"{read.n_files:,} of {counted(read.of_files, 'file')} of the archive read again, {counted(read.n_records, 'record')}"
         + ("" if read.n_files == read.of_files else "; all of them with --all-files"),
         highlight=False,
         soft_wrap=True,
     )
     if read.n_recoverable:
-        recover = "records were rejected and could be loaded now: profile-pipeline rejected recover"
-        out.print(f"left out: {read.n_recoverable:,} {recover}", highlight=False, soft_wrap=True)
+        waiting = counted(read.n_recoverable, "record was", "records were")
+        out.print(
+            f"left out: {waiting} rejected and could be loaded now: profile-pipeline rejected recover",
+            highlight=False,
+            soft_wrap=True,
+        )
     for line in [*verdict.behind, *sorted(verdict.left_out)]:
         out.print(f"left out: {line}", highlight=False, soft_wrap=True)
     n_cells = sum(compared.n_cells.values())
-    balanced = f"{n_cells:,} cells compared, {verdict.n_balances} balances of whole tables drawn up"
+    balanced = f"{counted(n_cells, 'cell')} compared, {counted(verdict.n_balances, 'balance')} of whole tables drawn up"
     is_all = not verdict.behind and not verdict.left_out
     good = "all as it should be" if is_all else "all that was not left out is as it should be"
     out.print(
-        f"{balanced}: {f'{len(verdict.differences):,} differences' if verdict.differences else good}",
+        f"{balanced}: {counted(len(verdict.differences), 'difference') if verdict.differences else good}",
         style="bold",
         highlight=False,
         soft_wrap=True,

@@ -21,6 +21,7 @@ from profile_pipeline.orchestration.schedules import N_TRIES, UNFINISHED
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import complete_files, digest_of
 from profile_pipeline.settings import Settings
+from profile_pipeline.wording import counted
 
 INTERVAL_SECONDS = 5
 
@@ -46,14 +47,18 @@ def build_sensors(settings: Settings, paths: Paths) -> list[dg.SensorDefinition]
         if not files:
             return dg.SkipReason(f"no complete new file in {paths.landing}")
         if context.instance.get_runs(dg.RunsFilter(job_name=INGEST, statuses=UNFINISHED), limit=1):
-            return dg.SkipReason(f"an ingest is under way; {len(files)} files wait for the next")
+            return dg.SkipReason(
+                f"an ingest is under way; {counted(len(files), 'file waits', 'files wait')} for the next"
+            )
         # A run_key is spent even if its run failed: with the newest run's id in it, files that failed are tried again.
         newest = context.instance.get_runs(dg.RunsFilter(job_name=INGEST), limit=N_TRIES)
         digest = digest_of(files, settings.fingerprint("sources", "calendar"))
         is_same = bool(newest) and newest[0].tags.get(FILES_TAG) == digest
         if is_same and newest[0].status == dg.DagsterRunStatus.SUCCESS:
             # Files outside of the landing folder stay where they are; without this they would be ingested at every tick.
-            return dg.SkipReason(f"the {len(files)} files that lie there were seen by the last ingest")
+            return dg.SkipReason(
+                f"{counted(len(files), 'file lies there and was', 'files lie there and were')} seen by the last ingest"
+            )
         if is_same and len(newest) == N_TRIES and all(r.status == dg.DagsterRunStatus.FAILURE for r in newest):
             return dg.SkipReason(
                 f"these files failed {N_TRIES} times, last as run {newest[0].run_id[:8]}: look there, then start ingest by hand"

@@ -46,6 +46,7 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import LandingFile, complete_files, digest_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INGEST_TOLD = (
@@ -53,6 +54,12 @@ INGEST_TOLD = (
 )  # fmt: skip
 FEATURE_STAGES = ("cleaned", "features")
 PROFILE_STAGES = ("profiles", "applications")
+
+
+def _worded(name: str, n: int) -> str:
+    """A count as a person says it: of `files_loaded` 1 file loaded."""
+    things, _, what = name.replace("_", " ").partition(" ")
+    return counted(n, f"{things[:-1]} {what}", f"{things} {what}")
 
 
 class RunFailedError(ExpectedError):
@@ -188,26 +195,27 @@ class Steps:
         digest = digest_of(files, self.settings.fingerprint("sources", "calendar"))
         is_new = bool(files) and not self._were_seen(files, digest)
         # An ingest loads them too; what a killed one has archived and not loaded has still landed.
-        n_lost = 0 if is_new else self._n_lost()
+        lost = self._lost()
+        n_lost = 0 if is_new else len(lost)
         if n_lost:
-            self.say(f"{n_lost} files of {self.paths.archive} are not in the warehouse: they are loaded again")
+            self.say(f"{counted(n_lost, 'file')} of {self.paths.archive} not in the warehouse, to be loaded again")
         if is_new or n_lost:
-            self.say(f"ingest: {len(files) + n_lost} files")
+            self.say(f"ingest: {counted(len(files) + n_lost, 'file')}")
             with self.measured.stage("ingest"):
                 result = self.execute(INGEST, tags={FILES_TAG: digest})
             told = next(iter(result.asset_materializations_for_node("landed_files"))).metadata
             counts = self._tell_counts(told)
-            self._tell_of_load()
+            self._tell_of_load(lost)
             self.n_refused = counts["files_refused"]
         self._tell(left_report(self.paths.landing, self._landed(stable_seconds=0)))
         return len(files) + n_lost
 
-    def _n_lost(self) -> int:
-        """Count the files of which only the archive knows."""
+    def _lost(self) -> list[str]:
+        """Return the ids of files of which only the archive knows."""
         if not self.paths.archive.exists():
-            return 0
+            return []
         with self.look() as warehouse:
-            return len(lost_ids(warehouse, self.paths))
+            return lost_ids(warehouse, self.paths)
 
     def recover(self, selection: Selection) -> tuple[int, int]:
         """Read rejected records again, as a run of ingest; return how many are loaded now and how many stay rejected."""
@@ -235,12 +243,12 @@ class Steps:
         with self.look() as warehouse:
             unknown, damaged = unknown_deliveries(warehouse, self.paths)
         if unknown or damaged:
-            self.say(f"{len(unknown) + len(damaged)} files have arrived since")
+            self.say(f"{counted(len(unknown) + len(damaged), 'file has', 'files have')} arrived since")
             self.reload()
 
     def _tell_counts(self, told: Mapping[str, Any]) -> dict[str, int]:
         counts: dict[str, int] = {name: int(str(told[name].value)) for name in INGEST_TOLD}
-        self.say("ingest: " + ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n))
+        self.say("ingest: " + ", ".join(_worded(name, n) for name, n in counts.items() if n))
         return counts
 
     def _were_seen(self, files: Sequence[LandingFile], digest: str) -> bool:
@@ -255,9 +263,9 @@ class Steps:
             self.paths.landing, self.settings.sources, now_seconds=time.time(), stable_seconds=stable_seconds
         )
 
-    def _tell_of_load(self) -> None:
+    def _tell_of_load(self, reloaded: Sequence[str]) -> None:
         with self.look() as warehouse:
-            self._tell(load_report(warehouse, self.settings, newest_day=self.days[-1]))
+            self._tell(load_report(warehouse, self.settings, newest_day=self.days[-1], reloaded=reloaded))
 
     def _tell(self, lines: Sequence[str]) -> None:
         for line in lines:
@@ -273,7 +281,7 @@ class Steps:
         """
         if self.n_refused:
             raise RunFailedError(
-                f"{self.n_refused} files were refused as a whole, why stands above; their bytes are kept in {self.paths.archive}. "
+                f"{counted(self.n_refused, 'file was', 'files were')} refused as a whole, why stands above and in raw.files; the bytes are kept in {self.paths.archive}. "
                 f"Mend the file, or its source in {self.paths.config}, and put the file into {self.paths.landing} again."
             )
 

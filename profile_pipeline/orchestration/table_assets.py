@@ -16,6 +16,7 @@ from profile_pipeline.orchestration.building.days import RunDays, stretches
 from profile_pipeline.orchestration.lineage import Lineage
 from profile_pipeline.table import Table, quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 OWNERS = ["team:profiles"]
 # Served beside the UI by `guard`.
@@ -209,7 +210,7 @@ def require_judged(
         first, last = missing[0], missing[-1]
         listed = ", ".join(f"{a} to {b}" if a != b else str(a) for a, b in stretches(missing)[:5])
         raise MissingUpstreamError(
-            f"{wanted} reads cleaned.events, which lacks {len(missing)} days ({listed}): their events wait. "
+            f"{wanted} reads cleaned.events, which lacks {counted(len(missing), 'day')} ({listed}): their events wait. "
             f"Materialize them first, or run `profile-pipeline run --from {first} --to {last}`."
         )
 
@@ -245,6 +246,6 @@ def require_rows(
     if missing:
         listed = ", ".join(f"{a} to {b}" if a != b else str(a) for a, b in stretches(missing)[:5])
         raise MissingUpstreamError(
-            f"{wanted} reads {upstream.name}, which lacks {len(missing)} days ({listed}). "
+            f"{wanted} reads {upstream.name}, which lacks {counted(len(missing), 'day')} ({listed}). "
             f"Materialize them first, or run `profile-pipeline run --from {missing[0]} --to {missing[-1]}`."
         )

@@ -10,7 +10,9 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from profile_pipeline.disk import sha256_of, sync
 from profile_pipeline.errors import ExpectedError
 
 BLOCK_BYTES = 1 << 20
+STORED_AHEAD = 8
 INCOMING = ".incoming-"
 
 
@@ -145,6 +148,20 @@ def store(path: Path, *, archive: Path) -> Archived:
         return Archived(file_id=file_id, path=kept, size_bytes=before.size_bytes, state=before)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def stored_ahead(paths: Iterable[Path], *, archive: Path) -> Iterator[Future[Archived]]:
+    """Store files in their order, some ahead of who asks: of a small one most is waiting for the disk."""
+    pool = ThreadPoolExecutor(STORED_AHEAD)
+    ahead: deque[Future[Archived]] = deque()
+    try:
+        for path in paths:
+            ahead.append(pool.submit(store, path, archive=archive))
+            if len(ahead) > STORED_AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def state_of(path: Path) -> FileState | None:

@@ -67,8 +67,9 @@ def lease(path: Path, *, owner: str, timeout_seconds: float, say: Callable[[str]
                 waited = time.monotonic() - started
                 holder = os.pread(descriptor, 500, 0).decode(errors="replace").strip() or "unknown"
             if waited >= timeout_seconds:
+                after = f"still in use after {waited:.0f} s," if timeout_seconds else "in use"
                 raise LeaseTimeoutError(
-                    f"the warehouse is still in use after {waited:.0f} s, by {holder}. Wait for it or stop it, then run again."
+                    f"the warehouse is {after} by {holder}. Wait for it or stop it, then run again."
                 )
             if told_at is None or waited - told_at >= TOLD_EVERY_SECONDS:
                 say(

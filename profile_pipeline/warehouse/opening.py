@@ -78,8 +78,13 @@ def open_database(
                     f"{path} can't be opened: {explained(str(error), path) or str(error).splitlines()[0]}"
                 ) from error
             if waited >= timeout_seconds:
+                after = (
+                    f"still open in another program after {waited:.0f} s"
+                    if timeout_seconds
+                    else "open in another program"
+                )
                 raise LeaseTimeoutError(
-                    f"{path} is still open in another program after {waited:.0f} s: {_holder_in(str(error))}."
+                    f"{path} is {after}: {_holder_in(str(error))}."
                     f" Expected it to be free: close it there, then run again; readers can use {path.with_name('serving.duckdb').name} at any time."
                 ) from None
             if not has_told:

@@ -35,4 +35,4 @@ def test_a_second_ui_of_one_folder_is_refused(tmp_path: Path) -> None:
         lease(paths.ui_lock, owner="the UI at http://127.0.0.1:3000", timeout_seconds=1, say=print),
         pytest.raises(ServerError, match="is running already: the UI at"),
     ):
-        serve(paths, port=0, workspace=ROOT / "workspace.yaml", say=print)
+        serve(paths, port=0, say=print)

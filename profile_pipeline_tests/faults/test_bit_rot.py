@@ -134,7 +134,7 @@ def test_a_flip_in_a_file_that_stays_where_it_lies_is_told_when_it_is_taken_agai
     flip(target, target.stat().st_size * 8 - 20)
     ended = child.try_step("command", built, arguments=["run"])
     assert ended.status == 0, ended.said
-    assert "1 files changed" in ended.said
+    assert "1 file changed" in ended.said
 
 
 # ---- the database

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from profile_pipeline.cli import app
 from profile_pipeline.orchestration.keeping import backing_up
@@ -146,7 +146,7 @@ def test_nothing_is_restored_over_a_run_at_work(project: Path) -> None:
     (folder,) = backups_of(project / "backups")
     with (
         lease(project / "profile.duckdb.lease", owner="run 12345678 (daily)", timeout_seconds=1, say=print),
-        pytest.raises(LeaseTimeoutError, match=r"in use after 0 s, by run 12345678 \(daily\)"),
+        pytest.raises(LeaseTimeoutError, match=r"is in use by run 12345678 \(daily\)"),
     ):
         put_back(project, folder)
 
@@ -380,3 +380,33 @@ def test_the_printed_command_puts_back_a_backup_whose_path_a_shell_would_take_ap
     (folder,) = backups_of(place)
     (line,) = [line for line in taken.stdout.splitlines() if line.startswith("to put it back: ")]
     assert shlex.split(line.removeprefix("to put it back: ")) == ["profile-pipeline", "restore", str(folder)]
+
+
+def restored(project: Path, folder: Path, *options: str, answer: str = "") -> Result:
+    given = ["--data", str(project), "--config", str(project / "profile.yaml"), *options]
+    return CliRunner().invoke(app, ["restore", str(folder), *given], input=answer)
+
+
+def test_what_is_no_backup_is_told_before_anything_is_asked(project: Path) -> None:
+    done = restored(project, project / "nosuch")
+    assert done.exit_code == 1
+    assert "Replace" not in done.output
+    assert f"{project}/nosuch is no backup: expected a folder that holds" in str(done.exception)
+
+
+@pytest.mark.parametrize(("more", "is_told"), [("", False), ("# of today\n", True)])
+def test_a_configuration_other_than_that_of_the_backup_is_named_with_how_to_take_it(
+    more: str, is_told: bool, project: Path
+) -> None:
+    (folder,) = backups_of(project / "backups")
+    (project / "profile.yaml").write_text(SHORT + more, encoding="utf-8")
+    told = restored(project, folder, answer="n\n").stdout
+    assert (f"{folder}/profile.yaml is not the same as {project}/profile.yaml" in told) is is_told
+    assert (f"cp {folder}/profile.yaml {project}/profile.yaml" in told) is is_told
+
+
+def test_where_there_is_no_configuration_that_of_the_backup_is_named(project: Path) -> None:
+    (folder,) = backups_of(project / "backups")
+    (project / "profile.yaml").unlink()
+    done = restored(project, folder, "--yes")
+    assert f"cp {folder}/profile.yaml {project}/profile.yaml" in str(done.exception)

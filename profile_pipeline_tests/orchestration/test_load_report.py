@@ -1,4 +1,5 @@
 import datetime as dt
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,20 @@ def ingest(configured: Settings, paths: Paths) -> list[str]:
     return said
 
 
+def complaint(configured: Settings, paths: Paths) -> tuple[list[str], str]:
+    """Which files a load says were not loaded, and what its command ends with."""
+    said: list[str] = []
+    runner = Runner(configured, paths, said.append)
+    try:
+        runner.ingest()
+        runner.complain()
+    except RunFailedError as error:
+        return [line for line in said if line.startswith("not loaded")], str(error)
+    finally:
+        runner.instance.dispose()
+    return [line for line in said if line.startswith("not loaded")], ""
+
+
 def files_of(configured: Settings, paths: Paths) -> list[tuple]:
     warehouse = open_warehouse(configured, paths, owner="test", say=lambda _: None)
     try:
@@ -57,7 +72,7 @@ def files_of(configured: Settings, paths: Paths) -> list[tuple]:
         (GOOD, "shopp/a.csv", r"shopp/a.csv: no source claims it; the paths of sources: are shop/\*.csv"),
         (GOOD.replace(",", "~"), "shop/a.csv", "The whole first line is one column: is `delimiter` right"),
         (GOOD.replace("2026-01-0", "0"), "shop/a.csv", "rejected: 2 records of shop: bad_time, .*Set time_format"),
-        (GOOD.replace("2026", "2016"), "shop/a.csv", "2 events of 2016-01-07 to 2016-01-08 lie outside of the calendar, 2026-01-05 to 2026-01-11"),
+        (GOOD.replace("2026", "2016"), "shop/a.csv", "2 events of 2016-01-07 to 2016-01-08, outside of the calendar, 2026-01-05 to 2026-01-11"),
     ],
 )  # fmt: skip
 def test_a_load_of_which_nothing_can_count_stops_and_says_why(tmp_path: Path, text: str, name: str, said: str) -> None:
@@ -67,8 +82,8 @@ def test_a_load_of_which_nothing_can_count_stops_and_says_why(tmp_path: Path, te
 
 def test_what_is_wrong_with_a_part_is_said_and_the_rest_counts(tmp_path: Path) -> None:
     said = ingest(settings(), landed(tmp_path, GOOD + "yesterday,view,u3\n2016-01-07T10:00:00Z,view,u1\n"))
-    assert any("rejected: 1 records of shop: bad_time" in line for line in said)
-    assert any("not counted: 1 events of 2016-01-07" in line for line in said)
+    assert any("rejected: 1 record of shop: bad_time" in line for line in said)
+    assert any("not counted: 1 event of 2016-01-07" in line for line in said)
 
 
 def test_a_file_of_which_nothing_was_loaded_is_read_again_with_the_mended_mapping(tmp_path: Path) -> None:
@@ -97,6 +112,42 @@ def test_rejected_records_of_a_file_that_is_read_again_are_replaced(tmp_path: Pa
         assert warehouse.rows("select count(*) from raw.rejected_records") == [(0,)]
     finally:
         warehouse.close()
+
+
+@pytest.mark.parametrize("order", [("shop", "another"), ("another", "shop")])
+def test_a_content_that_one_source_refuses_and_another_loads_is_no_refused_file_whichever_comes_first(
+    order: tuple[str, str], tmp_path: Path
+) -> None:
+    shop = settings().sources["shop"]
+    known = {"shop": shop, "another": shop.model_copy(update={"path": "another/*.csv", "delimiter": "~"})}
+    configured = settings().model_copy(update={"sources": {name: known[name] for name in order}})
+    landed(tmp_path, GOOD, "another/a.csv")
+    paths = landed(tmp_path, GOOD)
+    assert complaint(configured, paths) == ([], "")
+    assert sorted(files_of(configured, paths)) == [("duplicate", 0, 0), ("loaded", 2, 0)]
+
+
+def test_why_a_file_was_refused_is_told_before_files_of_no_source(tmp_path: Path) -> None:
+    paths = landed(tmp_path, GOOD)
+    for number in range(6):
+        landed(tmp_path, f"of no source {number}", f"a{number}.txt")
+    landed(tmp_path, GOOD.replace(",", "~"), "shop/refused.csv")
+    told, error = complaint(settings(), paths)
+    assert told[0].startswith("not loaded: shop/refused.csv: missing_column")
+    assert error.startswith("1 file was refused as a whole, why stands above")
+
+
+def test_why_a_file_that_came_from_the_archive_was_refused_is_told_as_well(tmp_path: Path) -> None:
+    paths = landed(tmp_path, GOOD.replace(",", "~"), "shop/refused.csv")
+    with pytest.raises(NothingCountsError):
+        ingest(settings(), paths)
+    ingest(settings(), landed(tmp_path, GOOD))
+    # A commit that is lost with its log: only the archive knows of the file.
+    with closing(open_warehouse(settings(), paths, owner="test", say=lambda _: None)) as w:
+        w.execute("delete from raw.files where path = 'shop/refused.csv'")
+    told, error = complaint(settings(), paths)
+    assert [line.split(": ")[:3] for line in told] == [["not loaded", "shop/refused.csv", "missing_column"]]
+    assert error.startswith("1 file was refused as a whole, why stands above")
 
 
 def test_what_is_left_alone_is_named_with_the_reason_a_few_of_many(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_recovery_takes_a_changed_mapping_only_where_loaded_rows_stay_as_they_
     r.instance.dispose()
     r = runner(data, DOUBLED)
     ((n_priced, n_loaded),) = rows(data / "profile.duckdb", "select count(price), count(*) from raw.events")
-    with pytest.raises(RunFailedError, match=f"does not give {n_priced} of the {n_loaded} records that are loaded"):
+    with pytest.raises(RunFailedError, match=f"gives another row for {n_priced} of {n_loaded} loaded records"):
         r.recover(Selection(source="shop"))
     r.instance.dispose()
     before = rows(data / "profile.duckdb", "select count(*) from raw.events")
@@ -395,8 +395,8 @@ def test_files_that_the_archive_has_lost_stop_a_rebuild_and_what_stands_stays(
     path.unlink()
     path.with_suffix(".json").unlink()
     before = contents(project / "profile.duckdb", but_for=set())
-    with pytest.raises(DamagedArchiveError, match=rf"lacks 1 files whose records the tables hold: shop/{day(1)}\.csv"):
+    with pytest.raises(DamagedArchiveError, match=rf"lacks 1 file whose records the tables hold: shop/{day(1)}\.csv"):
         rebuilt(project, SHORT, *sources)
     assert_equal(contents(project / "profile.duckdb", but_for=set()), before)
     found = [f for f in examine(Paths(config=project / "profile.yaml", data=project)).findings if not f.is_ok]
-    assert any("lacks 1 files that were loaded" in f.what for f in found)
+    assert any("lacks 1 file that was loaded" in f.what for f in found)

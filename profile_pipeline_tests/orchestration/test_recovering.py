@@ -251,9 +251,9 @@ def test_what_was_dismissed_stays_out_where_its_file_is_read_anew_by_a_mended_ma
     assert rows(data, "select count(*) from raw.files where n_records <> n_loaded + n_rejected") == [(0,)]
 
 
-@pytest.mark.parametrize("given", [("--source", "shpo"), ("--file", "shop/2026-02-30.csv")])
+@pytest.mark.parametrize("given", [("--source", "shpo"), ("--reason", "bad_tiem"), ("--file", "shop/2026-02-30.csv")])
 @pytest.mark.parametrize("what", ["list", "recover"])
-def test_what_names_no_source_and_no_file_is_refused(refused: Path, what: str, given: tuple[str, str]) -> None:
+def test_what_names_no_source_reason_or_file_is_refused(refused: Path, what: str, given: tuple[str, str]) -> None:
     done = command(refused, what, *given)
     assert done.returncode == 1
     assert f"found {' '.join(given)}, expected" in done.stderr.replace("\n", " ")
@@ -265,3 +265,20 @@ def test_the_text_of_records_is_shown_by_one_command_only(refused: Path) -> None
     assert listed.returncode == 0
     assert "bad_number" in listed.stdout
     assert SECRET not in listed.stdout + listed.stderr
+
+
+def test_a_reason_for_which_there_are_no_records_any_more_is_no_mistake_and_one_that_nobody_knows_is(
+    refused: Path,
+) -> None:
+    unknown = command(refused, "dismiss", "--reason", "bad_tiem")
+    assert unknown.returncode == 1
+    assert "expected one for which records were rejected: bad_date, bad_number, bad_time, field_count" in unknown.stderr
+    known = command(refused, "dismiss", "--reason", "bad_json")
+    assert (known.returncode, known.stdout) == (0, "0 records dismissed\n")
+
+
+def test_who_is_shown_some_of_the_records_is_told_how_many_there_are(refused: Path) -> None:
+    assert "1 of 4 records shown; all of them: --limit 4" in command(
+        refused, "show", "--reason", "bad_date", "--limit", "1"
+    ).stderr.replace("\n", " ")
+    assert command(refused, "show", "--reason", "bad_date").stderr == ""

@@ -108,7 +108,7 @@ def test_a_run_that_loads_some_files_and_refuses_others_builds_and_then_complain
     (tmp_path / "landing" / "shop" / "2026-02-23_b.csv").write_text("what,else\n1,2\n", encoding="utf-8")
     r = runner(tmp_path)
     r.ingest()
-    with pytest.raises(RunFailedError, match=r"1 files were refused as a whole(.|\n)*put the file into"):
+    with pytest.raises(RunFailedError, match=r"1 file was refused as a whole(.|\n)*put the file into"):
         r.complain()
     r.instance.dispose()
 
@@ -240,7 +240,7 @@ def test_files_that_stay_where_they_are_are_ingested_once(tmp_path: Path) -> Non
     assert job.execute_in_process(instance=r.instance, tags=request.tags, run_config=QUIET).success
     again = sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance))
     assert not again.run_requests
-    assert "were seen by the last ingest" in str(again.skip_message)
+    assert "seen by the last ingest" in str(again.skip_message)
     new = outside / "landing" / "shop" / "new.csv"
     new.write_text("ts,action,uid,item,price\n2026-03-03T23:00:00Z,page_view,u1,i1,2\n", encoding="utf-8")
     assert len(sensor.evaluate_tick(dg.build_sensor_context(instance=r.instance)).run_requests) == 1

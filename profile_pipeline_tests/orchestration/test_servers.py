@@ -14,12 +14,33 @@ from profile_pipeline.orchestration.ui.servers import WORTH_RESTARTING_SECONDS, 
 from profile_pipeline.warehouse.lease import holder_of, lease
 from profile_pipeline_tests.conftest import ROOT
 
+LOCATIONS = """load_from:
+  - python_module:
+      module_name: profile_pipeline.definitions
+      working_directory: .
+      location_name: profile_pipeline
+"""
 SLEEPING = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
+def test_the_ui_and_dagster_dev_load_the_same_and_call_it_the_same() -> None:
+    assert (ROOT / "workspace.yaml").read_text(encoding="utf-8") == LOCATIONS
+    assert servers.WORKSPACE.read_text(encoding="utf-8") == LOCATIONS
+
+
+def test_a_server_finds_the_code_from_whatever_folder_the_ui_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "profile_pipeline.py").write_text("raise SystemExit('a file of the user was taken for the code')")
+    monkeypatch.chdir(tmp_path)
+    server = Server("daemon", [sys.executable, "-m", "profile_pipeline.cli", "--help"], {"TERM": "dumb"})
+    server.start()
+    assert process_of(server).wait(timeout=60) == 0
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server("daemon", SLEEPING, {}, tmp_path)
+def server() -> Iterator[Server]:
+    server = Server("daemon", SLEEPING, {})
     server.start()
     yield server
     ends(server)
@@ -71,7 +92,7 @@ def test_a_server_that_lived_long_is_started_again_each_time(server: Server) -> 
 def test_the_lock_of_the_ui_is_held_as_long_as_one_of_its_servers_lives(tmp_path: Path) -> None:
     path = tmp_path / "ui.lock"
     with lease(path, owner="the UI", timeout_seconds=0, say=print) as lock:
-        server = Server("daemon", SLEEPING, {}, tmp_path, lock)
+        server = Server("daemon", SLEEPING, {}, lock)
         server.start()
     assert "the UI" in str(holder_of(path))
     ends(server)
@@ -81,9 +102,8 @@ def test_the_lock_of_the_ui_is_held_as_long_as_one_of_its_servers_lives(tmp_path
 STARTING = f"""
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-from pathlib import Path
 from profile_pipeline.orchestration.ui.servers import Server
-server = Server("daemon", {SLEEPING}, {{}}, Path("."))
+server = Server("daemon", {SLEEPING}, {{}})
 server.start()
 print(server.process.pid, flush=True)
 time.sleep(600)
@@ -114,8 +134,8 @@ def is_alive(pid: int) -> bool:
 
 def test_a_server_that_does_not_stop_when_asked_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "STOP_SECONDS", 0.5)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('deaf', 'w'); time.sleep(600)"
-    server = Server("daemon", [sys.executable, "-c", deaf], {}, tmp_path)
+    deaf = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open(sys.argv[1], 'w'); time.sleep(600)"
+    server = Server("daemon", [sys.executable, "-c", deaf, str(tmp_path / "deaf")], {})
     server.start()
     while not (tmp_path / "deaf").exists():
         time.sleep(0.05)

@@ -210,7 +210,7 @@ def test_every_feature_says_what_it_means(made: Path) -> None:
     [
         ("chrun", "expected an outcome of `models:` (churn)"),
         ("gender", "expected an outcome of `models:` (churn)"),
-        ("missing.csv", "expected a file that ends in"),
+        ("missing.csv", "missing.csv is not there: expected a file of labels"),
         ("twice.csv", "found the columns N_Views_7d, profile_id"),
         ("outside.csv", "found no row whose time lies in 2026-01-26 to 2026-03-30"),
     ],

@@ -115,7 +115,7 @@ def test_a_fault_is_told_with_its_place_and_a_command(copied: Path) -> None:
         plant(w, f"update features.demand set n_open_cart_items = 97 where {a_row_of('features.demand', ON_NEWEST)}")
     done = command(copied, "verify", "--sample", "1000")
     assert done.exit_code == 1
-    assert "bad  features.demand: 1 differences" in done.stdout
+    assert "bad  features.demand: 1 difference" in done.stdout
     assert f"{LAST_DAY}, profile_id p" in done.stdout
     assert "n_open_cart_items: found 97, expected " in done.stdout
     assert f"profile-pipeline run --from {LAST_DAY} --to {LAST_DAY}" in done.stdout

@@ -211,8 +211,8 @@ def test_what_waits_and_what_is_stale_is_named_and_is_no_fault(warehouse: Wareho
     verdict = verify(warehouse, settings_of(), n_people=EVERYBODY, has_new_versions=True, days=[LAST_DAY])
     assert {d.table for d in verdict.differences} <= {"features.user_item_days", "features.user_term_days"}
     assert [line.partition(":")[0] for line in verdict.behind][:2] == [
-        "1 days have records that wait",
-        "1 snapshots are outdated by late events",
+        "1 day has records that wait",
+        "1 snapshot is outdated by late events",
     ]
 
 

@@ -81,7 +81,7 @@ def test_a_parquet_date_is_a_date_and_moments_that_are_all_midnight_are_pointed_
         ("person,time,label\n", ["found no row"]),
         ("person,time,label\na,yesterday,1\nb,,0\n", ["found 2 times", "'yesterday' in row 1", "'' in row 2"]),
         ("person,time,label\na,2026-02-30,1\n", ["'2026-02-30' in row 1", "expected a date such as"]),
-        ("person,time,label\na,2026-03-01\n", ["found 1 records", "record 1: field_count"]),
+        ("person,time,label\na,2026-03-01\n", ["found 1 record that", "record 1: field_count"]),
         ("person,time,label,label\na,2026-03-01,1,1\n", ["names twice", "what stands at 3, 4"]),
         ("", ["empty_file"]),
     ],
@@ -100,6 +100,13 @@ def test_a_file_of_another_kind_and_a_damaged_one_are_refused(tmp_path: Path) ->
         read(tmp_path / "l.parquet", "no parquet")
     with pytest.raises(LabelsError, match="damaged_compression"):
         read(tmp_path / "l.csv.gz", gzip.compress(b"person,time,label\n" * 99)[:30])
+
+
+def test_a_file_that_is_not_there_is_told_from_one_of_another_kind(tmp_path: Path) -> None:
+    for name, found in (("nosuch.csv", "is not there"), ("folder.csv", "is no file"), ("nosuch.xlsx", "ends in .csv")):
+        (tmp_path / "folder.csv").mkdir(exist_ok=True)
+        with pytest.raises(LabelsError, match=f"{name}.* {found}"):
+            read_labels(tmp_path / name, timezone=ZONE)
 
 
 def test_the_index_of_a_data_frame_is_no_column_and_a_type_that_the_engine_lacks_is_named(tmp_path: Path) -> None:

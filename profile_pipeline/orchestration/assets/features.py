@@ -52,6 +52,7 @@ from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, confined, sql_file
+from profile_pipeline.wording import counted
 
 # Rows that a snapshot query joins at once: tiles by days. It bounds memory, as chunks of events do. Where a day has more, days are taken
 # one by one, and people in parts: both follow from this one number, since a person is in other parts on other days.
@@ -176,7 +177,7 @@ def _snapshot(
                         w.replace_days(table, text, chunk, bound(text, known))
                 settle_days(w, table.name, chunk)
                 touch_days(w, (REBUILT + table.table,), chunk)
-            context.log.info(f"{table.name}: {len(chunk)} days from {chunk[0]} to {chunk[-1]}")
+            context.log.info(f"{table.name}: {counted(len(chunk), 'day')} from {chunk[0]} to {chunk[-1]}")
         return dg.MaterializeResult(metadata=report_days(context, w, table, run=run, days=days))
 
     return snapshot

@@ -25,6 +25,7 @@ from profile_pipeline.settings import Settings
 from profile_pipeline.source_settings import ListSettings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 
 def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage]) -> list[dg.AssetsDefinition]:
@@ -65,7 +66,9 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
             done = ingest_files(w, settings, paths, files, now=now, say=context.log.info)
             done.left_alone += [why for _, why in not_followed(paths.landing)]
             if lost := lost_ids(w, paths):
-                context.log.warning(f"{len(lost)} files of the archive are not in the warehouse: they are loaded again")
+                context.log.warning(
+                    f"{counted(len(lost), 'file')} of the archive not in the warehouse, to be loaded again"
+                )
                 done = done + reload_files(w, settings, paths, say=context.log.info)
         for name, n in (
             ("refused as a whole", done.n_refused),
@@ -76,7 +79,7 @@ def build_raw(settings: Settings, paths: Paths, declared: Mapping[str, Lineage])
             ),
         ):
             if n:
-                context.log.warning(f"{n} files {name}; see raw.files")
+                context.log.warning(f"{counted(n, 'file')} {name}; see raw.files")
         told = more | {
             "files_loaded": done.n_files, "files_duplicate": done.n_duplicates, "files_refused": done.n_refused, "files_of_no_source": done.n_unclaimed,
             "files_left_alone": len(done.left_alone), "files_changed": _n_changed(w, now),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from profile_pipeline.raw.tables import RECORD_TABLES
+from profile_pipeline.wording import counted
 
 LISTED = 5
 IN_WHOLE = "in whole"
@@ -164,7 +165,7 @@ def balance_of(rows: Callable[..., list[tuple]]) -> Balance:
     faults: list[str] = []
     for file_id, path, source, read, loaded, rejected, suppressed, *places in rows(_BALANCE):
         if path is None:
-            faults.append(f"{sum(places):,} records of a file {file_id!s:.12} that was never loaded")
+            faults.append(f"{counted(sum(places), 'record')} of a file {file_id!s:.12} that was never loaded")
             continue
         found = dict(zip(_PLACES, (*places, suppressed), strict=True))
         row = sources.setdefault(source, {"source": source, "read": 0} | dict.fromkeys(_PLACES, 0))

@@ -24,6 +24,7 @@ from profile_pipeline.orchestration.building.days import (
 from profile_pipeline.settings import CalendarSettings, Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import bound, reading, sql_file
+from profile_pipeline.wording import counted
 
 MUCH_NEW_SHARE = 0.1
 STREAM_CONSUMERS = ("cleaned.sessions",)
@@ -117,7 +118,9 @@ def judge_events(
     batches = batches_of(warehouse, judged.days, events_per_batch=settings.events_per_chunk)
     for number, batch in enumerate(batches, start=1):
         _judge_days(warehouse, batch, parameters, judged, is_partition=True)
-        say(f"judged {len(batch)} days from {batch[0]} to {batch[-1]} ({number} of {len(batches)} chunks)")
+        say(
+            f"judged {counted(len(batch), 'day')} from {batch[0]} to {batch[-1]} ({number} of {counted(len(batches), 'chunk')})"
+        )
     warehouse.drop("touched_streams", "touched_pending", "duplicate_records")
     return judged
 

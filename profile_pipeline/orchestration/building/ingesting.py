@@ -15,7 +15,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from profile_pipeline.orchestration.building.archiving import archived_ahead
 from profile_pipeline.orchestration.building.balance import require_files_add_up
 from profile_pipeline.orchestration.building.reading_apart import ReaderApart
 from profile_pipeline.orchestration.keeping.built_with import note_facts
@@ -27,6 +26,7 @@ from profile_pipeline.raw.archive import (
     NotReadableError,
     describe,
     state_of,
+    stored_ahead,
     sweep,
 )
 from profile_pipeline.raw.landing import LandingFile
@@ -39,6 +39,7 @@ from profile_pipeline.raw.tables import EVENTS, FILES, RECORD_TABLES, REJECTED_R
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 # Small files are written together: a commit costs more than what it holds. Memory is bounded by these.
 HELD_RECORDS, HELD_FILES = 200_000, 1_000
@@ -90,7 +91,7 @@ class Load:
     n_held: int = 0
     again: set[str] = field(default_factory=set)
     damaged: list[str] = field(default_factory=list)
-    noted: dict[tuple[str, str], str] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def take(self, file: LandingFile, stored: Future[Archived]) -> None:
         """Load a file that is archived, or hold it until there is enough to be written at once."""
@@ -122,7 +123,7 @@ class Load:
         seen = {path: arrived_at for path, _, arrived_at in known}
         row["arrived_at"] = seen.get(file.name, self.now)
         if file.source is None:
-            self.noted[archived.file_id, file.name] = "unclaimed"
+            self.done.n_unclaimed += 1
             rejected = row | {"status": "rejected", "reason": NO_SOURCE}
             self._note(file, archived, rejected, is_known=file.name in seen)
             return
@@ -139,7 +140,8 @@ class Load:
             except UnsureError:
                 self._read(file, row, archived, is_apart=True)
         except FileRefused as refusal:
-            self.noted[archived.file_id, file.name] = "refused"
+            self.done.n_refused += 1
+            self.refused[archived.file_id] += 1
             self._note(file, archived, row | {"status": "rejected", "reason": str(refusal)}, is_known=False)
 
     def _note(self, file: LandingFile, archived: Archived, row: dict[str, Any], *, is_known: bool) -> None:
@@ -210,7 +212,7 @@ class Load:
             counts = {"n_records": read.n_records, "n_loaded": n_loaded, "n_rejected": n_rejected}
             self._settle([row | {"status": "loaded"} | counts])
         # Not before the commit: a transaction that fails is tried again apart, and has forgotten nothing.
-        self.again.discard(row["file_id"])
+        self._is_written(row["file_id"])
         self._put_away(file, state)
 
     def write_held(self) -> None:
@@ -226,20 +228,18 @@ class Load:
                 self._insert_batches(name, batches)
             self._insert_rejected([(h.row, h.rejected) for h in held])
             self._settle([h.row for h in held])
-        self.again.difference_update(h.row["file_id"] for h in held)
         for h in held:
+            self._is_written(h.row["file_id"])
             self._put_away(h.file, h.state)
 
-    def end(self) -> Ingested:
-        """Write what is held; what was refused under one path and is loaded under a later one counts as a duplicate by now."""
-        self.write_held()
-        same = "select file_id, path from raw.files where status = 'duplicate' and list_contains($files, file_id)"
-        now_loaded = set(self.warehouse.rows(same, {"files": sorted({file_id for file_id, _ in self.noted})}))
-        counts = Counter("duplicate" if place in now_loaded else status for place, status in self.noted.items())
-        self.done.n_duplicates += counts["duplicate"]
-        self.done.n_refused += counts["refused"]
-        self.done.n_unclaimed += counts["unclaimed"]
-        return self.done
+    def _is_written(self, file_id: str) -> None:
+        """Note that a content is loaded: files of it that another source has refused before are its duplicates now, as they
+        would be had they come later.
+        """
+        self.again.discard(file_id)
+        n = self.refused.pop(file_id, 0)
+        self.done.n_refused -= n
+        self.done.n_duplicates += n
 
     def _insert_batches(self, name: str, batches: list[tuple[dict[str, Any], pa.Table]]) -> int:
         of_files = [(row["file_id"], batch) for row, batch in batches]
@@ -327,15 +327,16 @@ def ingest_files(
     sweep(paths.archive)
     with contextlib.closing(connect()) as engine, ReaderApart() as apart:
         load = Load(warehouse, settings, paths, engine, apart, now, Ingested())
-        for number, (file, stored) in enumerate(archived_ahead(files, paths.archive), start=1):
+        ahead = stored_ahead([file.path for file in files], archive=paths.archive)
+        for number, (file, stored) in enumerate(zip(files, ahead, strict=True), start=1):
             load.take(file, stored)
             if number % 50 == 0 and number < len(files):
-                say(f"{number} of {len(files)} files read")
-        done = load.end()
+                say(f"{number:,} of {counted(len(files), 'file')} read")
+        load.write_held()
     if load.damaged:
         raise DamagedArchiveError("\n".join(load.damaged))
-    say(f"{len(files)} of {len(files)} files, {done.n_loaded:,} records loaded")
-    return done
+    say(f"{counted(len(files), 'file')}, {counted(load.done.n_loaded, 'record')} loaded")
+    return load.done
 
 
 def insert_batches(

@@ -13,23 +13,37 @@ from profile_pipeline.raw.landing import LandingFile, not_followed
 from profile_pipeline.raw.readers.reasons import NO_SOURCE, remedy_of
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 MOST_LINES = 5
+# What the archive has lost is loaded as of the time at which it arrived.
+NEWEST = "(loaded_at = (select max(loaded_at) from raw.files) or list_contains($reloaded, file_id))"
 
 
 class NothingCountsError(ExpectedError):
     """Nothing that has been loaded so far can become a profile; the text says why."""
 
 
-def load_report(warehouse: Warehouse, settings: Settings, *, newest_day: dt.date) -> list[str]:
+def load_report(
+    warehouse: Warehouse, settings: Settings, *, newest_day: dt.date, reloaded: Sequence[str] = ()
+) -> list[str]:
     """Return what is wrong with the newest load, a line each; empty where nothing is.
+
+    Parameters
+    ----------
+    reloaded
+        Ids of files that this load has taken from the archive.
 
     Raises
     ------
     NothingCountsError
         If no record was ever loaded, or no event lies within the calendar: a run would build empty tables.
     """
-    told = [*_files(warehouse, settings), *_records(warehouse), *_days(warehouse, settings, newest_day)]
+    told = [
+        *_files(warehouse, settings, reloaded),
+        *_records(warehouse, reloaded),
+        *_days(warehouse, settings, newest_day),
+    ]
     if not warehouse.rows("select 1 from raw.files where n_loaded > 0 limit 1"):
         raise NothingCountsError("\n".join(["no record was loaded", *told]))
     within = "select 1 from raw.events where event_date between $start and $newest limit 1"
@@ -56,10 +70,12 @@ def left_report(landing: Path, waiting: Sequence[LandingFile]) -> list[str]:
     return lines + ([f"left alone: {len(told) - MOST_LINES} more in {landing}"] if len(told) > MOST_LINES else [])
 
 
-def _files(warehouse: Warehouse, settings: Settings) -> list[str]:
+def _files(warehouse: Warehouse, settings: Settings, reloaded: Sequence[str]) -> list[str]:
+    # A file that was refused makes the run end as a bad one: why is told first.
     rows = warehouse.rows(
         "select path, reason, count(*) over () from raw.files"
-        f" where status = 'rejected' and loaded_at = (select max(loaded_at) from raw.files) order by path limit {MOST_LINES}"
+        f" where status = 'rejected' and {NEWEST} order by reason = $no_source, path limit {MOST_LINES}",
+        {"reloaded": list(reloaded), "no_source": NO_SOURCE},
     )
     patterns = ", ".join(source.path for source in settings.sources.values())
     told = []
@@ -67,18 +83,19 @@ def _files(warehouse: Warehouse, settings: Settings) -> list[str]:
         why = f"no source claims it; the paths of sources: are {patterns}" if reason == NO_SOURCE else reason
         told.append(f"not loaded: {path}: {why.rstrip('.?')}. {_sentence(remedy_of(reason))}")
     if rows and rows[0][2] > MOST_LINES:
-        told.append(f"not loaded: {rows[0][2] - MOST_LINES} more files; see raw.files")
+        told.append(f"not loaded: {counted(rows[0][2] - MOST_LINES, 'more file')}; see raw.files")
     return told
 
 
-def _records(warehouse: Warehouse) -> list[str]:
+def _records(warehouse: Warehouse, reloaded: Sequence[str]) -> list[str]:
     rows = warehouse.rows(
         "select source, reason_code, count(*) as n from raw.rejected_records"
-        f" where loaded_at = (select max(loaded_at) from raw.files) group by source, reason_code order by n desc limit {MOST_LINES}"
+        f" where {NEWEST} group by source, reason_code order by n desc limit {MOST_LINES}",
+        {"reloaded": list(reloaded)},
     )
     return [
         # What stands in a record may be of a person: it is shown to who asks, and not in the output of every run.
-        f"rejected: {n:,} records of {source}: {reason}, shown by `profile-pipeline rejected show --source {source} --reason {reason}`."
+        f"rejected: {counted(n, 'record')} of {source}: {reason}, shown by `profile-pipeline rejected show --source {source} --reason {reason}`."
         f" {_sentence(remedy_of(reason))}"
         for source, reason, n in rows
     ]
@@ -94,7 +111,7 @@ def _days(warehouse: Warehouse, settings: Settings, newest_day: dt.date) -> list
     if not n:
         return []
     return [
-        f"not counted: {int(n):,} events of {first} to {last} lie outside of the calendar, {start} to {newest_day}."
+        f"not counted: {counted(int(n), 'event')} of {first} to {last}, outside of the calendar, {start} to {newest_day}."
         " Set calendar: in profile.yaml, or see whether time_format is right"
     ]
 

@@ -32,8 +32,9 @@ from profile_pipeline.warehouse.backup import NotWritableError, copy_database, d
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.replacing import put_in_place, wal_of
+from profile_pipeline.wording import counted
 
-HOME, REPORTS, ARCHIVE = "dagster_home", "reports", "archive"
+HOME, REPORTS, ARCHIVE, PROFILE = "dagster_home", "reports", "archive", "profile.yaml"
 PARTIAL = ".partial-"
 
 
@@ -111,7 +112,7 @@ def _written(settings: Settings, paths: Paths, target: Path, *, now: dt.datetime
             if paths.reports.exists():
                 shutil.copytree(paths.reports, partial / REPORTS)
         if paths.config.is_file():
-            shutil.copyfile(paths.config, partial / "profile.yaml")
+            shutil.copyfile(paths.config, partial / PROFILE)
         known = delivered_files(partial / DATABASE)
         archived = []
         for file_id in sorted(sidecars.keys() | known.keys()):
@@ -126,7 +127,7 @@ def _written(settings: Settings, paths: Paths, target: Path, *, now: dt.datetime
         partial.rename(target)
         sync(place)
     if faults:
-        told = f"{target} is taken, but of the archive {len(faults)} files are lost or damaged; what earlier backups hold was left as it is."
+        told = f"{target} is taken, but of the archive {counted(len(faults), 'file is', 'files are')} lost or damaged; what earlier backups hold was left as it is."
         raise IncompleteBackupError("\n".join([told, *faults, "Mend them, then take another backup."]))
     return target
 
@@ -184,6 +185,20 @@ def _copied(path: Path, archive: Path) -> None:
 
 
 # ---- restoring
+
+
+def other_configuration(paths: Paths, folder: Path) -> Path | None:
+    """Return the configuration that lies in a backup, if it is not the one that is used; a restore leaves that as it is.
+
+    Raises
+    ------
+    BackupError
+        If the folder is no backup.
+    """
+    told = read_manifest(folder)["files"].get(PROFILE)
+    if told is None or (paths.config.is_file() and sha256_of(paths.config) == told["sha256"]):
+        return None
+    return folder / PROFILE
 
 
 def restore(settings: Settings, paths: Paths, folder: Path, *, say: Callable[[str], None]) -> None:

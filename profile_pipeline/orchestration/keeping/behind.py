@@ -19,6 +19,7 @@ from profile_pipeline.orchestration.building.cleaning import (
 from profile_pipeline.orchestration.building.days import ONE_DAY, WEEK_DAYS
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 VERSIONED = ("users", "items", "relations")
 # What a load tells with each table (`assets.raw`).
@@ -158,11 +159,11 @@ class Behind:
         said = []
         if self.waiting:
             said.append(
-                f"{len(self.waiting)} days have records that wait: {_listed(self.waiting)}: profile-pipeline run"
+                f"{counted(len(self.waiting), 'day has', 'days have')} records that wait: {_listed(self.waiting)}: profile-pipeline run"
             )
         if self.stale:
             said.append(
-                f"{len(self.stale)} snapshots are outdated by late events: {_listed(self.stale)}: profile-pipeline run --stale"
+                f"{counted(len(self.stale), 'snapshot is', 'snapshots are')} outdated by late events: {_listed(self.stale)}: profile-pipeline run --stale"
             )
         said += [
             f"the models that serve {day} were judged after it was scored: profile-pipeline run --from {day} --to {day}"

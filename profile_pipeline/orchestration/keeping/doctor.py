@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from sqlalchemy.exc import DatabaseError
 
 from profile_pipeline.errors import ConfigurationError
@@ -20,12 +19,13 @@ from profile_pipeline.orchestration.keeping.built_with import Ask, differences
 from profile_pipeline.orchestration.keeping.reloading import lost_files
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import archived_path, told_by_sidecars
+from profile_pipeline.raw.archive import Delivery, archived_path, told_by_sidecars
 from profile_pipeline.settings import Settings
 from profile_pipeline.shell import word
-from profile_pipeline.warehouse.lease import holder_of
-from profile_pipeline.warehouse.opening import HARDENED
+from profile_pipeline.warehouse.lease import LeaseTimeoutError, holder_of
+from profile_pipeline.warehouse.opening import WarehouseError, open_database
 from profile_pipeline.warehouse.replacing import wal_of
+from profile_pipeline.wording import counted
 
 LEAST_FREE_BYTES = 2_000_000_000
 
@@ -57,7 +57,7 @@ def examine(paths: Paths) -> Examined:
         settings = load_checked(paths)
         findings.append(Finding(f"configuration {paths.config}", True))
     except ConfigurationError as error:
-        findings.append(Finding(f"configuration: {error}", False, f"edit {paths.config}"))
+        findings.append(Finding(f"configuration: {error}", False, _configured(paths)))
     if paths.data.exists():
         free = shutil.disk_usage(paths.data).free
         findings.append(
@@ -69,10 +69,11 @@ def examine(paths: Paths) -> Examined:
         )
     holder = holder_of(paths.warehouse.with_suffix(".duckdb.lease"))
     findings.append(Finding(f"the warehouse is {'in use by ' + holder if holder else 'free'}", True))
+    delivered, damaged = told_by_sidecars(paths.archive)
     if holder is None:
-        findings += _warehouse(paths, settings, examined)
+        findings += _warehouse(paths, settings, delivered, examined)
         findings += _left_behind(paths)
-    findings += _sidecars(paths)
+    findings += _sidecars(paths, damaged)
     findings += _instance(paths)
     findings.append(
         Finding(
@@ -83,21 +84,23 @@ def examine(paths: Paths) -> Examined:
     return examined
 
 
-def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> list[Finding]:
+def _configured(paths: Paths) -> str:
+    if paths.config.exists():
+        return f"edit {paths.config}"
+    return "profile-pipeline sources add FILE  # writes one for a file of yours; or name one: --config, PROFILE_PIPELINE_CONFIG"
+
+
+def _warehouse(paths: Paths, settings: Settings | None, delivered: list[Delivery], examined: Examined) -> list[Finding]:
     if not paths.warehouse.exists():
         return [Finding(f"no warehouse at {paths.warehouse} yet", True, "profile-pipeline run (or: make demo)")]
     try:
-        connection = duckdb.connect(str(paths.warehouse), read_only=True, config=HARDENED)
-    except duckdb.Error as error:
-        text = str(error).splitlines()[0]
-        if "Could not set lock" in text or "Conflicting lock" in text:
-            return [
-                Finding(
-                    f"another program has the warehouse open: {text}",
-                    False,
-                    "close it; readers use data/serving.duckdb",
-                )
-            ]
+        connection = open_database(
+            paths.warehouse, is_read_only=True, timeout_seconds=0, memory_limit=None, threads=None, say=lambda _: None
+        )
+    except LeaseTimeoutError as error:
+        return [Finding(str(error), False, f"close it; readers use {word(paths.serving)}")]
+    except WarehouseError as error:
+        text = str(error.__cause__).splitlines()[0]
         if "WAL" in text:
             wal = wal_of(paths.warehouse)
             return [
@@ -123,8 +126,6 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
             )
         ]
     try:
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
         names = {
             f"{s}.{t}" for s, t in connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
         }
@@ -138,7 +139,7 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
             if waiting:
                 findings.append(
                     Finding(
-                        f"{waiting:,} events wait for a refresh",
+                        f"{counted(waiting, 'event waits', 'events wait')} for a refresh",
                         True,
                         "profile-pipeline run (the running UI does it by itself)",
                     )
@@ -147,13 +148,14 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
             if stale:
                 findings.append(
                     Finding(
-                        f"{len(stale)} snapshots are outdated by late events: {', '.join(str(d) for (d,) in stale[:5])}",
+                        f"{counted(len(stale), 'snapshot is', 'snapshots are')} outdated by late events: {', '.join(str(d) for (d,) in stale[:5])}",
                         True,
                         "profile-pipeline run --stale",
                     )
                 )
             findings += _lost_bytes(
                 paths,
+                delivered,
                 connection.execute(
                     "select file_id, min(path), max(size_bytes) from raw.files group by file_id order by 2"
                 ).fetchall(),
@@ -168,10 +170,10 @@ def _warehouse(paths: Paths, settings: Settings | None, examined: Examined) -> l
         connection.close()
 
 
-def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding]:
+def _lost_bytes(paths: Paths, delivered: list[Delivery], files: list[tuple[str, str, int]]) -> list[Finding]:
     """Name what the archive lacks, and what has another size there. What was altered and kept its size only a hash tells: `backup`."""
     lost, altered = [], []
-    unknown = lost_files(paths, known={file_id for file_id, _, _ in files})
+    unknown = lost_files(paths, delivered, known={file_id for file_id, _, _ in files})
     for file_id, path, size_bytes in files:
         archived = archived_path(paths.archive, file_id)
         if not archived.is_file():
@@ -182,7 +184,7 @@ def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding
     if lost:
         findings.append(
             Finding(
-                f"{paths.archive} lacks {len(lost)} files that were loaded: {', '.join(lost[:LISTED])}",
+                f"{paths.archive} lacks {counted(len(lost), 'file that was', 'files that were')} loaded: {', '.join(lost[:LISTED])}",
                 False,
                 "profile-pipeline restore …  # a backup; or deliver them again",
             )
@@ -190,7 +192,7 @@ def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding
     if unknown:
         findings.append(
             Finding(
-                f"{len(unknown)} files in {paths.archive} are in no table: {', '.join(list(unknown.values())[:LISTED])}",
+                f"{counted(len(unknown), 'file')} in {paths.archive} of which no table knows: {', '.join(list(unknown.values())[:LISTED])}",
                 False,
                 "profile-pipeline run  # loads them again",
             )
@@ -198,7 +200,7 @@ def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding
     if altered:
         findings.append(
             Finding(
-                f"{len(altered)} files in {paths.archive} are not what was loaded: {'; '.join(altered[:LISTED])}",
+                f"{counted(len(altered), 'file')} in {paths.archive} of another size than was loaded: {'; '.join(altered[:LISTED])}",
                 False,
                 "profile-pipeline restore …  # a backup; or remove them there, and deliver them again",
             )
@@ -206,14 +208,13 @@ def _lost_bytes(paths: Paths, files: list[tuple[str, str, int]]) -> list[Finding
     return findings
 
 
-def _sidecars(paths: Paths) -> list[Finding]:
-    _, damaged = told_by_sidecars(paths.archive)
+def _sidecars(paths: Paths, damaged: dict[str, str]) -> list[Finding]:
     if not damaged:
         return []
     listed = ", ".join(f"{file_id}.json" for file_id in list(damaged)[:LISTED])
     return [
         Finding(
-            f"{len(damaged)} sidecars in {paths.archive} do not say what was delivered: {listed}",
+            f"{counted(len(damaged), 'sidecar')} in {paths.archive} can't be read: {listed}",
             False,
             "profile-pipeline restore …  # a backup; or remove them, then: profile-pipeline rebuild, which writes them anew",
         )
@@ -256,7 +257,7 @@ def _told_of(balance: Balance) -> Finding:
     if balance.faults:
         listed = "; ".join(balance.faults[:LISTED])
         return Finding(
-            f"{len(balance.faults)} files or days do not add up: {listed}",
+            f"{counted(len(balance.faults), 'file or day does', 'files or days do')} not add up: {listed}",
             False,
             "profile-pipeline run --from … --to … for the days named; if a file is named, restore the database from a backup",
         )
@@ -291,5 +292,11 @@ def _instance(paths: Paths) -> list[Finding]:
         instance.dispose()
     if orphaned:
         ids = ", ".join(run.run_id[:8] for run in orphaned)
-        return [Finding(f"{len(orphaned)} runs that nobody works on: {ids}", False, "make ui  # ends and retries them")]
+        return [
+            Finding(
+                f"{counted(len(orphaned), 'run')} that nobody works on: {ids}",
+                False,
+                "make ui  # ends and retries them",
+            )
+        ]
     return [Finding(f"Dagster instance {home}", True)]

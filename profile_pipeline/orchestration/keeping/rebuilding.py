@@ -30,6 +30,7 @@ from profile_pipeline.warehouse.duckdb import EngineError, Warehouse
 from profile_pipeline.warehouse.lease import lease
 from profile_pipeline.warehouse.opening import WarehouseError
 from profile_pipeline.warehouse.replacing import put_in_place
+from profile_pipeline.wording import counted
 
 LISTED = 5
 OWNER = "profile-pipeline rebuild"
@@ -143,7 +144,7 @@ def _require_all_files(old: Warehouse, paths: Paths, sources: Sequence[str]) -> 
     if lost:
         listed = ", ".join(lost[:LISTED]) + (", …" if len(lost) > LISTED else "")
         raise DamagedArchiveError(
-            f"{paths.archive} lacks {len(lost)} files whose records the tables hold: {listed}. Nothing was changed."
+            f"{paths.archive} lacks {counted(len(lost), 'file')} whose records the tables hold: {listed}. Nothing was changed."
             " Restore them from a backup, or deliver them again; then rebuild."
         )
 

@@ -29,6 +29,7 @@ from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 # Rejected records `r` with the path of their file.
 WITH_PATH = "left join (select file_id, min(path) as path from raw.files where status = 'loaded' group by file_id) as f on f.file_id = r.file_id"
@@ -150,7 +151,7 @@ def recover(
         _adopt_mappings(w, settings, paths, asked, engine=engine, say=say)
         for file_id, source, numbers in files:
             if source not in settings.sources:
-                say(f"{len(numbers):,} records of {source}, which is no source any more, stay rejected")
+                say(f"{counted(len(numbers), 'record')} of {source}, which is no source any more: still rejected")
                 done.n_still_rejected += len(numbers)
                 continue
             found, rejected = _read_again(verified_path(paths.archive, file_id), source, settings, numbers, engine)
@@ -177,11 +178,11 @@ def _adopt_mappings(
         n_same = sum(_count_same(w, settings, paths, name, file_id, engine) for file_id, _ in files)
         if n_same < n_loaded:
             faults.append(
-                f"sources.{name}: the mapping as it is now does not give {n_loaded - n_same:,} of the {n_loaded:,} records that are loaded as they are."
+                f"sources.{name}: the mapping as it is now gives another row for {n_loaded - n_same:,} of {counted(n_loaded, 'loaded record')}."
                 f" All of the source is to be read anew: profile-pipeline rebuild --source {name}"
             )
         else:
-            say(f"{name}: the mapping as it is now gives all {n_loaded:,} loaded records as they are")
+            say(f"{name}: the mapping as it is now gives the same row for each of {counted(n_loaded, 'loaded record')}")
             adopt_source(w, settings, name)
     if faults:
         raise ConfigurationError("\n".join(faults))

@@ -5,7 +5,7 @@ Not here: loading a file (`ingesting`), or the archive itself (`raw.archive`).
 
 import contextlib
 import itertools
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 
 from profile_pipeline.orchestration.building.ingesting import Ingested, Load
 from profile_pipeline.orchestration.building.reading_apart import ReaderApart
@@ -22,6 +22,7 @@ from profile_pipeline.raw.landing import LandingFile, claimed_by, order_of
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
+from profile_pipeline.wording import counted
 
 
 def lost_ids(warehouse: Warehouse, paths: Paths) -> list[str]:
@@ -30,16 +31,17 @@ def lost_ids(warehouse: Warehouse, paths: Paths) -> list[str]:
     return sorted(ids_of(paths.archive) - known)
 
 
-def lost_files(paths: Paths, *, known: Set[str]) -> dict[str, str]:
+def lost_files(paths: Paths, delivered: Iterable[Delivery], *, known: Set[str]) -> dict[str, str]:
     """Return the archived files that no table knows, with a path of each; what still lies where it landed waits for its load.
 
     Parameters
     ----------
+    delivered
+        What the sidecars say.
     known
         Ids of the files that a table knows.
     """
-    found, _ = told_by_sidecars(paths.archive)
-    return {d.file_id: d.path for d in found if d.file_id not in known and not (paths.landing / d.path).exists()}
+    return {d.file_id: d.path for d in delivered if d.file_id not in known and not (paths.landing / d.path).exists()}
 
 
 def unknown_deliveries(warehouse: Warehouse, paths: Paths) -> tuple[list[Delivery], list[str]]:
@@ -84,9 +86,9 @@ def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say:
                     LandingFile(archived.path, delivery.path, source, archived.size_bytes, modified_ns=0), archived
                 )
                 if number % 50 == 0 and number < len(files):
-                    say(f"{number} of {len(files)} files of the archive read")
-            load.end()
+                    say(f"{number:,} of {counted(len(files), 'file')} of the archive read")
+            load.write_held()
     if damaged:
         raise DamagedArchiveError("\n".join(damaged))
-    say(f"{len(files)} files of the archive, {done.n_loaded:,} records loaded")
+    say(f"{counted(len(files), 'file')} of the archive, {counted(done.n_loaded, 'record')} loaded")
     return done

@@ -20,8 +20,12 @@ from profile_pipeline.errors import ExpectedError
 from profile_pipeline.orchestration.instance import end_orphaned_runs_before_servers, open_instance
 from profile_pipeline.paths import CONFIG_VARIABLE, DATA_VARIABLE, Paths
 from profile_pipeline.warehouse.lease import holder_of, lease
+from profile_pipeline.wording import counted
 
 HOST = "127.0.0.1"
+# The same as that of `dagster dev`, which is not there for who has installed the package: it names the package, from where it lies.
+WORKSPACE = Path(__file__).with_name("workspace.yaml")
+IMPORTED_FROM = Path(__file__).parents[3]
 START_SECONDS, STOP_SECONDS = 180, 60
 PR_SET_PDEATHSIG = 1
 # A server that ends sooner, twice in a row, would only end again.
@@ -39,7 +43,6 @@ class Server:
     name: str
     command: list[str]
     environment: dict[str, str]
-    folder: Path
     lock: int | None = None
     started_at: float = 0.0
     has_ended_soon: bool = False
@@ -48,7 +51,7 @@ class Server:
     def start(self) -> None:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
-            self.command, env=self.environment, cwd=self.folder, preexec_fn=_end_with_parent,
+            self.command, env=self.environment, cwd=IMPORTED_FROM, preexec_fn=_end_with_parent,
             pass_fds=() if self.lock is None else (self.lock,),
         )  # fmt: skip
 
@@ -99,9 +102,7 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def serve(
-    paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None], allowed_hosts: Sequence[str] = ()
-) -> int:
+def serve(paths: Paths, *, port: int, say: Callable[[str], None], allowed_hosts: Sequence[str] = ()) -> int:
     """Start webserver and daemon, say where they answer, and stop them with this process.
 
     Parameters
@@ -112,35 +113,31 @@ def serve(
     Raises
     ------
     ServerError
-        If the port is busy, the workspace is missing, a UI of this data folder runs already (two daemons would start
-        everything twice), or a server ends while starting.
+        If the port is busy, a UI of this data folder runs already (two daemons would start everything twice), or a server ends
+        while starting.
     """
-    if not workspace.is_file():
-        raise ServerError(f"{workspace}: no such file. Start in the project's folder.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
             raise ServerError(
-                f"port {port} is in use by another program. Stop it, or name another: make ui PORT={port + 1}"
+                f"port {port} is in use by another program. Stop it, or name another: profile-pipeline ui --port {port + 1}"
             ) from None
     holder = holder_of(paths.ui_lock)
     if holder:
         raise ServerError(f"a UI of {paths.data} is running already: {holder}. Use it, or stop it first.")
     with lease(paths.ui_lock, owner=f"the UI at http://{HOST}:{port}", timeout_seconds=1, say=say) as lock:
-        return _serve(paths, port=port, workspace=workspace, say=say, allowed_hosts=allowed_hosts, lock=lock)
+        return _serve(paths, port=port, say=say, allowed_hosts=allowed_hosts, lock=lock)
 
 
-def _serve(
-    paths: Paths, *, port: int, workspace: Path, say: Callable[[str], None], allowed_hosts: Sequence[str], lock: int
-) -> int:
+def _serve(paths: Paths, *, port: int, say: Callable[[str], None], allowed_hosts: Sequence[str], lock: int) -> int:
     instance = open_instance(paths)
     ended = end_orphaned_runs_before_servers(instance, paths)
     if ended:
-        say(f"ended {len(ended)} runs that nobody worked on any more; they are retried")
+        say(f"ended {counted(len(ended), 'run')} that nobody worked on any more, to be retried")
     instance.dispose()
-    servers = _servers(paths, port=port, workspace=workspace, allowed_hosts=allowed_hosts, lock=lock)
+    servers = _servers(paths, port=port, allowed_hosts=allowed_hosts, lock=lock)
     stopping = False
 
     def stop(*_: object) -> None:
@@ -172,20 +169,19 @@ def _serve(
     return 0
 
 
-def _servers(paths: Paths, *, port: int, workspace: Path, allowed_hosts: Sequence[str], lock: int) -> list[Server]:
+def _servers(paths: Paths, *, port: int, allowed_hosts: Sequence[str], lock: int) -> list[Server]:
     environment = os.environ | {
         CONFIG_VARIABLE: str(paths.config),
         DATA_VARIABLE: str(paths.data),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
     webserver = [
-        sys.executable, "-m", "profile_pipeline.orchestration.ui.webserver", "--host", HOST, "--port", str(port), "--workspace", str(workspace),
+        sys.executable, "-m", "profile_pipeline.orchestration.ui.webserver", "--host", HOST, "--port", str(port), "--workspace", str(WORKSPACE),
         *(part for name in allowed_hosts for part in ("--allow-host", name)),
     ]  # fmt: skip
-    daemon = [sys.executable, "-m", "dagster._daemon", "run", "--log-level", "warning", "-w", str(workspace)]
+    daemon = [sys.executable, "-m", "dagster._daemon", "run", "--log-level", "warning", "-w", str(WORKSPACE)]
     return [
-        Server(name, command, environment, workspace.parent, lock)
-        for name, command in (("webserver", webserver), ("daemon", daemon))
+        Server(name, command, environment, lock) for name, command in (("webserver", webserver), ("daemon", daemon))
     ]
 
 

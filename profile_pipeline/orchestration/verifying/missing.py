@@ -13,6 +13,7 @@ from profile_pipeline.orchestration.keeping.reloading import lost_files
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.paths import Paths
 from profile_pipeline.profiles.tables import USER_PROFILES
+from profile_pipeline.raw.archive import told_by_sidecars
 from profile_pipeline.raw.tables import FILES
 from profile_pipeline.settings import Settings
 from profile_pipeline.verification.compare import Difference
@@ -68,5 +69,5 @@ def _missing_files(w: Warehouse, paths: Paths) -> list[Difference]:
     known = {file_id for (file_id,) in w.rows(f"select distinct file_id from {FILES.name}")}
     return [
         Difference(FILES.name, f"file_id {file_id}", NOT_LOADED, "none", "one: the archive holds the file")
-        for file_id in sorted(lost_files(paths, known=known))
+        for file_id in sorted(lost_files(paths, told_by_sidecars(paths.archive)[0], known=known))
     ]

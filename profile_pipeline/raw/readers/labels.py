@@ -20,6 +20,7 @@ from profile_pipeline.raw.readers.jsonl import JsonReader
 from profile_pipeline.raw.readers.records import Rejects, TextBatch
 from profile_pipeline.raw.readers.typing import blanks_to_null, to_date, to_timestamp
 from profile_pipeline.source_settings import SourceSettings
+from profile_pipeline.wording import counted
 
 REQUIRED = ("person", "time", "label")
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
@@ -81,8 +82,11 @@ def read_labels(path: Path, *, timezone: str) -> LabelRows:
         With everything that is wrong.
     """
     kind = format_of(path.name)
-    if kind is None or not path.is_file():
+    if kind is None:
         raise LabelsError(f"found {path}, expected a file that ends in {', '.join(FORMATS)}")
+    if not path.is_file():
+        found = "is no file" if path.exists() else "is not there"
+        raise LabelsError(f"{path} {found}: expected a file of labels, with the columns {', '.join(REQUIRED)}")
     try:
         given = _read_parquet(path) if kind == "parquet" else _read_text(path, kind)
     except FileRefused as error:
@@ -110,7 +114,7 @@ def _with_times(path: Path, given: pa.Table, timezone: str) -> LabelRows:
     if bad:
         shown = ", ".join(f"{text[row].as_py() or ''!r} in row {row + 1}" for row in bad[:SHOWN])
         raise LabelsError(
-            f"{path}: found {len(bad):,} times that can't be read ({shown}), expected a date such as 2026-03-01 or a timestamp such as "
+            f"{path}: found {counted(len(bad), 'time')} that can't be read ({shown}), expected a date such as 2026-03-01 or a timestamp such as "
             f"2026-03-01T12:00:00+08:00 (without a zone it is of {timezone}). Mend or remove these rows."
         )
     midnight = pc.all(pc.fill_null(pc.match_substring_regex(text, MIDNIGHT), False)).as_py()
@@ -159,7 +163,7 @@ def _read_text(path: Path, kind: str) -> pa.Table:
             for number, reason, detail in list(zip(rejects.row_numbers, rejects.reasons, rejects.details, strict=True))[:SHOWN]
         )  # fmt: skip
         raise LabelsError(
-            f"{path}: found {len(rejects.row_numbers):,} records that can't be read ({shown}), expected {kind} in UTF-8. Mend or remove them."
+            f"{path}: found {counted(len(rejects.row_numbers), 'record')} that can't be read ({shown}), expected {kind} in UTF-8. Mend them, or leave them out."
         )
     if not tables:
         names = csv.header_of(path, source) if kind != "jsonl" else list(REQUIRED)
