@@ -18,6 +18,7 @@ from rich.console import Console
 from benchmarks.real_data.build import Built, broken_promises, build, contract
 from benchmarks.real_data.deliveries import differing, joined, month_of, outcome, week_of
 from benchmarks.real_data.sets import ROOT, SETS, named
+from profile_pipeline.wording import counted
 
 TARGET = ROOT / "docs" / "results.md"
 OPENING = """# What comes of real data
@@ -54,13 +55,13 @@ def section(built: Built) -> str:
 def left_out(built: Built) -> str:
     """Return what was refused or excluded, with counts."""
     told = [
-        f"{n:,} records of `{source}` rejected as `{reason}`"
+        f"{counted(n, 'record')} of `{source}` rejected as `{reason}`"
         for source, reason, n in built.rows(
             "select source, reason_code, count(*) from raw.rejected_records group by all order by all"
         )
     ]
     told += [
-        f"{n:,} events excluded as `{reason}`"
+        f"{counted(n, 'event')} excluded as `{reason}`"
         for reason, n in built.rows(
             "select reason_code, count(*) from cleaned.excluded_events group by all order by all"
         )

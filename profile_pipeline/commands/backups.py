@@ -43,7 +43,7 @@ def restore(
 
     folder, paths = folder.absolute(), Paths.from_environment(config=config, data=data)
     other = other_configuration(paths, folder)
-    take_it = f"cp {word(other)} {word(paths.config)}"
+    take_it = f"cp {word(other)} {word(paths.config)}" if other else ""
     if other and not paths.config.exists():
         raise CommandError(f"{paths.config} is not there. Take that of the backup, then restore: {take_it}")
     settings, paths = opened(config, data)

@@ -210,6 +210,6 @@ def test_a_run_complains_of_as_many_files_as_it_has_told_of(tmp_path: Path) -> N
     runner = Runner(settings(), paths, said.append)
     runner.ingest()
     runner.instance.dispose()
-    with pytest.raises(RunFailedError, match="1 files were refused as a whole, why stands above"):
+    with pytest.raises(RunFailedError, match="1 file was refused as a whole, why stands above"):
         runner.complain()
     assert [line for line in said if line.startswith("not loaded: shop/b.csv: ")]

@@ -11,7 +11,16 @@ from typing import Any
 import dagster as dg
 
 from profile_pipeline.features.matrix import attribute_column, user_features_sql, user_features_table
-from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, STALE_DAYS, TILES, USER_FEATURES
+from profile_pipeline.features.tables import (
+    BEHAVIOR,
+    DEMAND,
+    INTERESTS,
+    STALE_DAYS,
+    TILES,
+    USER_FEATURES,
+    USER_ITEM_DAYS,
+    USER_TERM_DAYS,
+)
 from profile_pipeline.features.windows import (
     INTEREST_DAY_COLUMNS,
     INTEREST_DAYS,
@@ -161,9 +170,7 @@ def _snapshot(
         if reads_behavior:
             require_rows(w, table.name, BEHAVIOR, days)
         prepare_snapshots(w, settings)
-        n_tiles = w.scalar(
-            "select greatest(1, (select count(*) from features.user_item_days), (select count(*) from features.user_term_days))"
-        )
+        n_tiles = max(1, *(w.scalar(f"select count(*) from {tile.name}") for tile in (USER_ITEM_DAYS, USER_TERM_DAYS)))
         n_parts = _prepare_interests(w, n_days=len(days), n_tiles=n_tiles) if table is INTERESTS else 1
         for chunk in snapshot_chunks(days, n_tiles=n_tiles):
             with w.transaction():
