@@ -238,9 +238,7 @@ class PieceReader:
                 read_options=pacsv.ReadOptions(use_threads=False, block_size=len(data), column_names=self.names),
                 parse_options=pacsv.ParseOptions(
                     delimiter=delimiter, quote_char='"' if has_quotes(self.source) else False,
-                    newlines_in_values=has_quotes(self.source),
-                    # Of a record that is no text pyarrow can't tell: it prints that, and stops as it does without being asked.
-                    invalid_row_handler=note if _is_text(data) else None,
+                    newlines_in_values=has_quotes(self.source), invalid_row_handler=note,
                 ),
                 convert_options=pacsv.ConvertOptions(
                     column_types={name: pa.binary() for name in self.names}, strings_can_be_null=False
@@ -304,11 +302,8 @@ def _rows_without_text(column: pa.ChunkedArray, offset: int) -> list[int]:
 
 
 def _is_text(value: bytes | None) -> bool:
-    if value is None or value.isascii():
-        return True
     try:
-        # Of a whole piece ten times as fast as to decode it.
-        pa.array([value], pa.binary()).cast(pa.string())
-    except pa.ArrowInvalid:
+        (value or b"").decode("utf-8")
+    except UnicodeDecodeError:
         return False
     return True
