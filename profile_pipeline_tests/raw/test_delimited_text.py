@@ -116,3 +116,14 @@ def test_a_tab_or_worse_in_the_first_record_of_a_file_without_a_header_is_told_o
     _, rows, rejected = read(path, source(columns=columns, header=False))
     assert [row["event_id"] for row in rows if row["query"]] == ["e0", "e2"]
     assert [row["row_number"] for row in rejected] == [2]
+
+
+def test_records_of_too_few_fields_and_others_that_are_no_text_do_not_make_pieces_small(tmp_path: Path) -> None:
+    lines = [f"e{n},u1,view,2026-01-02T10:00:00Z,p1,1,1".encode() for n in range(3_000)]
+    lines[500::1_000] = [b"e,u1"] * 3
+    lines[700::1_000] = [b"e,u\xff\xfe,view,2026-01-02T10:00:00Z,p1,1,1"] * 3
+    path = written(tmp_path, b"\n".join([HEADER.encode(), *lines, b""]))
+    rejects = Rejects()
+    reader = PieceReader(path, source(), HEADER.split(","), rejects, most_doubts=0)
+    assert [len(batch.row_numbers) for batch in reader.batches()] == [2_994]
+    assert sorted(rejects.reasons) == ["bad_encoding"] * 3 + ["field_count"] * 3
