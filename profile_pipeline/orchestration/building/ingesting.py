@@ -87,7 +87,7 @@ class Load:
     apart: ReaderApart
     now: dt.datetime
     done: Ingested
-    held: list[_Held] = field(default_factory=list)
+    held: dict[str, _Held] = field(default_factory=dict)
     n_held: int = 0
     again: set[str] = field(default_factory=set)
     damaged: list[str] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Load:
 
     def load(self, file: LandingFile, archived: Archived) -> None:
         """Load a file of the archive, or hold it; one that is loaded already is noted as a duplicate."""
-        if any(held.row["file_id"] == archived.file_id for held in self.held):
+        if archived.file_id in self.held:
             self.write_held()
         row = {
             "file_id": archived.file_id, "source": file.source, "path": file.name, "size_bytes": archived.size_bytes,
@@ -191,7 +191,8 @@ class Load:
         rejected = read.rejected
         _check_counts(read.n_records, n_rows, rejected.num_rows)
         counts = {"n_records": read.n_records, "n_loaded": n_rows, "n_rejected": rejected.num_rows}
-        self.held.append(_Held(file, archived.state, row | {"status": "loaded"} | counts, batches, rejected))
+        loaded = row | {"status": "loaded"} | counts
+        self.held[archived.file_id] = _Held(file, archived.state, loaded, batches, rejected)
         self.n_held += n_rows
         if self.n_held > HELD_RECORDS or len(self.held) >= HELD_FILES:
             self.write_held()
@@ -217,7 +218,7 @@ class Load:
 
     def write_held(self) -> None:
         """Write what is held, in one transaction with its rows of files, pending and ledger."""
-        held, self.held, self.n_held = self.held, [], 0
+        held, self.held, self.n_held = [*self.held.values()], {}, 0
         if not held:
             return
         with self.warehouse.transaction():
