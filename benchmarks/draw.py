@@ -1,6 +1,7 @@
 """Tables and a plot of what `run` has measured: `python -m benchmarks.draw` writes them into `benchmarks/README.md` and an SVG file.
 
-Of several results the newest that holds a part at a size is shown, that part whole, with when and at which commit it was measured. Not here: measuring, or a word about why a figure is what it is.
+Of several results the newest that holds a part at a size is shown, that part whole, with when and at which commit it was
+measured. Not here: measuring, or a word about why a figure is what it is.
 """
 
 import json

@@ -7,6 +7,7 @@ whole process. Not here: what is measured.
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -94,13 +95,17 @@ def machine() -> dict[str, Any]:
     }
 
 
-def commit() -> str | None:
-    """Return the commit that is checked out, with a + where files of it are changed; None outside of a repository."""
-    try:
-        asked = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+def commit(folder: Path, *written: str) -> str:
+    """Return the commit of a checkout, and whether files were changed since, but for those that a program writes there."""
+    if shutil.which("git") is None:
+        return "unknown"
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=folder).stdout.strip()
+
+    but = [f":!{name}" for name in written]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *but)
+    return (git("describe", "--always") or "unknown") + ("-dirty" if changed else "")
 
 
 def load_average() -> float:

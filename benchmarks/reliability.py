@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from benchmarks import results_log
-from benchmarks.measure import machine
+from benchmarks.measure import commit, machine
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -214,22 +214,12 @@ def run(command: Sequence[str], environment: dict[str, str], write: Callable[[],
         write()
 
 
-def commit(folder: Path) -> str:
-    """Return the commit of a checkout, and whether files but the page were changed since."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=folder).stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{PAGE.relative_to(ROOT)}")
-    return (git("describe", "--always") or "unknown") + ("-dirty" if changed else "")
-
-
 def _told(*, is_torture: bool) -> dict[str, Any]:
     return {
         "numbers": "the long numbers of `make torture`" if is_torture else "the short numbers of CI",
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "version": metadata.version("profile-pipeline"),
-        "commit": commit(ROOT),
+        "commit": commit(ROOT, str(PAGE.relative_to(ROOT))),
         "machine": machine(),
     }
 

@@ -263,7 +263,7 @@ def main() -> None:
     given = parser.parse_args()
     begun = dt.datetime.now(dt.UTC)
     result: dict[str, Any] = {
-        "begun_at": begun.isoformat(timespec="seconds"), "commit": commit(), "machine": machine(), "sizes": {},
+        "begun_at": begun.isoformat(timespec="seconds"), "commit": commit(Path(__file__).parents[1], "benchmarks/README.md", "benchmarks/results"), "machine": machine(), "sizes": {},
     }  # fmt: skip
     file = RESULTS_FOLDER / f"{begun:%Y%m%dT%H%M%S}.json"
     RESULTS_FOLDER.mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class Built:
         (value,) = self.rows(fact.sql)[0]
         return value if isinstance(value, str) else f"{value:,}"
 
+    @cached_property
+    def contract(self) -> str | None:
+        """The verdict of the black-box check where it lies beside the project, else None."""
+        return _contract(self)
+
     def metric(self, reference: Reference) -> dict[str, Any] | None:
         """Return the newest row of the chosen algorithm for a reference."""
         rows = self.rows(
@@ -60,7 +66,7 @@ def broken_promises(built: Built) -> list[str]:
             broken.append(
                 f"{s.name}: {reference.model}: {reference.metric} on {reference.split}: found {reached}, expected {reference.at_least} or more"
             )
-    verdict = contract(built)
+    verdict = built.contract
     if verdict and not verdict.endswith(", 0 fail"):
         broken.append(f"{s.name}: {verdict}")
     return broken
@@ -99,8 +105,7 @@ def stages_of(printed: str) -> dict[str, tuple[float, float]]:
     return stages
 
 
-def contract(built: Built) -> str | None:
-    """Return the verdict of the black-box check where it lies beside the project, else None."""
+def _contract(built: Built) -> str | None:
     if not CHECK.is_file():
         return None
     done = subprocess.run(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.real_data.build import Built, broken_promises, build, contract
+from benchmarks.real_data.build import Built, broken_promises, build
 from benchmarks.real_data.deliveries import differing, joined, month_of, outcome, week_of
 from benchmarks.real_data.sets import ROOT, SETS, named
 from profile_pipeline.wording import counted
@@ -47,7 +47,7 @@ def section(built: Built) -> str:
     lines += [
         f"- {model} ({week}): {'passed' if ok else 'not passed'}; {why}." for model, week, ok, why in gates(built)
     ]
-    verdict = contract(built)
+    verdict = built.contract
     lines += ["", f"Built in {cpu:.0f} CPU seconds." + (f" Contract of the tables: {verdict}." if verdict else ""), ""]
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from profile_pipeline.shell import word
+from profile_pipeline.warehouse.replacing import wal_of
 
 INTERRUPTED_QUERY = "Query interrupted"
 AGAIN = "What was committed is kept: run the same command again, it goes on where it was."
@@ -68,8 +69,12 @@ def explained(said: str, database: Path) -> str | None:
     """
     for fault in FAULTS:
         if fault.pattern.search(said):
-            wal = Path(f"{database}.wal")
-            names = {"wal": word(wal), "damaged_wal": word(Path(f"{wal}.damaged")), "folder": database.parent}
+            wal = wal_of(database)
+            names = {
+                "wal": word(wal),
+                "damaged_wal": word(wal.with_name(wal.name + ".damaged")),
+                "folder": database.parent,
+            }
             told = fault.told.format(folder_word=word(database.parent), **names)
             return f"{said.strip().splitlines()[0].rstrip('.')}. {told}"
     return None

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import reliability, results_log
+from benchmarks.measure import commit
 from profile_pipeline_tests.conftest import ROOT
 
 FILE = "profile_pipeline_tests/faults/test_leaks.py"
@@ -122,11 +123,11 @@ def test_the_page_itself_makes_no_other_code(tmp_path: Path) -> None:
     identity = ("-c", "user.name=n", "-c", "user.email=e")
     for command in (("init", "-q"), ("add", "."), (*identity, "commit", "-qm", "a")):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    clean = reliability.commit(tmp_path)
+    clean = commit(tmp_path, "docs/reliability.md")
     (tmp_path / "docs" / "reliability.md").write_text("written", encoding="utf-8")
-    assert reliability.commit(tmp_path) == clean
+    assert commit(tmp_path, "docs/reliability.md") == clean
     (tmp_path / "code.py").write_text("changed", encoding="utf-8")
-    assert reliability.commit(tmp_path) == f"{clean}-dirty"
+    assert commit(tmp_path, "docs/reliability.md") == f"{clean}-dirty"
 
 
 def test_a_test_that_failed_is_tried_again() -> None:
