@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from profile_pipeline.commands.terminal import CommandError, ConfigOption, DataOption, YesOption, opened, out, say
+from profile_pipeline.commands.terminal import (
+    CommandError,
+    ConfigOption,
+    DataOption,
+    YesOption,
+    opened,
+    out,
+    print_next,
+    say,
+)
 from profile_pipeline.paths import Paths
 from profile_pipeline.shell import word
 
@@ -26,8 +35,7 @@ def backup(
     place = (to or paths.backups).absolute()
     folder = back_up(settings, paths, place, now=dt.datetime.now(dt.UTC).replace(tzinfo=None), say=say)
     out.print(f"{folder}", highlight=False, markup=False, soft_wrap=True)
-    command = f"profile-pipeline restore {word(folder)}"
-    out.print(f"to put it back: {command}", style="bold", highlight=False, markup=False, soft_wrap=True)
+    print_next(f"restore {word(folder)}", config, data, before="to put it back: ")
 
 
 def restore(
@@ -62,4 +70,4 @@ def restore(
     restore_backup(settings, paths, folder, say=say)
     out.print(f"{folder} is restored", highlight=False, markup=False, soft_wrap=True)
     Runner(settings, paths, say).catch_up()
-    out.print("next: profile-pipeline run", style="bold")
+    print_next("run", config, data)

@@ -17,6 +17,7 @@ from profile_pipeline.commands.terminal import (
     opened,
     out,
     print_measured,
+    print_next,
     say,
 )
 from profile_pipeline.shell import word
@@ -116,8 +117,11 @@ def demo(config: ConfigOption = None, data: DataOption = None) -> None:
     out.print(table)
     out.print(told.left_out, style="dim")
     out.print(f"report: {told.report}")
-    out.print(f"a profile: profile-pipeline show {word(told.example)}", markup=False)
-    out.print("next: make ui", style="bold")
+    print_next(f"show {word(told.example)}", config, data, before="a profile: ")
+    if config or data:
+        print_next("ui", config, data)
+    else:
+        out.print("next: make ui", style="bold")
 
 
 def ui(

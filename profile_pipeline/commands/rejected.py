@@ -19,6 +19,7 @@ from profile_pipeline.commands.terminal import (
     opened,
     out,
     print_json,
+    print_next,
     require_warehouse,
     say,
 )
@@ -128,7 +129,7 @@ def recover_rejected(
     n_recovered, n_still = Runner(settings, paths, say).recover(Selection(source, reason, file))
     out.print(f"{counted(n_recovered, 'record')} recovered, {counted(n_still, 'stays', 'stay')} rejected")
     if n_recovered:
-        out.print("next: profile-pipeline run", style="bold")
+        print_next("run", config, data)
 
 
 def dismiss_rejected(

@@ -24,6 +24,7 @@ from profile_pipeline.commands.terminal import (
     day_of,
     out,
     print_json,
+    print_next,
 )
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import matches
@@ -331,11 +332,10 @@ def _warnings(group: Group, present: Settings | None) -> list[str]:
 
 def _print_next(groups: list[Group], paths: Paths, *, config: Path | None, data: Path | None) -> None:
     """Say what to type next."""
-    options = (f" --config {word(config)}" if config else "") + (f" --data {word(data)}" if data else "")
     out.print(f"written to {paths.config}", highlight=False, markup=False, soft_wrap=True)
     out.print("next:", style="bold")
     for group in groups:
         folder = paths.landing / str(Path(group.proposed()[0].settings["path"]).parent)
         for line in landing_commands(group.files, folder):
             out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-    out.print(f"  profile-pipeline run{options}", highlight=False, markup=False, soft_wrap=True)
+    print_next("run", config, data, before="  ")

@@ -20,6 +20,7 @@ from rich.text import Text
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
+from profile_pipeline.shell import word
 
 # Categories of characters that a terminal obeys, or that hide or turn around others: of names and values they are shown, not sent.
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -89,6 +90,12 @@ def opened(config: Path | None, data: Path | None) -> tuple[Settings, Paths]:
 
     paths = Paths.from_environment(config=config, data=data)
     return load_checked(paths), paths
+
+
+def print_next(command: str, config: Path | None, data: Path | None, *, before: str = "next: ") -> None:
+    """Print the command that comes next: for the configuration and the folder that this one was given."""
+    given = (f" --config {word(config)}" if config else "") + (f" --data {word(data)}" if data else "")
+    out.print(f"{before}profile-pipeline {command}{given}", style="bold", highlight=False, markup=False, soft_wrap=True)
 
 
 def require_warehouse(paths: Paths) -> None:

@@ -379,7 +379,9 @@ def test_the_printed_command_puts_back_a_backup_whose_path_a_shell_would_take_ap
     assert taken.exit_code == 0, taken.output
     (folder,) = backups_of(place)
     (line,) = [line for line in taken.stdout.splitlines() if line.startswith("to put it back: ")]
-    assert shlex.split(line.removeprefix("to put it back: ")) == ["profile-pipeline", "restore", str(folder)]
+    typed = shlex.split(line.removeprefix("to put it back: "))
+    assert typed[:3] == ["profile-pipeline", "restore", str(folder)]
+    assert sorted(typed[3:]) == sorted(options)
 
 
 def restored(project: Path, folder: Path, *options: str, answer: str = "") -> Result:
