@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,9 +29,16 @@ from profile_pipeline.commands.terminal import (
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import matches
 from profile_pipeline.raw.proposing.dialect import SampleError
-from profile_pipeline.raw.proposing.naming import pattern_of, source_name
+from profile_pipeline.raw.proposing.naming import pattern_of, series_of, source_name
 from profile_pipeline.raw.proposing.propose import Proposal, naive_zone, propose
-from profile_pipeline.raw.proposing.sample import Sample, is_alike, merged, sample_of_columns, sample_of_text
+from profile_pipeline.raw.proposing.sample import (
+    Sample,
+    has_fields_of,
+    is_alike,
+    merged,
+    sample_of_columns,
+    sample_of_text,
+)
 from profile_pipeline.raw.proposing.starter import Calendar, calendar_of, calendar_without_events, new_profile
 from profile_pipeline.raw.proposing.yaml_text import insert_sources, source_text
 from profile_pipeline.raw.readers import parquet
@@ -55,6 +62,7 @@ class Group:
     samples: list[Sample]
     copies: list[Path]
     is_whole: bool
+    series: set[str] = field(default_factory=set)
     name: str = ""
     proposal: Proposal | None = None
     trial: Trial | None = None
@@ -152,10 +160,11 @@ def _looked_at(files: list[Path], scratch: Path) -> list[Group]:
             sample, is_whole = _sampled(file, copy, limit if is_looked_at else FEWEST_BYTES)
         except (SampleError, FileRefused) as error:
             raise CommandError(f"{file}: {error}") from None
-        group = groups.get(sample.shape) or (None if is_looked_at else _nearest(groups.values(), sample))
+        group = groups.get(sample.shape) or _nearest(groups.values(), file, sample, is_short=not is_looked_at)
         if group is None:
             group = groups[sample.shape] = Group([], [], [], is_whole=True)
         group.files.append(file)
+        group.series.add(series_of(file))
         if is_looked_at or not group.samples:
             group.samples.append(sample)
             group.copies.append(copy)
@@ -168,9 +177,14 @@ def _looked_at(files: list[Path], scratch: Path) -> list[Group]:
     return list(groups.values())
 
 
-def _nearest(groups: Iterable[Group], sample: Sample) -> Group | None:
-    """The group of a file that was looked at in short: what is in few records may lack some fields, or be named by other values."""
-    return next((group for group in groups if is_alike(group.samples[0], sample)), None)
+def _nearest(groups: Iterable[Group], file: Path, sample: Sample, *, is_short: bool) -> Group | None:
+    """The group whose series of files goes on with this one, or that a short look at it shows."""
+    series = series_of(file)
+    for group in groups:
+        known = group.samples[0]
+        if (series in group.series and has_fields_of(known, sample)) or (is_short and is_alike(known, sample)):
+            return group
+    return None
 
 
 def _check_is_file(file: Path) -> None:

@@ -116,6 +116,23 @@ def test_files_of_several_kinds_become_several_sources_and_those_written_alike_o
     assert tree["models"]["gender"] == {"task": "attribute", "label": "gender"}
 
 
+def test_json_lines_of_a_series_are_one_source_although_fields_come_and_go(folder: Folder) -> None:
+    """And a table of people beside them that shares a field is one of its own."""
+    day = '{"ts": "2026-01-0%dT10:00:0%dZ", "action": "view", "uid": "u%d"%s}\n'
+    first = folder.file("ev_2026-01-01.jsonl", "".join(day % (1, i, i, "") for i in range(9)))
+    extra = ', "item": {"sku": "i1", "price": 9.5}, "city": "Bonn"'
+    second = folder.file("ev_2026-01-02.jsonl", "".join(day % (2, i, i, extra if i % 2 else "") for i in range(9)))
+    people = folder.file(
+        "members.jsonl", "".join(f'{{"uid": "u{i}", "gender": "f", "age": {30 + i}}}\n' for i in range(9))
+    )
+    code, told = folder.add(first, second, people, "--yes")
+    assert code == 0, told
+    sources = folder.checked()["sources"]
+    assert sorted(source["table"] for source in sources.values()) == ["events", "users"]
+    (columns,) = [source["columns"] for source in sources.values() if source["table"] == "events"]
+    assert columns["item_id"] == "item.sku"
+
+
 def test_people_without_events_get_features_of_the_crm_and_a_model_of_their_label(folder: Folder) -> None:
     rows = "".join(f"c{i},{i % 40},{'yes' if i % 3 else 'no'},{20.5 + i % 50},{'ab'[i % 2]}\n" for i in range(200))
     assert (

@@ -4,7 +4,7 @@ import pytest
 
 from profile_pipeline.raw.proposing.dialect import SampleError
 from profile_pipeline.raw.proposing.propose import Proposal, propose
-from profile_pipeline.raw.proposing.sample import is_alike, sample_of_text
+from profile_pipeline.raw.proposing.sample import has_fields_of, is_alike, sample_of_text
 from profile_pipeline.raw.proposing.yaml_text import source_text
 
 FAMILIES, CITIES = "王李张刘陈杨赵黄周吴", ("北京", "上海", "广州", "杭州")
@@ -155,3 +155,18 @@ def test_a_short_look_at_a_file_tells_its_kind_although_it_shows_fewer_fields(
 ) -> None:
     first, second = (sample_of_text(text.encode(), "x") for text in (known, short))
     assert is_alike(first, second) is is_so
+
+
+@pytest.mark.parametrize(
+    ("known", "other", "is_so"),
+    [
+        ('{"uid": "u1", "at": 1}\n', '{"uid": "u2", "at": 2, "sku": "a", "page": "b", "os": "c"}\n', True),
+        ('{"uid": "u1", "at": 1}\n', '{"uid": "u2", "name": "b", "age": 3}\n', False),
+        ("uid,at\nu1,1\n", "uid,at,sku\nu2,2,a\n", False),
+    ],
+)
+def test_json_lines_of_which_one_lacks_fields_of_the_other_can_be_of_one_kind(
+    known: str, other: str, is_so: bool
+) -> None:
+    first, second = (sample_of_text(text.encode(), "x") for text in (known, other))
+    assert has_fields_of(first, second) is is_so

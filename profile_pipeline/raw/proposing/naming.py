@@ -11,6 +11,7 @@ _PACKED = (".gz", ".bz2", ".zst")
 _DATE_PARTS = re.compile(
     r"\d+|\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|part|sample|full|final|copy|data|export|dump|csv|new|of|the)[a-z]{0,6}\b"
 )
+_NUMBERED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4,12})*|\d+")
 LONGEST = 40
 
 
@@ -20,6 +21,17 @@ def suffixes_of(file_name: str) -> str:
     if path.suffix in _PACKED:
         return PurePath(path.stem).suffix + path.suffix
     return path.suffix
+
+
+def series_of(file: PurePath) -> str:
+    """Return what the files of a series share: folder and name, with numbers, dates and long identifiers left open.
+
+    Examples
+    --------
+    >>> series_of(PurePath("in/events_20260101.json")), series_of(PurePath("day=2026-01-01/part-0-0d9c1f3e-a4b5.json"))
+    ('in/events_#.json', 'day=#-#-#/part-#-#.json')
+    """
+    return _NUMBERED.sub("#", f"{file.parent.name}/{file.name}")
 
 
 def source_name(file_names: Iterable[str], table: str, taken: Iterable[str]) -> str:

@@ -209,30 +209,42 @@ def sql_of(kind: ColumnKind) -> str:
 
 def is_alike(known: Sample, short: Sample) -> bool:
     """Say whether a short look at a file shows what is known of its kind: few records may lack fields, or be named otherwise."""
-    told = [{k: v for k, v in s.written.items() if k not in ("encoding", "header")} for s in (known, short)]
-    if told[0] != told[1] or known.is_named != short.is_named:
+    if not _is_written_alike(known, short):
         return False
     if not known.is_named:
         return len(known.columns) == len(short.columns)
-    names = [{kind.name for kind in s.columns} for s in (known, short)]
-    return known.written["format"] == "jsonl" and 2 * len(names[0] & names[1]) > len(names[0] | names[1])
+    n_common, n_all, _ = _fields_of_both(known, short)
+    return known.written["format"] == "jsonl" and 2 * n_common > n_all
+
+
+def has_fields_of(known: Sample, other: Sample) -> bool:
+    """Say whether two samples of JSON Lines can be of one kind: fields come and go, and most of those of one are the other's too."""
+    n_common, _, n_fewest = _fields_of_both(known, other)
+    return known.written["format"] == "jsonl" and _is_written_alike(known, other) and 2 * n_common > n_fewest
+
+
+def _is_written_alike(known: Sample, other: Sample) -> bool:
+    told = [{k: v for k, v in s.written.items() if k not in ("encoding", "header")} for s in (known, other)]
+    return told[0] == told[1] and known.is_named == other.is_named
+
+
+def _fields_of_both(known: Sample, other: Sample) -> tuple[int, int, int]:
+    """How many fields both have, how many there are in all, and how many the one with fewer has."""
+    names = [{kind.name for kind in s.columns} for s in (known, other)]
+    return len(names[0] & names[1]), len(names[0] | names[1]), min(map(len, names))
 
 
 def merged(samples: Sequence[Sample]) -> Sample:
-    """Return one sample for files of one shape: what holds for all of them together."""
+    """Return one sample for files of one kind: what holds for all of them together; a field that a file lacks is blank there."""
     first = samples[0]
-    columns = [
-        ColumnKind(
-            kind.name,
-            kind.reference,
-            tuple(
-                v for sample in samples for v in sample.columns[place].values[: max(1, VALUES_MERGED // len(samples))]
-            ),
-            sum(min(sample.columns[place].n_looked_at, max(1, VALUES_MERGED // len(samples))) for sample in samples),
-            any(sample.columns[place].is_list for sample in samples),
-        )
-        for place, kind in enumerate(first.columns)
-    ]
+    most = max(1, VALUES_MERGED // len(samples))
+    known = [{kind.name: kind for kind in sample.columns} for sample in samples]
+    n_looked_at = sum(min(sample.columns[0].n_looked_at, most) for sample in samples)
+    columns = []
+    for name in dict.fromkeys(name for kinds in known for name in kinds):
+        found = [kinds[name] for kinds in known if name in kinds]
+        values = tuple(v for kind in found for v in kind.values[:most])
+        columns.append(ColumnKind(name, found[0].reference, values, n_looked_at, any(kind.is_list for kind in found)))
     # A file that happens to be all ASCII is read by every encoding.
     encoding = next((s.written["encoding"] for s in samples if "encoding" in s.written), None)
     written = first.written | ({"encoding": encoding} if encoding else {})
