@@ -23,6 +23,7 @@ OWNERS = ["team:profiles"]
 DICTIONARY_PAGE = "/reports/dictionary.html"
 PREVIEWED_ROWS = 100_000
 PREVIEWED_COLUMNS = 12
+ROWS_OF_PARTITION = "dagster/partition_row_count"
 NUMERIC = ("BIGINT", "INTEGER", "DOUBLE", "DECIMAL", "UBIGINT")
 
 
@@ -151,6 +152,33 @@ def report_whole(warehouse: Warehouse, table: Table, **more: Any) -> dict[str, A
     return {"dagster/row_count": n_rows, "preview": dg.MetadataValue.md(preview(warehouse, table)), **more}
 
 
+def rows_of_partitions(w: Warehouse, table: Table, partitions: Sequence[dt.date]) -> dict[dt.date, int]:
+    """Return how many rows a table has of each of these days or weeks."""
+    counts = dict(
+        w.rows(
+            f"select {table.partition_column}, count(*) from {table.name}"
+            f" where {table.partition_column} between $first and $last group by all",
+            {"first": min(partitions), "last": max(partitions)},
+        )
+    )
+    return {partition: counts.get(partition, 0) for partition in partitions}
+
+
+def report_weeks(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, table: Table, weeks: Sequence[dt.date]
+) -> dict[str, Any]:
+    """Report the rows of each week on the week's partition; return the metadata of the run as a whole."""
+    for week, n in rows_of_partitions(warehouse, table, weeks).items():
+        context.add_asset_metadata({ROWS_OF_PARTITION: n}, asset_key=key_of(table.name), partition_key=str(week))
+    bounds = {"first": weeks[0], "last": weeks[-1]}
+    return {
+        "dagster/row_count": warehouse.scalar(f"select count(*) from {table.name}"),
+        "preview": dg.MetadataValue.md(
+            preview(warehouse, table, where="week between $first and $last", parameters=bounds)
+        ),
+    }
+
+
 def report_days(
     context: dg.AssetExecutionContext, warehouse: Warehouse, table: Table, *, run: RunDays, days: Sequence[dt.date]
 ) -> dict[str, Any]:
@@ -161,16 +189,10 @@ def report_days(
     dict
         Metadata of the run as a whole, which Dagster repeats on every partition of a range.
     """
-    counts = dict(
-        warehouse.rows(
-            f"select {table.partition_column}, count(*) from {table.name}"
-            f" where {table.partition_column} between $first and $last group by all",
-            {"first": min(days), "last": max(days)},
-        )
-    )
+    counts = rows_of_partitions(warehouse, table, days)
     key = key_of(table.name)
     for day in days:
-        told = {"dagster/partition_row_count": counts.get(day, 0)}
+        told = {ROWS_OF_PARTITION: counts[day]}
         if run.first <= day <= run.last:
             context.add_asset_metadata(told, asset_key=key, partition_key=str(day))
         else:

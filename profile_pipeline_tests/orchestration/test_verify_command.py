@@ -134,7 +134,10 @@ def test_days_and_files_that_are_not_there_at_all_are_told_and_mended(copied: Pa
         )
     told = json.loads(command(copied, "verify", "--json").stdout)
     gone = {d["table"] for d in told["differences"] if d["row"] == "all rows of the day"}
-    assert gone == {"features.behavior", "features.demand", "features.user_features", "profiles.user_profiles", "applications.daily_metrics"}  # fmt: skip
+    assert gone == {
+        "features.behavior", "features.demand", "features.interests", "features.user_features", "profiles.user_profiles", "profiles.tags",
+        "applications.daily_metrics",
+    }  # fmt: skip
     (remedy,) = told["remedies"]
     assert CliRunner().invoke(app, [*remedy.split()[1:], *of(copied)]).exit_code == 0
     assert command(copied, "verify", "--sample", "1000").exit_code == 0

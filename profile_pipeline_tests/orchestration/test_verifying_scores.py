@@ -1,11 +1,16 @@
 """Scores and what is made of them, beside what the stored models make of features that were computed again from raw."""
 
+import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from profile_pipeline.cli import app
 from profile_pipeline.orchestration.resources import open_warehouse
+from profile_pipeline.orchestration.verifying.missing import GONE
 from profile_pipeline.orchestration.verifying.verify import Verdict, remedies, verify
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline_tests.conftest import LAST_DAY, World
@@ -71,3 +76,29 @@ def test_a_fault_of_what_models_say_is_found(opened: Warehouse, world: World, fa
         opened.connection.execute("rollback")
     assert (table, column) in {(d.table, d.column) for d in verdict.differences}
     assert remedies(verdict.differences, world.settings) == [f"profile-pipeline run --from {LAST_DAY} --to {LAST_DAY}"]
+
+
+@pytest.mark.faults
+def test_days_and_weeks_that_are_gone_are_told_whoever_is_looked_at_and_built_again(
+    world: World, tmp_path: Path
+) -> None:
+    copy = world.copied(tmp_path)
+    of = ["--data", str(copy.paths.data), "--config", str(copy.paths.config)]
+    with closing(open_warehouse(copy.settings, copy.paths, owner="test", say=lambda _: None)) as w:
+        past, week = (
+            w.scalar(f"select {column} from {table} group by 1 order by 1 desc limit 1 offset {after}")
+            for column, table, after in (("as_of_date", "profiles.tags", 2), ("week", "evaluation.metrics", 0))
+        )
+        at = dict.fromkeys(("profiles.tags", "profiles.scores"), ("as_of_date", past))
+        of_week = ("models.churn", "models.selected_features", "evaluation.metrics", "evaluation.gates")
+        at |= dict.fromkeys(of_week, ("week", week))
+        gone = {}
+        for table, (column, partition) in at.items():
+            n = w.execute(f"delete from {table} where {column} = date '{partition}'")
+            gone[table, str(partition)] = f"{n:,} that were built"
+    told = json.loads(CliRunner().invoke(app, ["verify", "--json", "--sample", "1", *of]).stdout)
+    found = {(d["table"], d["day"]): d["expected"] for d in told["differences"] if d["row"] in GONE.values()}
+    assert found == gone
+    (remedy,) = told["remedies"]
+    assert CliRunner().invoke(app, [*remedy.split()[1:], *of]).exit_code == 0
+    assert CliRunner().invoke(app, ["verify", *of]).exit_code == 0

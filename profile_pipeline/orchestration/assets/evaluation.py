@@ -5,7 +5,6 @@ Not here: judging (`orchestration.building.judging`), metrics (`evaluation/`), o
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import dagster as dg
 
@@ -14,7 +13,14 @@ from profile_pipeline.models.tables import SEGMENT_TRAITS, SELECTED_FEATURES
 from profile_pipeline.orchestration.building.days import day_keys, weekly_partitions
 from profile_pipeline.orchestration.building.model_rows import weeks_of, write_rows
 from profile_pipeline.orchestration.lineage import Lineage
-from profile_pipeline.orchestration.table_assets import OWNERS, code_version, key_of, preview, source_version, spec_of
+from profile_pipeline.orchestration.table_assets import (
+    OWNERS,
+    code_version,
+    key_of,
+    report_weeks,
+    source_version,
+    spec_of,
+)
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -63,9 +69,7 @@ def build_evaluation(settings: Settings, paths: Paths, declared: Mapping[str, Li
                     f"{week} {row['model']}: {'passed' if row['is_passed'] else 'not passed'}; {row['reason']}"
                 )
         for table in TABLES:
-            where, bounds = "week between $first and $last", {"first": weeks[0], "last": weeks[-1]}
-            told: dict[str, Any] = {"dagster/row_count": warehouse.scalar(f"select count(*) from {table.name}")}
-            told["preview"] = dg.MetadataValue.md(preview(warehouse, table, where=where, parameters=bounds))
+            told = report_weeks(context, warehouse, table, weeks)
             if table is GATES:
                 told["verdicts"] = dg.MetadataValue.md(_verdicts(warehouse, weeks[-1]))
             yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=told)

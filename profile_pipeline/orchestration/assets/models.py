@@ -5,7 +5,6 @@ Not here: training (`orchestration.building.training`, `models/`), or judging (`
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import dagster as dg
 
@@ -25,13 +24,12 @@ from profile_pipeline.orchestration.table_assets import (
     MissingUpstreamError,
     code_version,
     key_of,
-    preview,
+    report_weeks,
     source_version,
     spec_of,
 )
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings import Settings
-from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 SHARED = (POPULATION, SELECTED_FEATURES, SEGMENT_TRAITS, SEGMENT_MEMBERS, PREDICTIONS)
@@ -96,7 +94,9 @@ def build_models(
                     write_population(warehouse, week)
         for table in (*tables.values(), *SHARED):
             if table.name in selected:
-                yield dg.MaterializeResult(asset_key=key_of(table.name), metadata=_told(warehouse, table, weeks))
+                yield dg.MaterializeResult(
+                    asset_key=key_of(table.name), metadata=report_weeks(context, warehouse, table, weeks)
+                )
 
     return [trained_models]
 
@@ -109,11 +109,3 @@ def _require_features(w: Warehouse, week: dt.date) -> None:
         raise MissingUpstreamError(
             f"models of the week {week} read features.user_features of {end}, which is not there. Materialize it first, or run `profile-pipeline run --from {week} --to {end}`."
         )
-
-
-def _told(w: Warehouse, table: Table, weeks: list[dt.date]) -> dict[str, Any]:
-    bounds = {"first": weeks[0], "last": weeks[-1]}
-    return {
-        "dagster/row_count": w.scalar(f"select count(*) from {table.name}"),
-        "preview": dg.MetadataValue.md(preview(w, table, where="week between $first and $last", parameters=bounds)),
-    }

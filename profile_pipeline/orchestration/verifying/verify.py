@@ -29,7 +29,7 @@ from profile_pipeline.features.matrix import user_features_table
 from profile_pipeline.features.tables import BEHAVIOR, DEMAND, INTERESTS, USER_DAYS, USER_ITEM_DAYS, USER_TERM_DAYS
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
 from profile_pipeline.orchestration.building.cleaning import FEATURE_CONSUMERS
-from profile_pipeline.orchestration.building.days import daily_partitions, day_keys
+from profile_pipeline.orchestration.building.days import daily_partitions, day_keys, last_day_of
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.keeping.behind import Behind
 from profile_pipeline.orchestration.verifying.archive_read_again import (
@@ -40,7 +40,7 @@ from profile_pipeline.orchestration.verifying.archive_read_again import (
     read_again,
 )
 from profile_pipeline.orchestration.verifying.balances import balances
-from profile_pipeline.orchestration.verifying.missing import NOT_LOADED
+from profile_pipeline.orchestration.verifying.missing import GONE, NOT_LOADED
 from profile_pipeline.orchestration.verifying.profiles import ProfilesAgain
 from profile_pipeline.orchestration.verifying.sampled_rows import Records, read_records, sampled_aliases
 from profile_pipeline.raw.tables import EVENTS as RAW_EVENTS
@@ -321,6 +321,9 @@ def remedies(differences: Iterable[Difference], settings: Settings) -> list[str]
 def _span(difference: Difference, days: Sequence[dt.date]) -> tuple[dt.date, dt.date] | None:
     """Return the days that have to be built again; none where only reading the archive helps."""
     table, newest = difference.table, days[-1]
+    if difference.row == GONE["week"]:
+        week = dt.date.fromisoformat(difference.day)
+        return week, last_day_of(week)
     if table.startswith(("raw.", "models.")):
         return None
     if not difference.day:
