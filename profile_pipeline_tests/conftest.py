@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import hypothesis
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -22,6 +23,9 @@ from profile_pipeline.settings_file import load_settings
 from profile_pipeline.warehouse.spark import SparkWarehouse
 from profile_pipeline_tests.engines import Compared, Engine
 
+# No test asserts a time: hypothesis would fail what a busy machine makes slow.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 ROOT = Path(__file__).parents[1]
 FIRST_DAY, LAST_DAY = dt.date(2026, 1, 26), dt.date(2026, 3, 30)
 

@@ -271,8 +271,13 @@ def _damaged(sidecar: Path) -> DamagedArchiveError:
 
 def describe(
     archived: Archived, *, source: str | None, path: str, arrived_at: dt.datetime, mapping_version: str
-) -> None:
+) -> dt.datetime:
     """Write the sidecar: under which names and mapping the bytes were delivered, one entry a delivery.
+
+    Returns
+    -------
+    datetime
+        When they were first delivered under this name, UTC: before now, where a load was killed or is tried again.
 
     Raises
     ------
@@ -282,8 +287,10 @@ def describe(
     sidecar = sidecar_of(archived.path)
     entries = _entries_of(sidecar) if sidecar.exists() else []
     entry = {"source": source, "path": path, "arrived_at": arrived_at.isoformat(), "mapping_version": mapping_version}
-    if any(e["path"] == path and e["mapping_version"] == mapping_version for e in entries):
-        return
+    of_path = [e for e in entries if e["path"] == path]
+    first = min((dt.datetime.fromisoformat(e["arrived_at"]) for e in of_path), default=arrived_at)
+    if any(e["mapping_version"] == mapping_version for e in of_path):
+        return first
     temporary = sidecar.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8") as file:
         json.dump([*entries, entry], file, indent=1, ensure_ascii=False)
@@ -291,3 +298,4 @@ def describe(
         os.fsync(file.fileno())
     temporary.replace(sidecar)
     sync(sidecar.parent)
+    return first

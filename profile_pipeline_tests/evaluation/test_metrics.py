@@ -12,7 +12,7 @@ from profile_pipeline.evaluation.metrics import classification_metrics, ranking_
 WEEK = dt.date(2026, 1, 5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), n=st.integers(20, 200))
 def test_two_classes_agree_with_scikit_learn(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
@@ -29,7 +29,7 @@ def test_two_classes_agree_with_scikit_learn(seed: int, n: int) -> None:
     assert found["macro_f1"] == pytest.approx(oracle.f1_score(y, guess, average="macro", zero_division=0))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_of_three_classes_recall_and_f1_say_how_they_are_averaged(seed: int) -> None:
     rng = np.random.default_rng(seed)

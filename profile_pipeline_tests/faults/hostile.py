@@ -10,4 +10,4 @@ HOSTILE = [
 ]  # fmt: skip
 hostile = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 # No test asserts a time.
-CALM = settings(deadline=None, max_examples=60)
+CALM = settings(max_examples=60)

@@ -104,7 +104,6 @@ hostile = st.sampled_from(HOSTILE).filter(lambda text: "\r" not in text and "\n"
 
 @settings(
     max_examples=examples(12, torture=300),
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )

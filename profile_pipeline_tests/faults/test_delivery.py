@@ -81,7 +81,6 @@ def test_any_delivery_of_the_same_records_gives_the_same_tables(number: int, tri
     @seed(number)
     @settings(
         max_examples=PLANS,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],
         database=None,

@@ -1,8 +1,9 @@
-"""Sidecars of the archive that can't be read: each is named with what helps, and everything else goes on."""
+"""Sidecars of the archive: what they say of files holds, and one that can't be read is named with what helps while everything else goes on."""
 
 import datetime as dt
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from profile_pipeline.orchestration.keeping.backing_up import IncompleteBackupEr
 from profile_pipeline.orchestration.keeping.doctor import examine
 from profile_pipeline.orchestration.keeping.rebuilding import rebuild
 from profile_pipeline.orchestration.steps import RunFailedError
+from profile_pipeline.orchestration.verifying.missing import missing
+from profile_pipeline.orchestration.verifying.verify import remedies
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, deliveries, sidecar_of
+from profile_pipeline.raw.archive import DamagedArchiveError, archived_path, deliveries, describe, sidecar_of, store
 from profile_pipeline_tests.orchestration.small_project import (
     CONFIG,
     contents,
@@ -146,3 +149,33 @@ def test_a_backup_holds_what_is_sound_names_the_rest_and_a_restore_mends_it(data
     restore(r.settings, r.paths, first, say=lambda _: None)
     assert deliveries(data / "archive") == delivered
     assert lost.is_file()
+
+
+def test_a_file_whose_load_was_killed_has_arrived_when_it_was_put_into_the_archive(data: Path) -> None:
+    deliver(data, range(3, 4))
+    name, first = f"shop/{day(3)}.csv", dt.datetime(2026, 1, 8, 1)
+    archived = store(data / "landing" / name, archive=data / "archive")
+    describe(archived, source="shop", path=name, arrived_at=first, mapping_version="of the run that was killed")
+    r = runner(data, SHORT)
+    r.ingest()
+    r.instance.dispose()
+    assert rows(data / "profile.duckdb", f"select arrived_at from raw.files where path = '{name}'") == [(first,)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "column"),
+    [
+        ("update raw.files set arrived_at = arrived_at - interval 1 second where path = '{name}'", "arrived_at"),
+        ("update raw.files set size_bytes = size_bytes + 1 where path = '{name}'", "size_bytes"),
+        ("delete from raw.files where path = 'crm/the same people.csv'", "path"),
+    ],
+)
+def test_a_file_that_is_not_noted_as_it_was_delivered_is_told(statement: str, column: str, data: Path) -> None:
+    r = runner(data, SHORT)
+    with closing(r.warehouse()) as w:
+        assert missing(w, r.settings, r.paths, r.instance) == []
+        assert w.execute(statement.format(name=f"shop/{day(1)}.csv")) == 1
+        (told,) = missing(w, r.settings, r.paths, r.instance)
+    r.instance.dispose()
+    assert (told.table, told.column) == ("raw.files", column)
+    assert remedies([told], r.settings) == ["profile-pipeline rebuild"]

@@ -88,14 +88,14 @@ def check_paths_agree(content: bytes, n_bytes: int, **more: object) -> None:
 
 
 @pytest.mark.faults
-@settings(max_examples=N_EXAMPLES, deadline=None)
+@settings(max_examples=N_EXAMPLES)
 @given(TABLES, st.sampled_from([1, 3, 16, 1 << 20]))
 def test_both_paths_find_the_same_records(content: bytes, n_bytes: int) -> None:
     check_paths_agree(content, n_bytes)
 
 
 @pytest.mark.faults
-@settings(max_examples=N_EXAMPLES, deadline=None)
+@settings(max_examples=N_EXAMPLES)
 @given(
     TABLES,
     st.sampled_from([1, 3, 16, 1 << 20]),
@@ -112,7 +112,7 @@ def test_both_paths_find_the_same_records_however_a_file_is_written(
 
 
 @pytest.mark.faults
-@settings(max_examples=N_EXAMPLES, deadline=None)
+@settings(max_examples=N_EXAMPLES)
 @given(
     st.lists(st.binary(min_size=1, max_size=3), max_size=4),
     TABLES,

@@ -65,7 +65,7 @@ def alone_or_list(record: dict[str, Any] | None, lists: set[str]) -> dict[str, A
 
 
 @given(records=st.lists(RECORDS, min_size=1, max_size=8), spacing=SPACING, data=st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_lines_say_the_same_by_shape_as_one_by_one(
     records: list[dict[str, Any]], spacing: tuple[str, str], data: st.DataObject, tmp_path: Path
 ) -> None:

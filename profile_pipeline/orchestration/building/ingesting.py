@@ -98,30 +98,32 @@ class Load:
         version = self.settings.fingerprint("sources", "calendar")
         try:
             archived = stored.result()
-            describe(archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version)
+            arrived_at = describe(
+                archived, source=file.source, path=file.name, arrived_at=self.now, mapping_version=version
+            )
         except NotReadableError as error:
             self.done.left_alone.append(str(error))
             return
         except DamagedArchiveError as error:
             self.damaged.append(str(error))
             return
-        self.load(file, archived)
+        self.load(file, archived, arrived_at)
 
-    def load(self, file: LandingFile, archived: Archived) -> None:
-        """Load a file of the archive, or hold it; one that is loaded already is noted as a duplicate."""
+    def load(self, file: LandingFile, archived: Archived, arrived_at: dt.datetime) -> None:
+        """Load a file of the archive that arrived then, or hold it; one that is loaded already is noted as a duplicate."""
         if archived.file_id in self.held:
             self.write_held()
         row = {
             "file_id": archived.file_id, "source": file.source, "path": file.name, "size_bytes": archived.size_bytes,
             "n_records": 0, "n_loaded": 0, "n_rejected": 0, "n_suppressed": 0,
-            "loaded_at": self.now, "arrived_at": self.now, "archived_sha256": archived.file_id, "status": "duplicate", "reason": None,
+            "loaded_at": self.now, "arrived_at": arrived_at, "archived_sha256": archived.file_id, "status": "duplicate", "reason": None,
         }  # fmt: skip
         known = self.warehouse.rows(
             "select path, n_loaded, arrived_at from raw.files where file_id = $file_id", {"file_id": archived.file_id}
         )
         loaded_as = next((path for path, n_loaded, _ in known if n_loaded), None)
-        seen = {path: arrived_at for path, _, arrived_at in known}
-        row["arrived_at"] = seen.get(file.name, self.now)
+        seen = {path: first for path, _, first in known}
+        row["arrived_at"] = seen.get(file.name, arrived_at)
         if file.source is None:
             self.done.n_unclaimed += 1
             rejected = row | {"status": "rejected", "reason": NO_SOURCE}
@@ -318,7 +320,7 @@ def ingest_files(
     files
         Complete files, in the order in which they are to be loaded.
     now
-        Taken as `arrived_at` and `loaded_at`, UTC.
+        Taken as `loaded_at` and, of what was never seen before, as `arrived_at`, UTC.
 
     Raises
     ------

@@ -82,9 +82,8 @@ def reload_files(warehouse: Warehouse, settings: Settings, paths: Paths, *, say:
                 except DamagedArchiveError as error:
                     damaged.append(str(error))
                     continue
-                load.load(
-                    LandingFile(archived.path, delivery.path, source, archived.size_bytes, modified_ns=0), archived
-                )
+                file = LandingFile(archived.path, delivery.path, source, archived.size_bytes, modified_ns=0)
+                load.load(file, archived, arrived_at)
                 if number % 50 == 0 and number < len(files):
                     say(f"{number:,} of {counted(len(files), 'file')} of the archive read")
             load.write_held()

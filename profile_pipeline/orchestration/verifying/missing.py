@@ -9,7 +9,7 @@ from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.keeping.reloading import lost_files
 from profile_pipeline.orchestration.table_assets import ROWS_OF_PARTITION, key_of
 from profile_pipeline.paths import Paths
-from profile_pipeline.raw.archive import told_by_sidecars
+from profile_pipeline.raw.archive import archived_path, told_by_sidecars
 from profile_pipeline.raw.tables import FILES
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
@@ -58,9 +58,24 @@ def _rows_when_built(instance: dg.DagsterInstance, table: Table, partition: str)
 
 
 def _missing_files(w: Warehouse, paths: Paths) -> list[Difference]:
-    """Files that were delivered and are in no table; those that wait where they were delivered are no loss."""
-    known = {file_id for (file_id,) in w.rows(f"select distinct file_id from {FILES.name}")}
-    return [
+    """Files that were delivered and are in no table, or not as they were delivered; those that wait where they were delivered are no loss."""
+    delivered = told_by_sidecars(paths.archive)[0]
+    rows = w.rows(f"select file_id, path, size_bytes, arrived_at from {FILES.name}")
+    noted = {(file_id, path): (size_bytes, arrived_at) for file_id, path, size_bytes, arrived_at in rows}
+    known = {file_id for file_id, _ in noted}
+    found = [
         Difference(FILES.name, f"file_id {file_id}", NOT_LOADED, "none", "one: the archive holds the file")
-        for file_id in sorted(lost_files(paths, told_by_sidecars(paths.archive)[0], known=known))
+        for file_id in sorted(lost_files(paths, delivered, known=known))
     ]
+    for d in delivered:
+        row = f"file_id {d.file_id}, path {d.path}"
+        if (d.file_id, d.path) in noted:
+            size_bytes, arrived_at = noted[d.file_id, d.path]
+            copy = archived_path(paths.archive, d.file_id)
+            # Bytes that are gone or others are told where the archive is read.
+            told: list[tuple[str, object, object]] = [("arrived_at", arrived_at, d.arrived_at)]
+            told += [("size_bytes", size_bytes, copy.stat().st_size)] if copy.exists() else []
+            found += [Difference(FILES.name, row, name, str(a), str(b)) for name, a, b in told if a != b]
+        elif d.file_id in known and not (paths.landing / d.path).exists():
+            found.append(Difference(FILES.name, row, "path", "none", "one: it was delivered under this name too"))
+    return found
