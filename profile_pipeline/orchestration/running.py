@@ -17,7 +17,7 @@ from profile_pipeline.orchestration.building.days import (
     stretches,
 )
 from profile_pipeline.orchestration.jobs import DAILY
-from profile_pipeline.orchestration.keeping.behind import has_new_versions
+from profile_pipeline.orchestration.keeping.behind import days_of_older_profiles, has_new_versions
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.profiles.tags import quantiles_needed
@@ -101,9 +101,13 @@ class Runner(Steps):
             file.write("".join(f"{day}\n" for day in days))
 
     def _restated(self) -> list[dt.date]:
-        """Days of the calendar whose features were built and whose profiles may not have followed."""
+        """Days of the calendar whose features were built and whose profiles may not have followed: the newest ones, and days of before
+        them that a refresh has judged whole.
+        """
         noted = self.paths.profiles_are_behind
         found = set(noted.read_text(encoding="utf-8").split()) if noted.exists() else set()
+        with self.look() as warehouse:
+            found.update(map(str, days_of_older_profiles(warehouse)))
         return [day for day in self.days if str(day) in found]
 
     def _forget_restated(self) -> None:
@@ -163,6 +167,7 @@ class Runner(Steps):
             self.train(weeks)
         days = [day for day in self.days if first <= day <= last]
         self.build_profiles(days)
+        self.follow_profiles([day for day in self._restated() if day not in days])
 
     def rebuild_stale(self) -> int:
         """Rebuild the snapshots that are marked as stale; return how many."""

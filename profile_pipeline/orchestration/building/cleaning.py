@@ -31,7 +31,8 @@ STREAM_CONSUMERS = ("cleaned.sessions",)
 ALIAS_CONSUMERS = ("features.user_days", "features.user_item_days", "features.user_term_days")
 DAY_CONSUMERS = ("applications.daily_metrics",)
 FEATURE_CONSUMERS = ("features.behavior", "features.interests", "features.demand", "features.user_features")
-SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, "profiles.scores", "profiles.tags", "profiles.user_profiles")
+PROFILE_CONSUMERS = ("profiles.scores", "profiles.tags", "profiles.user_profiles")
+SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, *PROFILE_CONSUMERS)
 STALE_CONSUMER = "features.stale_days"
 # A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.
 REBUILT = "rebuilt:"
