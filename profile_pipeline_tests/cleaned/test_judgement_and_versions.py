@@ -275,3 +275,19 @@ def test_of_copies_equal_in_time_the_content_decides_and_never_the_file(engine: 
     ]
     found = judged(engine, [same | content for content in contents])
     assert sorted(str(reason) for reason, _, _ in found.values()) == ["None", "duplicate", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"item_id": "x", "category": "y|z"}, {"item_id": "x|y", "category": "z"}),
+        ({"user_agent": "", "country": "x"}, {"user_agent": None, "country": "x"}),
+        ({"latitude": 31.0, "longitude": 1.0}, {"latitude": 31.00000000001, "longitude": 1.0}),
+    ],
+)
+def test_copies_that_differ_only_in_where_a_field_ends_fall_to_no_file(
+    engine: Engine, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    copies = {"there": (first, second), "back": (second, first)}
+    events = [{"event_id": name, "received_at": NOON} | content for name, both in copies.items() for content in both]
+    assert reasons(engine, events) == [None, "duplicate", "duplicate", None]
