@@ -27,7 +27,7 @@ CANONICAL = (
     "user_agent", "country", "city", "latitude", "longitude", "properties",
 )  # fmt: skip
 COORDINATES = ("latitude", "longitude")
-# No bar is in them, or nothing comes after them: where the other fields are equal, an equal md5 says that these are too.
+# No bar is in them, or nothing comes after them: where they end needs no telling.
 PLAINLY_ENDED = ("sent_at", "quantity", "price", "value", "properties")
 
 
@@ -120,7 +120,7 @@ class Judged:
 
 
 def order_of_copy(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what sorts a record among copies of one time: its md5, in which coordinates count to nine places, then what it says.
+    """Return what sorts a record among copies of one time: its md5, how long its fields are, and where it was to the last digit.
 
     Parameters
     ----------
@@ -128,12 +128,9 @@ def order_of_copy(record: Mapping[str, Any]) -> tuple[Any, ...]:
         Its columns by name, as text but for the coordinates.
     """
     md5 = md5_of([_coordinate(record[name]) if name in COORDINATES else record[name] for name in CANONICAL])
-    told = [
-        (record[name] is None, "" if record[name] is None else record[name])
-        for name in CANONICAL
-        if name not in PLAINLY_ENDED
-    ]
-    return md5, *told
+    fields = [record[name] for name in CANONICAL if name not in (*PLAINLY_ENDED, *COORDINATES)]
+    lengths = "|".join("" if field is None else str(len(field)) for field in fields)
+    return md5, lengths, *((record[name] is None, record[name] or 0.0) for name in COORDINATES)
 
 
 def _coordinate(degrees: float | None) -> str | None:

@@ -61,7 +61,7 @@ FUNCTIONS = {
     exp.Cast, exp.TryCast, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least, exp.Round, exp.Floor, exp.Ceil, exp.Count, exp.Sum, exp.Min, exp.Max,
     exp.ArgMin, exp.ArgMax, exp.RowNumber, exp.Lag, exp.Lead, exp.LastValue, exp.MD5, exp.SHA2, exp.ConcatWs, exp.Substring, exp.Lower, exp.Trim, exp.RegexpReplace,
     exp.RegexpLike, exp.DateDiff, exp.AtTimeZone, exp.Explode, exp.GenerateSeries, exp.Split, exp.ArrayAgg, exp.ArraySort, exp.GroupConcat,
-    exp.Abs, exp.Extract, exp.Pad, exp.Year, exp.Map, exp.JSONExtractScalar, exp.JSONPath, exp.JSONPathRoot, exp.JSONPathKey,
+    exp.Abs, exp.Extract, exp.Length, exp.Pad, exp.Year, exp.Map, exp.JSONExtractScalar, exp.JSONPath, exp.JSONPathRoot, exp.JSONPathKey,
 }  # fmt: skip
 PROVEN = GRAMMAR | FUNCTIONS
 PROVEN_NAMES = {"to_json"}  # functions that sqlglot has no class for
