@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.raw.proposing.kinds import DECIMAL
+from profile_pipeline.raw.proposing.amounts import DECIMAL
 from profile_pipeline.raw.proposing.logs import w3c_pattern
 from profile_pipeline.raw.proposing.times import TIME_OF_DAY, time_format_of
 from profile_pipeline.raw.proposing.vocabulary import is_known_name

@@ -8,6 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from profile_pipeline.raw.proposing.amount_columns import (
+    MONEY,
+    cast_sql,
+    is_below_zero,
+    notes_on_amounts,
+    number_sql,
+)
 from profile_pipeline.raw.proposing.dialect import SampleError
 from profile_pipeline.raw.proposing.event_types import type_of_file
 from profile_pipeline.raw.proposing.kinds import ColumnKind
@@ -37,7 +44,6 @@ _IDS = (
     "brand",
 )
 _WHO = ("user_id", "anonymous_id", "device_id")
-_MONEY = ("price", "cost_amount", "amount")
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ class Writer:
     def _written(self, meaning: str, kind: ColumnKind) -> str | None:
         if meaning in _IDS and kind.has_float_ids:
             return f"regexp_replace({sql_of(kind)}, '[.]0$', '')"
-        if meaning in _MONEY:
-            return _number(kind)
+        if meaning in MONEY:
+            return number_sql(self.sample, meaning, kind)
         if meaning in _TIMES:
             return self._time(meaning, kind)
         if meaning == "birth_date" and kind.time is not None and kind.time.written != "iso":
@@ -144,9 +150,19 @@ class Writer:
         made = self._event_time() | self._event_type()
         quantity, value = self._column("quantity"), self._value()
         if quantity is not None:
-            made["quantity"] = f"abs({_cast(quantity)})" if _has_negative(quantity) else _number(quantity)
+            is_signed = is_below_zero(quantity)
+            made["quantity"] = (
+                f"abs({self._cast('quantity')})" if is_signed else number_sql(self.sample, "quantity", quantity)
+            )
         if value is not None:
-            made["value"] = f"abs({_cast(value)})" if _has_negative(value) and not quantity else _number(value)
+            is_signed = value == "amount" and is_below_zero(self.found.columns[value])
+            made["value"] = (
+                f"abs({self._cast(value)})" if is_signed else number_sql(self.sample, value, self.found.columns[value])
+            )
+            if is_signed and self._column("event_type") is not None:
+                self.notes.append(
+                    f"{self.found.columns[value].name} is taken without its sign: the type of an event says, by its role, whether money goes back"
+                )
         category = self._column("category")
         if category is not None:
             made["category"] = self._written("category", category)
@@ -162,7 +178,18 @@ class Writer:
         ):
             made["anonymous_id"] = self._written("session_id", self.found.columns["session_id"])
             self.notes.append("no column names a person: each session stands for one")
+        self.notes.extend(notes_on_amounts(self.sample, *self._mapped_and_not()))
         return made
+
+    def _mapped_and_not(self) -> tuple[list[tuple[str, ColumnKind]], list[ColumnKind]]:
+        """The columns that a mapping of events takes, with what they are, and the others."""
+        value = self._value()
+        left = {"rating", "duration", "amount"} - {value}
+        mapped = [(meaning, kind) for meaning, kind in self.found.columns.items() if meaning not in left]
+        return mapped, [*self.found.others, *(self.found.columns[m] for m in left & self.found.columns.keys())]
+
+    def _cast(self, meaning: str) -> str:
+        return cast_sql(self.sample, meaning, self.found.columns[meaning])
 
     def _event_time(self) -> dict[str, Any]:
         kind = self._column("event_time")
@@ -192,10 +219,14 @@ class Writer:
             return {
                 "event_type": f"regexp_replace({sql_of(kind)}, '[.]0$', '')" if kind.has_float_ids else kind.reference
             }
-        if quantity is not None and _has_negative(quantity):
+        if quantity is not None and is_below_zero(quantity):
             is_marked = order is not None and _is_cancelled_by_letter(order)
-            is_return = f"{sql_of(order)} like 'C%'" if order is not None and is_marked else f"{_cast(quantity)} < 0"
+            is_return = (
+                f"{sql_of(order)} like 'C%'" if order is not None and is_marked else f"{self._cast('quantity')} < 0"
+            )
             return {"event_type": f"case when {is_return} then 'return' else 'order' end"}
+        if self._value() == "amount" and is_below_zero(self.found.columns["amount"]):
+            return {"event_type": f"case when {self._cast('amount')} < 0 then 'return' else '{self._one_type()}' end"}
         if self.sample.is_log:
             url = next(sql_of(k) for k in self.sample.columns if k.name == "url")
             return {
@@ -231,11 +262,10 @@ class Writer:
             )
         return kind or "event"
 
-    def _value(self) -> ColumnKind | None:
-        for meaning in ("rating", "duration", *(("amount",) if self._column("price") is None else ())):
-            if self._column(meaning) is not None:
-                return self._column(meaning)
-        return None
+    def _value(self) -> str | None:
+        """What `value` is; of an amount beside a price nothing is kept: the price counts."""
+        meanings = ("rating", "duration", *(("amount",) if self._column("price") is None else ()))
+        return next((meaning for meaning in meanings if self._column(meaning) is not None), None)
 
     def identical_records(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Lines of orders count each; elsewhere two identical records are one that was sent twice."""
@@ -287,29 +317,11 @@ class Writer:
         kind = self._column("currency")
         if kind is not None and kind.n_distinct == 1:
             return next(iter(kind.counts)).upper()
-        money = [self._column(m) for m in _MONEY]
-        found = next((k.currency for k in money if k is not None and k.is_money and k.currency), None)
+        money = [self._column(m) for m in MONEY]
+        found = next((k.currency for k in money if k is not None and k.amounts is not None and k.currency), None)
         if found:
             self.notes.append(f"the sign beside amounts is taken for {found}")
         return found
-
-
-def _number(kind: ColumnKind) -> str:
-    """A number as our reader takes it: signs of currency and commas between thousands taken out, a decimal comma turned."""
-    if kind.is_money:
-        return f"regexp_replace({sql_of(kind)}, '[^0-9.-]', '', 'g')"
-    if kind.has_decimal_comma:
-        return f"replace(replace({sql_of(kind)}, '.', ''), ',', '.')"
-    return kind.reference
-
-
-def _cast(kind: ColumnKind) -> str:
-    number = sql_of(kind) if kind.is_number else f"({_number(kind)})"
-    return f"cast(nullif(trim({number}), '') as {'bigint' if kind.is_integer else 'decimal(18, 4)'})"
-
-
-def _has_negative(kind: ColumnKind) -> bool:
-    return any(value.startswith("-") for value in kind.counts)
 
 
 def _is_cancelled_by_letter(order: ColumnKind) -> bool:
