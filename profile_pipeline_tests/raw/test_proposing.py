@@ -17,6 +17,7 @@ from profile_pipeline.raw.proposing.starter import calendar_of, calendar_without
 from profile_pipeline.raw.proposing.times import time_format_of
 from profile_pipeline.raw.proposing.yaml_text import InsertError, insert_sources, scalar, source_text
 from profile_pipeline.raw.readers.sampling import sample_of
+from profile_pipeline.raw.readers.trial import try_files
 from profile_pipeline.raw.roles import ROLES
 
 
@@ -50,6 +51,18 @@ def test_the_delimiter_and_the_header_are_told_from_the_lines(delimiter: str) ->
     )
     dialect = dialect_of(text, "utf-8")
     assert (dialect.separator, dialect.has_header, dialect.n_fields) == (delimiter, True, 3)
+
+
+def test_a_tab_before_each_long_number_is_no_delimiter_where_the_header_has_none_and_no_part_of_the_id(
+    tmp_path: Path,
+) -> None:
+    rows = "".join(f"\t{10**15 + i},u{i},2025-03-{1 + i:02d},0.50\n" for i in range(20))
+    file = tmp_path / "orders.csv"
+    file.write_text("order_id,user_id,order_date,total\n" + rows, encoding="utf-8")
+    found = propose(sample_of_text(file.read_bytes(), file.name))
+    assert (found.settings["format"], found.settings.get("delimiter")) == ("csv", None)
+    trial = try_files([file], name="orders", source=found.source(), timezone="UTC", n_rows=1)
+    assert (trial.rows[0]["order_id"], trial.rows[0]["user_id"], trial.n_loaded) == ("1000000000000000", "u0", 20)
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def split_records(text: str, delimiter: str, limit: int | None = None) -> list[l
 
 def _best_delimiter(text: str, lines: Sequence[str]) -> tuple[str, list[list[str]]] | None:
     head = text[: sum(len(line) + 2 for line in lines) + 2].lstrip("\ufeff")
-    found: list[tuple[float, int, str, list[list[str]]]] = []
+    found: list[tuple[bool, float, int, str, list[list[str]]]] = []
     for place, delimiter in enumerate(DELIMITERS):
         if delimiter not in head or (delimiter == "||" and head.count("|") != 2 * head.count("||")):
             continue
@@ -241,10 +241,11 @@ def _best_delimiter(text: str, lines: Sequence[str]) -> tuple[str, list[list[str
         share = n / len(records)
         if width > 1 and share >= SAME_WIDTH:
             # A file of one record says nothing by its width: the order of delimiters decides.
-            found.append((round(share, 1), -place, delimiter, records))
-    if not found:
-        return _ragged(head, lines)
-    _, _, delimiter, records = max(found, key=lambda f: f[:2])
+            # A tab before each long number, put there against Excel, is no delimiter: the header has none.
+            found.append((len(records[0]) > 1, round(share, 1), -place, delimiter, records))
+    *_, delimiter, records = max(found, key=lambda f: f[:3], default=(False, "", []))
+    if not delimiter or len(records[0]) == 1:
+        return _ragged(head, lines) or ((delimiter, records) if delimiter else None)
     if delimiter == "," and '"' not in head and _all_followed_by_blank(head):
         delimiter = ", "
         records = split_records(head, delimiter, LINES_LOOKED_AT)
