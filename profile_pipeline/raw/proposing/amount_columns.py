@@ -58,7 +58,7 @@ def _has_semicolons(sample: Sample) -> bool:
 
 def _told_elsewhere(sample: Sample, kind: ColumnKind) -> str | None:
     """The decimal mark that other columns show: a comma in any, a point in amounts, as versions have points everywhere."""
-    others = [k for k in sample.columns if k is not kind and k.amounts is not None and k.amounts.decimal]
+    others = [k for k in sample.columns if k.name != kind.name and k.amounts is not None and k.amounts.decimal]
     if any(k.amounts is not None and k.amounts.decimal == "," for k in others):
         return ","
     return "." if any(set(_COUNTED) & meanings_of(k.name).keys() for k in others) else None
