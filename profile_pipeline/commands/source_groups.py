@@ -179,7 +179,7 @@ def _sampled(file: Path, copy: Path, limit_bytes: int) -> tuple[Sample, bool]:
     looked_at = sample_of(file, limit_bytes=limit_bytes)
     copy.write_bytes(looked_at.content)
     if not looked_at.is_parquet:
-        return sample_of_text(looked_at.content, file.name), looked_at.is_whole
+        return sample_of_text(looked_at.content, file), looked_at.is_whole
     columns: dict[str, list[Any]] = {name: [] for name in parquet.names_of(copy)}
     for batch in parquet.read(copy, Rejects()):
         for name, values in batch.columns.items():

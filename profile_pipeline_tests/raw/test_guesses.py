@@ -170,3 +170,9 @@ def test_json_lines_of_which_one_lacks_fields_of_the_other_can_be_of_one_kind(
 ) -> None:
     first, second = (sample_of_text(text.encode(), "x") for text in (known, other))
     assert has_fields_of(first, second) is is_so
+
+
+def test_headers_in_another_language_are_refused_with_the_languages_that_are_known_and_how_to_map_by_hand() -> None:
+    rows = "".join(f"{i:06d};{1 + i % 28:02d}/01/2025;A{i % 9};2\n" for i in range(40))
+    with pytest.raises(SampleError, match="known in English and Chinese: of another language describe the source"):
+        proposal_of("Kundennummer;Bestelldatum;Artikelnummer;Menge\n" + rows, "Bestellungen.csv")

@@ -49,7 +49,7 @@ def test_the_delimiter_and_the_header_are_told_from_the_lines(delimiter: str) ->
     text = "".join(
         delimiter.join(row) + "\n" for row in (["user_id", "title part", "stars"], ["1", "a b", "3"], ["2", "c d", "4"])
     )
-    dialect = dialect_of(text, "utf-8")
+    dialect = dialect_of(text, "utf-8", Path("file.csv"))
     assert (dialect.separator, dialect.has_header, dialect.n_fields) == (delimiter, True, 3)
 
 
@@ -357,6 +357,7 @@ def test_people_without_events_get_a_week_and_the_monday_after_it_both_past(day:
 
 def test_names_of_sources_leave_out_dates_and_are_free() -> None:
     assert source_name(["2010-12-01.csv"], "events", []) == "events"
+    assert source_name(["page 1.json.jsonl"], "events", []) == "page"
     assert source_name(["JData_Action_201602.csv"], "events", ["jdata_action"]) == "jdata_action_2"
     assert pattern_of("shop", ["a.csv.gz", "b.csv.gz"]) == "shop/*.csv.gz"
     assert pattern_of("shop", ["a.csv", "b.tsv"]) == "shop/*"

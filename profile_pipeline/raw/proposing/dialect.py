@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.proposing.amounts import DECIMAL
@@ -17,6 +18,7 @@ from profile_pipeline.raw.proposing.logs import w3c_pattern
 from profile_pipeline.raw.proposing.times import TIME_OF_DAY, time_format_of
 from profile_pipeline.raw.proposing.vocabulary import is_known_name
 from profile_pipeline.raw.readers.json_texts import spans_lines
+from profile_pipeline.shell import jq_command
 
 DELIMITERS = ("\t", "::", "||", "\x01", "|", ";", ",", "^", "~")
 LINES_LOOKED_AT = 300
@@ -142,8 +144,8 @@ def _utf16_of(content: bytes) -> str | None:
     return None
 
 
-def dialect_of(text: str, encoding: str) -> Dialect:
-    """Return how the text is written.
+def dialect_of(text: str, encoding: str, file: Path) -> Dialect:
+    """Return how the text of a file is written.
 
     Raises
     ------
@@ -162,7 +164,7 @@ def dialect_of(text: str, encoding: str) -> Dialect:
     if spans_lines(start[:LONGEST_LINE].encode()):
         return Dialect("jsonl", encoding, None, has_header=False, n_fields=0)
     if start.startswith("{"):
-        return _json_dialect(lines, encoding)
+        return _json_dialect(lines, encoding, file)
     if start.startswith("["):
         raise SampleError(
             "found text in brackets, expected JSON objects (one a line, or one array of them), CSV, TSV or Parquet"
@@ -195,7 +197,7 @@ def dialect_of(text: str, encoding: str) -> Dialect:
     )
 
 
-def _json_dialect(lines: Sequence[str], encoding: str) -> Dialect:
+def _json_dialect(lines: Sequence[str], encoding: str, file: Path) -> Dialect:
     n_good = 0
     for line in lines:
         try:
@@ -205,7 +207,7 @@ def _json_dialect(lines: Sequence[str], encoding: str) -> Dialect:
     if n_good < 0.5 * len(lines):
         raise SampleError(
             "found JSON spread over lines that does not begin with a line of {, expected one object a line (JSON Lines)."
-            " It becomes lines with: jq -c . FILE > FILE.jsonl"
+            f" It becomes lines with: {jq_command('.', file)}"
         )
     return Dialect("jsonl", encoding, None, has_header=False, n_fields=0)
 

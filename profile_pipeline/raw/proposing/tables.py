@@ -135,7 +135,8 @@ def assign(sample: Sample, table: str | None) -> Assigned:
         names = ", ".join(kind.name for kind in sample.columns[:12])
         raise SampleError(
             f"found the columns {names}{', …' if len(sample.columns) > 12 else ''}, expected an id of a person or an item beside what is said of it."
-            " Name the table with --table (events, users, items, relations, contacts), or describe the source in profile.yaml by hand"
+            " Name the table with --table (events, users, items, relations, contacts). Names of columns are known in English and Chinese: of another language"
+            " describe the source in profile.yaml by hand, such as `user_id: Kundennummer` under columns: (docs/your-data.md)"
         )
     columns = _assigned(possible, MEANINGS[chosen])
     guesses = _by_content(sample, chosen, columns)
