@@ -118,7 +118,7 @@ def _days(warehouse: Warehouse, settings: Settings, newest_day: dt.date) -> list
     ]
 
 
-def excluded_counts(warehouse: Warehouse) -> Counter[tuple[str, str]]:
+def not_counted(warehouse: Warehouse) -> Counter[tuple[str, str]]:
     """Return how many events do not count, by source and reason; those outside of the calendar were told when they were loaded."""
     rows = warehouse.rows(
         "with counts as (select file_id, reason_code, count(*) as n from cleaned.excluded_events where reason_code <> 'out_of_calendar' group by all)"
