@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from profile_pipeline.applications.tables import DAILY_METRICS
 from profile_pipeline.orchestration.building.cleaning import (
     ALIAS_CONSUMERS,
     FEATURE_CONSUMERS,
-    PROFILE_CONSUMERS,
+    OLDER,
     SNAPSHOT_CONSUMERS,
     STALE_CONSUMER,
     STREAM_CONSUMERS,
@@ -75,9 +76,9 @@ def _built_at(instance: dg.DagsterInstance, table: str, partition: dt.date) -> f
 def days_of_older_profiles(w: Warehouse) -> list[dt.date]:
     """Return the days whose profiles are older than their features: a refresh has built the snapshot anew, and the profiles are to follow."""
     return w.days(
-        "select distinct event_date from cleaned.touched where list_contains($consumers, consumer)"
+        "select distinct event_date from cleaned.touched where starts_with(consumer, $older)"
         " and event_date in (select as_of_date from profiles.user_profiles)",
-        {"consumers": list(PROFILE_CONSUMERS)},
+        {"older": OLDER},
     )
 
 
@@ -134,8 +135,9 @@ class Behind:
             older_profiles=days_of_older_profiles(w),
         )
         for name in SNAPSHOT_CONSUMERS:
-            found.days[name] = {*found.stale, *notes.get(name, set())}
-        found.days["applications.daily_metrics"] = notes.get("applications.daily_metrics", set())
+            found.days[name] = {*found.stale, *notes.get(name, set()), *notes.get(OLDER + name, set())}
+        measured = set(w.days(f"select distinct event_date from {DAILY_METRICS.name}"))
+        found.days[DAILY_METRICS.name] = notes.get(DAILY_METRICS.name, set()) & measured
         sessions = notes.get(STREAM_CONSUMERS[0], set())
         found.add_events(sessions, tables=("cleaned.sessions", "cleaned.session_days", "features.user_days"))
         for tile in ALIAS_CONSUMERS:
@@ -178,6 +180,10 @@ class Behind:
         if self.stale:
             said.append(
                 f"{counted(len(self.stale), 'snapshot is', 'snapshots are')} outdated by late events: {_listed(self.stale)}: profile-pipeline run --stale"
+            )
+        if metrics := self.days.get(DAILY_METRICS.name):
+            said.append(
+                f"daily metrics of {counted(len(metrics), 'day')} have not followed: {_listed(sorted(metrics))}: profile-pipeline run"
             )
         if self.older_profiles:
             said.append(
