@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from profile_pipeline.applications.tables import DAILY_METRICS
 from profile_pipeline.orchestration.building.cleaning import (
     ALIAS_CONSUMERS,
     FEATURE_CONSUMERS,
+    OLDER,
+    SNAPSHOT_CONSUMERS,
     STALE_CONSUMER,
     STREAM_CONSUMERS,
 )
@@ -70,6 +73,15 @@ def _built_at(instance: dg.DagsterInstance, table: str, partition: dt.date) -> f
     return found[0].timestamp if found else 0.0
 
 
+def days_of_older_profiles(w: Warehouse) -> list[dt.date]:
+    """Return the days whose profiles are older than their features: a refresh has built the snapshot anew, and the profiles are to follow."""
+    return w.days(
+        "select distinct event_date from cleaned.touched where starts_with(consumer, $older)"
+        " and event_date in (select as_of_date from profiles.user_profiles)",
+        {"older": OLDER},
+    )
+
+
 @dataclass
 class Behind:
     """Days of tables that are known to be behind.
@@ -86,6 +98,8 @@ class Behind:
         The first day from which a snapshot may rest on what has not followed.
     outscored
         Days that were scored before the models that serve them were judged.
+    older_profiles
+        Days whose profiles have not followed their features.
     is_unfinished
         A run has not come to its end: what is not kept by day may be behind too.
     """
@@ -94,6 +108,7 @@ class Behind:
     stale: list[dt.date]
     days: dict[str, set[dt.date]] = field(default_factory=dict)
     snapshots_from: dt.date | None = None
+    older_profiles: list[dt.date] = field(default_factory=list)
     is_unfinished: bool = False
     outscored: set[dt.date] = field(default_factory=set)
 
@@ -117,11 +132,12 @@ class Behind:
             waiting,
             w.days("select as_of_date from features.stale_days"),
             is_unfinished=has_new_versions or any(notes.get(name) for name in FEATURE_CONSUMERS),
+            older_profiles=days_of_older_profiles(w),
         )
-        for name in FEATURE_CONSUMERS:
-            found.days[name] = {*found.stale, *notes.get(name, set())}
-        found.days["profiles.user_profiles"] = {*found.stale, *notes.get("profiles.user_profiles", set())}
-        found.days["applications.daily_metrics"] = notes.get("applications.daily_metrics", set())
+        for name in SNAPSHOT_CONSUMERS:
+            found.days[name] = {*found.stale, *notes.get(name, set()), *notes.get(OLDER + name, set())}
+        measured = set(w.days(f"select distinct event_date from {DAILY_METRICS.name}"))
+        found.days[DAILY_METRICS.name] = notes.get(DAILY_METRICS.name, set()) & measured
         sessions = notes.get(STREAM_CONSUMERS[0], set())
         found.add_events(sessions, tables=("cleaned.sessions", "cleaned.session_days", "features.user_days"))
         for tile in ALIAS_CONSUMERS:
@@ -164,6 +180,14 @@ class Behind:
         if self.stale:
             said.append(
                 f"{counted(len(self.stale), 'snapshot is', 'snapshots are')} outdated by late events: {_listed(self.stale)}: profile-pipeline run --stale"
+            )
+        if metrics := self.days.get(DAILY_METRICS.name):
+            said.append(
+                f"daily metrics of {counted(len(metrics), 'day')} have not followed: {_listed(sorted(metrics))}: profile-pipeline run"
+            )
+        if self.older_profiles:
+            said.append(
+                f"profiles of {counted(len(self.older_profiles), 'day')} have not followed their features: {_listed(self.older_profiles)}: profile-pipeline run"
             )
         said += [
             f"the models that serve {day} were judged after it was scored: profile-pipeline run --from {day} --to {day}"
