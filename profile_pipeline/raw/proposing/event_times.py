@@ -3,6 +3,7 @@
 Not here: which column is called a time (`tables`), how a time is written (`times`), or the times of other tables.
 """
 
+import re
 from dataclasses import replace
 
 from profile_pipeline.raw.proposing.dialect import SampleError
@@ -14,6 +15,7 @@ from profile_pipeline.raw.proposing.vocabulary import folded, meanings_of
 
 _DAY_LENGTH, LONGEST = len("2026-01-31"), 40
 _CLOCKS = frozenset({"clock", "timeofday", "hhmm", "hhmmss", "localtime", "clocktime", "时刻", "钟点"})
+_DATE_OR_TIME = re.compile("date|time|日期|时间")
 _PARTS = ("year", "month", "day")
 
 
@@ -102,7 +104,7 @@ def _of_column(sample: Sample, found: Assigned, kind: ColumnKind, day: str | Non
     clocks = [k for k in sample.columns if k.is_time_of_day and k.name != kind.name]
     if kind.has_clock or not clocks:
         return _with(found, kind, *notes)
-    clock = _clock(clocks)
+    clock = _clock(kind, clocks)
     whole = _together(kind, clock) if clock is not None else None
     if whole is None:
         names = ", ".join(k.name for k in clocks)
@@ -112,10 +114,11 @@ def _of_column(sample: Sample, found: Assigned, kind: ColumnKind, day: str | Non
     return _with(found, whole, *notes, f"{kind.name} and {clock.name if clock else ''} are taken together as the time")
 
 
-def _clock(clocks: list[ColumnKind]) -> ColumnKind | None:
-    """The column of times of day that is called when something was, and not how long or until when."""
+def _clock(date: ColumnKind, clocks: list[ColumnKind]) -> ColumnKind | None:
+    """The column of times of day that is called when something was, or as the date is, and not how long or until when."""
+    alike = [k for k in clocks if _DATE_OR_TIME.sub("", folded(k.name)) == _DATE_OR_TIME.sub("", folded(date.name))]
     named = [k for k in clocks if "event_time" in meanings_of(k.name) or folded(k.name) in _CLOCKS]
-    return named[0] if len(named) == 1 else None
+    return next((found[0] for found in (alike, named) if len(found) == 1), None)
 
 
 def _together(date: ColumnKind, clock: ColumnKind) -> ColumnKind | None:

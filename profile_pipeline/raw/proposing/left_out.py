@@ -4,6 +4,7 @@ Not here: what is mapped (`tables`, `writing`).
 """
 
 import json
+import re
 from collections.abc import Iterator
 
 from profile_pipeline.raw.mapping import columns_read
@@ -15,12 +16,16 @@ from profile_pipeline.source_settings import SourceSettings
 MOST_NAMED, MOST_STATES, LISTS_LOOKED_AT, LONGEST = 40, 20, 200, 40
 _BOUGHT = ("'order'", "'purchase'")
 _STATES = frozenset(
-    {"status", "orderstatus", "financialstatus", "paymentstatus", "paystatus", "tradestatus", "订单状态", "交易状态", "支付状态", "付款状态", "退款状态"}
+    {"status", "orderstatus", "financialstatus", "paymentstatus", "paystatus", "tradestatus", "状态", "订单状态", "交易状态", "支付状态", "付款状态", "退款状态"}
 )  # fmt: skip
 _UNDONE = frozenset({
     "cancelledat", "canceledat", "cancelled", "canceled", "iscancelled", "iscanceled", "refundedamount", "refundamount", "refunded", "isrefunded",
     "refundedat", "returned", "isreturned", "退款金额", "是否退款", "取消时间",
 })  # fmt: skip
+_DONE = re.compile(
+    "paid|complete|success|deliver|fulfil|shipped|closed.?won|成功|完成|已付|已支付|已收货|已发货|已签收", re.IGNORECASE
+)
+_NOT_DONE = re.compile("refund|return|cancel|unpaid|not|partial|fail|退|取消|关闭|未|失败", re.IGNORECASE)
 _NO = frozenset({"0", "false", "no", "n", "f", "否", "无退款"})
 
 
@@ -71,9 +76,10 @@ def _undone(unread: list[ColumnKind], bought: str) -> list[str]:
     if not told:
         return []
     whole = next((k for k in states if len(k.values) == k.n_looked_at), None)
+    done = ", ".join(_quoted(v) for v in whole.counts if _DONE.search(v) and not _NOT_DONE.search(v)) if whole else ""
     helps = (
-        f", or with event_type: case when {sql_of(whole)} = {_quoted(whole.counts.most_common(1)[0][0])} then {bought} else 'unfinished' end"
-        if whole is not None
+        f", or with event_type: case when {sql_of(whole)} in ({done}) then {bought} else 'unfinished' end"
+        if whole is not None and done
         else ""
     )
     return [

@@ -184,7 +184,7 @@ def _no_ids(sample: Sample, columns: dict[str, ColumnKind]) -> list[str]:
 
 def _actor_of(kind: ColumnKind) -> str | None:
     """Whose id a column is called, be it one or not: of a person, a browser, a device or a session."""
-    called = {} if kind.is_blank else meanings_of(kind.name)
+    called = {} if kind.is_blank else _named(kind)
     return next((meaning for meaning in _ACTORS if meaning in called), None)
 
 
@@ -314,6 +314,9 @@ def _by_what_is_left(
     if has_own_id and {"title", "author"} & has and not users:
         return "items"
     if users and has_time and (hint == "events" or type_of_file(sample.file_name) or not users[0].is_key):
+        return "events"
+    # A table of users knows no browsers, and no order is said of a person once for all.
+    if ("anonymous_id" in has and has_time and not users) or ("order_id" in has and users and not users[0].is_key):
         return "events"
     is_labelled = bool(_names(sample) & set(LABELS))
     if users or is_labelled or _names(sample) & DIRECT_IDENTIFIERS or (has_own_id and len(sample.columns) > 2):

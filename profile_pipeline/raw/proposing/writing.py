@@ -295,9 +295,8 @@ class Writer:
 
 def _names_a_person(kind: ColumnKind) -> bool:
     """A name, an address or a number by which a person is reached; whether there is one may be said."""
-    return folded(kind.name) in DIRECT_IDENTIFIERS or (
-        not kind.is_flag and bool({"email", "phone"} & meanings_of(kind.name).keys())
-    )
+    is_of_contact = bool({"email", "phone"} & meanings_of(kind.name).keys()) and not kind.is_flag
+    return folded(kind.name) in DIRECT_IDENTIFIERS or is_of_contact or kind.is_email
 
 
 def _number(kind: ColumnKind) -> str:
