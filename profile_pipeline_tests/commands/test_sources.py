@@ -242,6 +242,14 @@ def test_times_that_name_their_zone_need_no_such_comment(folder: Folder) -> None
     assert "zone" not in folder.config.read_text(encoding="utf-8").partition("sources:")[2]
 
 
+def test_what_was_guessed_stands_above_the_rows_on_the_screen_and_not_in_the_yaml_only(folder: Folder) -> None:
+    rows = "".join(f"u{i % 7},{1 + i % 9:02d}/0{1 + i % 5}/2026,view,x\n" for i in range(60))
+    _, told = folder.add(folder.file("web.csv", "user_id,date,action,note\n" + rows), "--dry-run")
+    above = told.partition("would be loaded")[0].splitlines()
+    assert "- days and months can't be told apart by the values: read as %d/%m/%Y" in above
+    assert "- not mapped: note" in above
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -64,10 +64,8 @@ def _told_elsewhere(sample: Sample, kind: ColumnKind) -> str | None:
     return "." if any(set(_COUNTED) & meanings_of(k.name).keys() for k in others) else None
 
 
-def notes_on_amounts(
-    sample: Sample, mapped: Iterable[tuple[str, ColumnKind]], unmapped: Iterable[ColumnKind]
-) -> Iterator[str]:
-    """Tell what was guessed of amounts, which do not count, and what looks like money and is not mapped.
+def notes_on_amounts(sample: Sample, mapped: Iterable[tuple[str, ColumnKind]]) -> Iterator[str]:
+    """Tell what was guessed of amounts, and which do not count.
 
     Parameters
     ----------
@@ -82,9 +80,6 @@ def notes_on_amounts(
                 f"{kind.name} holds prices below zero, and such an event does not count (invalid_price):"
                 " what is given back has a price above zero, and a type of event with the role refund"
             )
-    left = [kind.name for kind in unmapped if kind.looks_like_money]
-    if left:
-        yield f"not mapped, though the values look like amounts of money: {', '.join(left)}"
 
 
 def _doubt(sample: Sample, meaning: str, kind: ColumnKind, style: AmountStyle) -> Iterator[str]:

@@ -7,7 +7,7 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from profile_pipeline.raw.proposing.amounts import (
@@ -19,12 +19,22 @@ from profile_pipeline.raw.proposing.amounts import (
     look_like_money,
     style_of,
 )
-from profile_pipeline.raw.proposing.times import TIME_OF_DAY, TimeFormat, moments, time_format_of
+from profile_pipeline.raw.proposing.times import (
+    MOST_BE_TIMES,
+    TIME_OF_DAY,
+    TimeFormat,
+    formats_of,
+    moments,
+    time_format_of,
+)
 
 LOOKED_AT = 2_000
 MOMENTS_LOOKED_AT = 200
 INTEGER = re.compile(r"^[+-]?\d{1,18}$", re.ASCII)
 FLOAT_ID = re.compile(r"^\d+[.]0$", re.ASCII)
+SCIENTIFIC_ID = re.compile(r"^\d([.]\d+)?[eE][+]?\d{1,2}$", re.ASCII)
+# Google's id of a browser: a random number and the second of the first visit, in the cookie behind a version.
+GOOGLE_CLIENT = re.compile(r"^(GA1[.]\d[.])?\d{1,10}[.][12]\d{9}$", re.ASCII)
 EMAIL = re.compile(r"^[^@\s]+@[^@\s]+[.][A-Za-z]{2,}$")
 ADDRESS = re.compile(r"^(https?://|www[.]|/)\S*$")
 NETWORK = re.compile(r"^\d{1,3}(\.\d{1,3}){3}$|^[0-9a-fA-F:]{3,}:[0-9a-fA-F:]+$")
@@ -54,6 +64,8 @@ class ColumnKind:
         Records looked at, blanks included.
     is_list
         Its values are lists (JSON Lines, Parquet).
+    least_times
+        The share of the values that has to read as times for the column to be one of times.
     """
 
     name: str
@@ -61,6 +73,7 @@ class ColumnKind:
     values: tuple[str, ...]
     n_looked_at: int
     is_list: bool = False
+    least_times: float = MOST_BE_TIMES
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -119,13 +132,32 @@ class ColumnKind:
         )
 
     @cached_property
+    def has_scientific_ids(self) -> bool:
+        """Whole numbers, some or all of them written `8.58e+15`."""
+        return any(SCIENTIFIC_ID.match(v) for v in self.values) and all(
+            SCIENTIFIC_ID.match(v) or FLOAT_ID.match(v) or INTEGER.match(v) for v in self.values
+        )
+
+    @cached_property
+    def is_google_client(self) -> bool:
+        return self._most(GOOGLE_CLIENT)
+
+    @cached_property
     def currency(self) -> str | None:
         """The one currency that signs beside the numbers name."""
         return currency_of(self.counts)
 
     @cached_property
     def time(self) -> TimeFormat | None:
-        return time_format_of(self.values)
+        whole = time_format_of(self.values)
+        if whole is not None or self.least_times >= MOST_BE_TIMES:
+            return whole
+        most = next(iter(formats_of(self.values)), None)
+        return most[0] if most is not None and most[1] >= self.least_times * len(self.values) else None
+
+    def with_least_times(self, share: float) -> "ColumnKind":
+        """Return the same column, of times also where only this share of its values reads as such: its name says so."""
+        return replace(self, least_times=share)
 
     @cached_property
     def _moments(self) -> list[dt.datetime]:
@@ -159,6 +191,11 @@ class ColumnKind:
     @cached_property
     def is_email(self) -> bool:
         return self._most(EMAIL)
+
+    @cached_property
+    def is_masked(self) -> bool:
+        """Parts of its values are starred out, so that different ones look the same."""
+        return any("**" in v for v in self.values)
 
     @cached_property
     def is_address(self) -> bool:

@@ -15,14 +15,13 @@ from profile_pipeline.raw.proposing.amount_columns import (
     notes_on_amounts,
     number_sql,
 )
-from profile_pipeline.raw.proposing.dialect import SampleError
 from profile_pipeline.raw.proposing.event_types import type_of_file
 from profile_pipeline.raw.proposing.kinds import ColumnKind
 from profile_pipeline.raw.proposing.layouts import unknown_codes
 from profile_pipeline.raw.proposing.sample import Sample, sql_of
 from profile_pipeline.raw.proposing.tables import Assigned
-from profile_pipeline.raw.proposing.times import TimeFormat
-from profile_pipeline.raw.proposing.vocabulary import DIRECT_IDENTIFIERS, folded
+from profile_pipeline.raw.proposing.times import PER_SECOND, TimeFormat
+from profile_pipeline.raw.proposing.vocabulary import DIRECT_IDENTIFIERS, folded, meanings_of
 from profile_pipeline.raw.tables import RECORD_TABLES
 from profile_pipeline.source_settings import KEY_COLUMNS
 
@@ -52,11 +51,14 @@ class Writer:
 
     sample: Sample
     found: Assigned
-    day: str | None
     notes: list[str]
 
     def _column(self, meaning: str) -> ColumnKind | None:
         return self.found.columns.get(meaning)
+
+    def _other(self, name: str) -> ColumnKind | None:
+        """A column of this folded name that is taken for nothing else."""
+        return next((k for k in self.found.others if folded(k.name) == name), None)
 
     def columns(self) -> dict[str, Any]:
         special: dict[str, Callable[[], dict[str, Any]]] = {
@@ -88,10 +90,19 @@ class Writer:
         return {} if text is None else {ours: text}
 
     def _written(self, meaning: str, kind: ColumnKind) -> str | None:
+        if meaning in _IDS and kind.has_scientific_ids:
+            self.notes.append(
+                f"{kind.name} was made of floats, such as {kind.values[0]}: digits of longer ids are lost, so that several can be one, and no other"
+                " file may write them so; deliver them as text or whole numbers"
+            )
         if meaning in _IDS and kind.has_float_ids:
             return f"regexp_replace({sql_of(kind)}, '[.]0$', '')"
         if meaning in MONEY:
             return number_sql(self.sample, meaning, kind)
+        name = self._other("lineitemname") if meaning == "item_id" else None
+        if name is not None and len(kind.values) < kind.n_looked_at:
+            self.notes.append(f"where {kind.name} is blank, {name.name} stands for the item")
+            return f"coalesce(nullif({sql_of(kind)}, ''), {sql_of(name)})"
         if meaning in _TIMES:
             return self._time(meaning, kind)
         if meaning == "birth_date" and kind.time is not None and kind.time.written != "iso":
@@ -125,7 +136,7 @@ class Writer:
         main = self._main_time()
         if kind.time is None or main is None:
             return None
-        if kind.time.written == main.written:
+        if kind.time.written == main.written or (main.written == "epoch" and kind.time.written in PER_SECOND):
             return kind.reference
         self.notes.append(
             f"{kind.name} is left out: it writes times as {kind.time.written}, and a source has one time_format ({main.written})"
@@ -142,12 +153,15 @@ class Writer:
 
     def has_naive_times(self) -> bool:
         main = self._main_time()
-        return bool(self.day) if main is None else not main.is_zoned
+        return main is not None and not main.is_zoned
 
     # ---- events
 
     def _event_columns(self) -> dict[str, Any]:
-        made = self._event_time() | self._event_type()
+        made = self._event_type()
+        when = self._column("event_time")
+        if when is not None:
+            made["event_time"] = when.reference
         quantity, value = self._column("quantity"), self._value()
         if quantity is not None:
             is_signed = is_below_zero(quantity)
@@ -178,37 +192,21 @@ class Writer:
         ):
             made["anonymous_id"] = self._written("session_id", self.found.columns["session_id"])
             self.notes.append("no column names a person: each session stands for one")
-        self.notes.extend(notes_on_amounts(self.sample, *self._mapped_and_not()))
+        self._tell_of_amounts(value)
         return made
 
-    def _mapped_and_not(self) -> tuple[list[tuple[str, ColumnKind]], list[ColumnKind]]:
-        """The columns that a mapping of events takes, with what they are, and the others."""
-        value = self._value()
+    def _tell_of_amounts(self, value: str | None) -> None:
+        price, amount = self._column("price"), self._column("amount")
+        if value is None and price is not None and amount is not None:
+            self.notes.append(
+                f"an amount is quantity x {price.name}, and {amount.name} is not mapped: discounts, shipping and taxes of an order are not in it"
+            )
         left = {"rating", "duration", "amount"} - {value}
         mapped = [(meaning, kind) for meaning, kind in self.found.columns.items() if meaning not in left]
-        return mapped, [*self.found.others, *(self.found.columns[m] for m in left & self.found.columns.keys())]
+        self.notes.extend(notes_on_amounts(self.sample, mapped))
 
     def _cast(self, meaning: str) -> str:
         return cast_sql(self.sample, meaning, self.found.columns[meaning])
-
-    def _event_time(self) -> dict[str, Any]:
-        kind = self._column("event_time")
-        parts = {folded(k.name): k for k in self.sample.columns}
-        if kind is not None and kind.time is not None:
-            return {"event_time": kind.reference}
-        if kind is not None and self.day:
-            return {"event_time": f"'{self.day} ' || {sql_of(kind)}"}
-        if kind is not None:
-            raise SampleError(
-                f"{kind.name} holds times of day without a date. If all records are of one day, give it with --day YYYY-MM-DD"
-            )
-        if {"year", "month", "day"} <= parts.keys():
-            year, month, day = (sql_of(parts[name]) for name in ("year", "month", "day"))
-            return {"event_time": f"{year} || '-' || lpad({month}, 2, '0') || '-' || lpad({day}, 2, '0')"}
-        if self.day:
-            self.notes.append(f"no column says when: every event is put on {self.day}")
-            return {"event_time": f"'{self.day}'"}
-        return {}
 
     def _event_type(self) -> dict[str, Any]:
         kind, order, quantity = self._column("event_type"), self._column("order_id"), self._column("quantity")
@@ -301,16 +299,15 @@ class Writer:
         """What else is said of a person or an item; who a person is, in clear, is left out."""
         if self.found.table not in ("users", "items"):
             return {}
-        in_clear = [
-            k.name for k in self.found.others if self.found.table == "users" and folded(k.name) in DIRECT_IDENTIFIERS
-        ]
+        in_clear = [k.name for k in self.found.others if _names_a_person(k)]
         others = [k.name for k in self.found.others if k.name not in in_clear]
         if self.found.table == "items":
             flags = self._item_columns().get("categories")
             others = [n for n in others if not (isinstance(flags, dict) and n in flags.get("flags", ()))]
         if not in_clear:
             return {"attributes": "all"} if others else {}
-        self.notes.append(f"left out, because they name the person: {', '.join(in_clear)}")
+        whom = "the person" if self.found.table == "users" else "people"
+        self.notes.append(f"left out, because they name {whom}: {', '.join(in_clear)}")
         return {"attributes": others} if others else {}
 
     def currency(self) -> str | None:
@@ -322,6 +319,12 @@ class Writer:
         if found:
             self.notes.append(f"the sign beside amounts is taken for {found}")
         return found
+
+
+def _names_a_person(kind: ColumnKind) -> bool:
+    """A name, an address or a number by which a person is reached; whether there is one may be said."""
+    is_of_contact = bool({"email", "phone"} & meanings_of(kind.name).keys()) and not kind.is_flag
+    return folded(kind.name) in DIRECT_IDENTIFIERS or is_of_contact or kind.is_email
 
 
 def _is_cancelled_by_letter(order: ColumnKind) -> bool:
