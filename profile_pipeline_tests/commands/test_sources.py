@@ -246,7 +246,8 @@ def test_what_was_guessed_stands_above_the_rows_on_the_screen_and_not_in_the_yam
     rows = "".join(f"u{i % 7},{1 + i % 9:02d}/0{1 + i % 5}/2026,view,x\n" for i in range(60))
     _, told = folder.add(folder.file("web.csv", "user_id,date,action,note\n" + rows), "--dry-run")
     above = told.partition("would be loaded")[0].splitlines()
-    assert "- days and months can't be told apart by the values: read as %d/%m/%Y" in above
+    told = "read as %d/%m/%Y; if it is the other way round, time_format: '%m/%d/%Y'"
+    assert f"- days and months can't be told apart by the values: {told}" in above
     assert "- not mapped: note" in above
 
 

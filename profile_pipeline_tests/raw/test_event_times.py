@@ -1,12 +1,63 @@
+import datetime as dt
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from profile_pipeline.raw.proposing.dialect import SampleError
 from profile_pipeline.raw.proposing.propose import Proposal, propose
 from profile_pipeline.raw.proposing.sample import sample_of_text
+from profile_pipeline.raw.proposing.times import time_format_of
 
 
 def proposal_of(text: str, **options: str) -> Proposal:
     return propose(sample_of_text(text.encode(), "file.csv"), **options)
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        (["2026-01-31T10:00:00Z"], "iso"),
+        (["2026-01-31 10:00:00"], "iso"),
+        (["881250949", "891717742"], "s"),
+        (["1767225600000"], "ms"),
+        (["1767225600000000"], "us"),
+        (["20260131", "20251231"], "%Y%m%d"),
+        (["31/01/2026 10:00", "01/02/2026 11:00"], "%d/%m/%Y %H:%M"),
+        (["01/31/2026 10:00 PM", "02/01/2026 11:00 AM"], "%m/%d/%Y %I:%M %p"),
+        (["2019-10-01 00:00:00 UTC"], "%Y-%m-%d %H:%M:%S UTC"),
+        (["17/May/2015:10:05:03 +0000"], "%d/%b/%Y:%H:%M:%S %z"),
+        (["2026年1月31日"], "%Y年%m月%d日"),
+        (["2014-12-06 02"], "%Y-%m-%d %H"),
+    ],
+)
+def test_how_times_are_written_is_told_from_the_values(values: list[str], written: str) -> None:
+    found = time_format_of(values * 20)
+    assert found is not None
+    assert found.written == written
+
+
+@pytest.mark.parametrize(
+    "values", [["technician"], ["13800138000"], ["85711"], ["12.34"], ["A-12/34"], ["2026-13-45 10:00"], []]
+)
+def test_what_is_no_time_is_not_taken_for_one(values: list[str]) -> None:
+    assert time_format_of(values) is None
+
+
+def test_days_and_months_that_could_be_swapped_are_told_of() -> None:
+    found = time_format_of(["01/02/2026", "03/04/2026"])
+    assert found is not None and found.is_ambiguous
+
+
+@given(
+    st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2037, 1, 1)),
+    st.sampled_from(["%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M:%S", "%d-%b-%Y"]),
+)
+def test_a_proposed_format_reads_the_value_that_it_was_told_from(moment: dt.datetime, written: str) -> None:
+    value = moment.strftime(written)
+    found = time_format_of([value])
+    assert found is not None
+    assert dt.datetime.strptime(value, found.written)
 
 
 @pytest.mark.parametrize("n_bad", [20, 10, 3])

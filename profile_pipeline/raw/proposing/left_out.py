@@ -29,12 +29,18 @@ _NOT_DONE = re.compile("refund|return|cancel|unpaid|not|partial|fail|退|取消|
 _NO = frozenset({"0", "false", "no", "n", "f", "否", "无退款"})
 
 
-def left_out(sample: Sample, source: SourceSettings) -> list[str]:
-    """Return what is to be told of what a source does not read; users and items keep all else as attributes."""
+def left_out(sample: Sample, source: SourceSettings, *, told: ColumnKind | None) -> list[str]:
+    """Return what is to be told of what a source does not read; users and items keep all else as attributes.
+
+    Parameters
+    ----------
+    told
+        A column of which another note tells that it is not mapped.
+    """
     if source.table in ("users", "items"):
         return []
     read = columns_read(source, [kind.name for kind in sample.columns])
-    unread = [kind for kind in sample.columns if kind.name not in read and not kind.is_blank]
+    unread = [kind for kind in sample.columns if kind.name not in read and kind != told and not kind.is_blank]
     lists = [kind for kind in unread if kind.is_list]
     money = [kind.name for kind in unread if not kind.is_list and kind.looks_like_money]
     names = [kind.name for kind in unread if not kind.is_list and kind.name not in money]

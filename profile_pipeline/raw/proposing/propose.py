@@ -104,7 +104,7 @@ def propose(sample: Sample, *, table: str | None = None, day: str | None = None)
     settings: dict[str, Any] = {"table": found.table, "path": "*"} | sample.written
     settings |= writer.times() | writer.identical_records(columns) | {"columns": columns} | writer.attributes()
     currency = writer.currency()
-    notes += left_out(sample, SourceSettings.model_validate(settings))
+    notes += left_out(sample, SourceSettings.model_validate(settings), told=writer.amount_beside_price())
     return Proposal(
         settings=settings,
         sample=sample,

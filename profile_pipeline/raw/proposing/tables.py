@@ -239,6 +239,8 @@ def _by_content(sample: Sample, table: str, columns: dict[str, ColumnKind]) -> l
         timed = times_by_content(free)
         if timed:
             columns["event_time"] = timed[0]
+            if sample.is_log:
+                return []
             also = f"; so do {', '.join(k.name for k in timed[1:])}" if timed[1:] else ""
             return [f"no name says when: {timed[0].name} is taken, because it reads as a time{also}"]
     return []
@@ -292,9 +294,11 @@ def _table_of(sample: Sample, possible: dict[str, list[tuple[int, ColumnKind]]],
 
 def _is_of_acts(sample: Sample, has: Collection[str]) -> bool:
     """Say whether a file of items says what was done with them: by an order, by whom, or by what kind of act."""
-    # A type alone may be the item's.
+    # A type alone may be the item's, and a flag called action says that it is of that genre.
     acts = (
-        k for k in sample.columns if "event_type" in meanings_of(k.name) and folded(k.name.split(".")[-1]) != "type"
+        k
+        for k in sample.columns
+        if "event_type" in meanings_of(k.name) and folded(k.name.split(".")[-1]) != "type" and not k.is_flag
     )
     return (
         "order_id" in has

@@ -55,7 +55,7 @@ NAMES: dict[str, str] = {
         "itemid productid skuid sku stockcode goodsid asin isbn movieid filmid bookid songid trackid artistid articleid newsid videoid contentid"
         " propertiesproductid productcode itemcode upc productno listingid courseid gameid appid2 tisku item product film movie book song track 商品id"
         " 商品编号 商品 商品编码 产品id 产品编号 产品 物品id 物品 视频id 文章id 歌曲id 电影id 书籍id objectid object targetid targetitemid entityid resourceid"
-        " 宝贝id 商家编码 lineitemsku lineitemname 宝贝标题"
+        " 宝贝id 商家编码 article articleno articlenumber lineitemsku lineitemname 宝贝标题"
     ),
     "category": (
         "categorycode category productcategory itemcategory categoryname cate categoryid cateid catid genre department productline ticategory maincategory"
@@ -73,7 +73,7 @@ NAMES: dict[str, str] = {
     "quantity": "quantity qty units pieces itemquantity tiquantity lineitemquantity count numitems 数量 件数 购买数量 宝贝数量 宝贝总数量 商品数量",
     "rating": "rating stars score overall ratingvalue userrating grade bookrating 评分 打分 星级",
     "amount": (
-        "amount total totalamount totalprice salesvalue revenue ordervalue ordertotal orderamount transactionamount paymentvalue paymentamount spent"
+        "amount amt total totalamount totalprice salesvalue revenue ordervalue ordertotal orderamount transactionamount paymentvalue paymentamount spent"
         " trtotal sales linetotal subtotal money value ecommercepurchaserevenue purchaserevenue eventvalueinusd sevalue"
         " 金额 总价 总金额 实付金额 支付金额 订单金额 交易金额 消费金额 买家实际支付金额 买家实付金额 买家应付货款"
     ),

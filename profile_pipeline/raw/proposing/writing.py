@@ -148,7 +148,10 @@ class Writer:
         if main is None:
             return {}
         if main.is_ambiguous:
-            self.notes.append(f"days and months can't be told apart by the values: read as {main.written}")
+            other = main.written.translate(str.maketrans("dm", "md"))
+            self.notes.append(
+                f"days and months can't be told apart by the values: read as {main.written}; if it is the other way round, time_format: '{other}'"
+            )
         return {} if main.written == "iso" else {"time_format": main.written}
 
     def has_naive_times(self) -> bool:
@@ -195,9 +198,14 @@ class Writer:
         self._tell_of_amounts(value)
         return made
 
+    def amount_beside_price(self) -> ColumnKind | None:
+        """The amount of an event that is not mapped, because its price is; what is lost by it is told by a note of its own."""
+        is_beside = self.found.table == "events" and self._column("price") is not None and self._value() is None
+        return self._column("amount") if is_beside else None
+
     def _tell_of_amounts(self, value: str | None) -> None:
-        price, amount = self._column("price"), self._column("amount")
-        if value is None and price is not None and amount is not None:
+        price, amount = self._column("price"), self.amount_beside_price()
+        if price is not None and amount is not None:
             self.notes.append(
                 f"an amount is quantity x {price.name}, and {amount.name} is not mapped: discounts, shipping and taxes of an order are not in it"
             )
