@@ -1,8 +1,9 @@
 -- Records that lose to another record with the same event_id, over all days, of those whose hash is among `shared_hashes`.
--- The hash finds candidates, the id decides; file and row break ties between records that are equal in everything else.
+-- The hash finds candidates, the id decides; file and row break ties between records that are equal in everything else: records
+-- that differ only in where a field ends have one md5, and so have what is blank and what is null.
 with candidates as (
     select
-        file_id, row_number, event_id, received_at, event_time,
+        *,
         md5(concat_ws(
             '|', source, event_type, coalesce(cast(sent_at as varchar), ''), coalesce(anonymous_id, ''), coalesce(user_id, ''),
             coalesce(device_id, ''), coalesce(email_hash, ''), coalesce(phone_hash, ''), coalesce(session_id, ''),
@@ -20,7 +21,11 @@ ranked as (
     select
         file_id, row_number,
         row_number() over (
-            partition by event_id order by received_at asc nulls last, event_time, record_md5, file_id, row_number
+            partition by event_id order by
+                received_at asc nulls last, event_time, record_md5,
+                source, event_type, anonymous_id, user_id, device_id, email_hash, phone_hash, session_id, order_id, item_id, category, brand,
+                currency, query, url, referrer, campaign, device_type, channel, ip, user_agent, country, city, latitude, longitude,
+                file_id, row_number
         ) as copy_number
     from candidates
 )

@@ -26,12 +26,18 @@ dated as (
         case
             when updated_at is null then $calendar_start
             else cast(updated_at at time zone 'UTC' at time zone $timezone as date)
-        end as valid_from,
+        end as first_day,
         sum(case when is_full_record then 1 else 0 end) over (
             partition by item_id order by record_number
             rows between unbounded preceding and current row
         ) as n_full_records
     from ordered
+),
+-- What has no time is the oldest that is known, and is held from the calendar's first day: also from before it, where a record
+-- with a time is from before. Days then follow in the order in which records are filled.
+placed as (
+    select *, case when is_timeless then min(first_day) over (partition by item_id) else first_day end as valid_from
+    from dated
 ),
 filled as (
     select
@@ -44,7 +50,7 @@ filled as (
         last_value(price ignore nulls) over known as price,
         last_value(currency ignore nulls) over known as currency,
         last_value(attributes ignore nulls) over known as attributes
-    from dated
+    from placed
     window known as (
         partition by item_id, n_full_records order by record_number
         rows between unbounded preceding and current row

@@ -27,12 +27,18 @@ dated as (
         case
             when updated_at is null then $calendar_start
             else cast(updated_at at time zone 'UTC' at time zone $timezone as date)
-        end as valid_from,
+        end as first_day,
         sum(case when is_full_record then 1 else 0 end) over (
             partition by user_id order by record_number
             rows between unbounded preceding and current row
         ) as n_full_records
     from ordered
+),
+-- What has no time is the oldest that is known, and is held from the calendar's first day: also from before it, where a record
+-- with a time is from before. Days then follow in the order in which records are filled.
+placed as (
+    select *, case when is_timeless then min(first_day) over (partition by user_id) else first_day end as valid_from
+    from dated
 ),
 filled as (
     select
@@ -47,7 +53,7 @@ filled as (
         last_value(country ignore nulls) over known as country,
         last_value(registered_at ignore nulls) over known as registered_at,
         list(attributes) over known as attributes_so_far
-    from dated
+    from placed
     window known as (
         partition by user_id, n_full_records order by record_number
         rows between unbounded preceding and current row

@@ -17,7 +17,7 @@ from profile_pipeline.orchestration.building.days import (
     stretches,
 )
 from profile_pipeline.orchestration.jobs import DAILY
-from profile_pipeline.orchestration.keeping.behind import days_of_older_profiles, has_new_versions
+from profile_pipeline.orchestration.keeping.behind import are_deliveries_older, days_of_older_profiles, has_new_versions
 from profile_pipeline.orchestration.keeping.built_with import has_other_features
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
@@ -71,7 +71,7 @@ class Runner(Steps):
             if not self.has("applications.insights", [day]) or day in gone_days or self._is_outscored(day)
         ]
         restated = self._days_of_older_profiles()
-        if restated or weeks:
+        if restated or weeks or self._are_deliveries_older():
             days = sorted({*days, *(day for day in known if day == self.days[-1])})
         self.follow_profiles([day for day in restated if day not in days])
         self.build_profiles(days)
@@ -102,6 +102,11 @@ class Runner(Steps):
         """Days of the calendar whose profiles have not followed their features, also those of a run that was killed."""
         with self.look() as warehouse:
             return [day for day in days_of_older_profiles(warehouse) if self.days[0] <= day <= self.days[-1]]
+
+    def _are_deliveries_older(self) -> bool:
+        """Say whether what is made of the newest day's profiles has not followed: a run was killed between them."""
+        with self.look() as warehouse:
+            return are_deliveries_older(warehouse, self.days[-1])
 
     def _unjudged_weeks(self) -> list[dt.date]:
         """Weeks whose chosen model is not the one that its gate judged: a run that was killed in between leaves them."""

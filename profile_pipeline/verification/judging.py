@@ -27,6 +27,8 @@ CANONICAL = (
     "user_agent", "country", "city", "latitude", "longitude", "properties",
 )  # fmt: skip
 COORDINATES = ("latitude", "longitude")
+# No bar is in them, or nothing comes after them: where the other fields are equal, an equal md5 says that these are too.
+PLAINLY_ENDED = ("sent_at", "quantity", "price", "value", "properties")
 
 
 class RawEvent(NamedTuple):
@@ -117,9 +119,21 @@ class Judged:
     unsettled: set[tuple[str, int]]
 
 
-def canonical_md5(texts: Mapping[str, Any]) -> str:
-    """Return the md5 of a record; coordinates count to nine places."""
-    return md5_of([_coordinate(texts[name]) if name in COORDINATES else texts[name] for name in CANONICAL])
+def order_of_copy(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what sorts a record among copies of one time: its md5, in which coordinates count to nine places, then what it says.
+
+    Parameters
+    ----------
+    record
+        Its columns by name, as text but for the coordinates.
+    """
+    md5 = md5_of([_coordinate(record[name]) if name in COORDINATES else record[name] for name in CANONICAL])
+    told = [
+        (record[name] is None, "" if record[name] is None else record[name])
+        for name in CANONICAL
+        if name not in PLAINLY_ENDED
+    ]
+    return md5, *told
 
 
 def _coordinate(degrees: float | None) -> str | None:
@@ -134,7 +148,7 @@ def judge(
     settings: Settings,
     waiting: set[tuple[str, dt.date]],
     arrived_at: Mapping[str, dt.datetime | None],
-    md5_of_copy: Mapping[tuple[str, int], str],
+    order_of_copies: Mapping[tuple[str, int], tuple[Any, ...]],
 ) -> Judged:
     """Judge records; with each must come its copies, and all records of its stream and day.
 
@@ -144,8 +158,8 @@ def judge(
         (file_id, event_date) whose records wait.
     arrived_at
         When a file arrived, by file_id.
-    md5_of_copy
-        Of the records that share their id with another.
+    order_of_copies
+        Of the records that share their id with another: see `order_of_copy`.
     """
     by_id: dict[str, list[RawEvent]] = defaultdict(list)
     for event in pool:
@@ -154,7 +168,7 @@ def judge(
     unsettled: set[tuple[str, int]] = set()
     for copies in by_id.values():
         if len(copies) > 1:
-            copies.sort(key=lambda e: _order(e, md5_of_copy))
+            copies.sort(key=lambda e: _order(e, order_of_copies))
             losers |= {copy.place for copy in copies[1:]}
             if any((copy.file_id, copy.event_date) in waiting for copy in copies):
                 unsettled |= {copy.place for copy in copies}
@@ -176,12 +190,12 @@ def judge(
     return Judged(clean, excluded, unsettled)
 
 
-def _order(event: RawEvent, md5_of_copy: Mapping[tuple[str, int], str]) -> tuple[Any, ...]:
+def _order(event: RawEvent, order_of_copies: Mapping[tuple[str, int], tuple[Any, ...]]) -> tuple[Any, ...]:
     return (
         event.received_at is None,
         event.received_at or dt.datetime.min,
         event.event_time,
-        md5_of_copy[event.place],
+        order_of_copies[event.place],
         *event.place,
     )
 

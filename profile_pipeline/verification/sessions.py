@@ -43,6 +43,8 @@ def _sessions_of(events: Sequence[CleanEvent]) -> Iterator[list[CleanEvent]]:
         if session and (
             event.event_time - session[-1].event_time > LONGEST_GAP
             or event.event_time - session[0].event_time > LONGEST
+            # A day of 23 hours fits between two nights of one session.
+            or (event.event_date - session[0].event_date).days > 1
             or (named is not None and user is not None and named != user)
         ):
             yield session

@@ -82,6 +82,8 @@ def _versions(records: Iterable[Row], key: str, fields: Sequence[str], settings:
         by_day: dict[dt.date, Row] = {}
         known: Row = {}
         attributes: list[str] = []
+        # What has no time lies below all else, so it can't be held from a later day than that.
+        earliest = min(_day_of(record["updated_at"], settings) for record in of_key)
         for record in sorted(of_key, key=lambda r: _order(r, fields, is_full=r["source"] in full)):
             if record["source"] in full:
                 known, attributes = {}, []
@@ -89,7 +91,7 @@ def _versions(records: Iterable[Row], key: str, fields: Sequence[str], settings:
                 field: record[field] for field in fields if field != "attributes" and record[field] is not None
             }
             attributes = [*attributes, record["attributes"]] if record["attributes"] is not None else attributes
-            day = _day_of(record["updated_at"], settings)
+            day = earliest if record["updated_at"] is None else _day_of(record["updated_at"], settings)
             # Of several records of one day the last stands.
             by_day[day] = {
                 key: name,

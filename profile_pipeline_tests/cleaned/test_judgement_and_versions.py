@@ -178,6 +178,23 @@ def test_a_record_without_a_time_holds_from_the_first_day_of_the_calendar(
     assert users(engine, [{"city": "A"}]) == [("A", None, None, dt.date(2026, 1, 5), None)]
 
 
+BEFORE = dt.datetime(2025, 12, 1, 12)
+
+
+def test_what_is_known_without_a_time_stays_where_a_record_of_before_the_calendar_says_nothing_of_it(
+    engine: Engine,
+) -> None:
+    records = [
+        {"gender": "f", "city": "A", "attributes": '{"x": "1"}'},
+        {"city": "B", "updated_at": BEFORE},
+        {"gender": "m", "updated_at": FIRST},
+    ]
+    assert users(engine, records) == [
+        ("B", "f", '{"x":"1"}', dt.date(2025, 12, 1), SIXTH),
+        ("B", "m", '{"x":"1"}', SIXTH, None),
+    ]
+
+
 def test_of_two_records_of_a_day_the_later_stands(engine: Engine) -> None:
     later = FIRST + dt.timedelta(minutes=1)
     records = [{"city": "B", "updated_at": later}, {"city": "A", "updated_at": FIRST}]
@@ -199,6 +216,11 @@ def test_a_version_of_an_item_keeps_its_categories_whole(engine: Engine) -> None
     (first, second) = items(engine, [new, old])
     assert first == (["Tea, loose", 'the "best"', "茶"], Decimal("3.5"), '{"x": "1"}', True, dt.date(2026, 1, 5), TENTH)
     assert second == (["Tea, loose", 'the "best"', "茶"], Decimal("4"), '{"x": "1"}', False, TENTH, None)
+
+
+def test_what_a_catalogue_without_times_says_stays_beside_a_price_of_before_the_calendar(engine: Engine) -> None:
+    records = [{"categories": ["Tea"], "price": "1"}, {"price": "2", "updated_at": BEFORE}]
+    assert items(engine, records) == [(["Tea"], Decimal("2"), None, False, dt.date(2025, 12, 1), None)]
 
 
 def test_two_timeless_records_of_an_item_are_ordered_by_what_they_say(engine: Engine) -> None:
@@ -259,3 +281,19 @@ def test_of_copies_equal_in_time_the_content_decides_and_never_the_file(engine: 
     ]
     found = judged(engine, [same | content for content in contents])
     assert sorted(str(reason) for reason, _, _ in found.values()) == ["None", "duplicate", "duplicate"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"item_id": "x", "category": "y|z"}, {"item_id": "x|y", "category": "z"}),
+        ({"user_agent": "", "country": "x"}, {"user_agent": None, "country": "x"}),
+        ({"latitude": 31.0, "longitude": 1.0}, {"latitude": 31.00000000001, "longitude": 1.0}),
+    ],
+)
+def test_copies_that_differ_only_in_where_a_field_ends_fall_to_no_file(
+    engine: Engine, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    copies = {"there": (first, second), "back": (second, first)}
+    events = [{"event_id": name, "received_at": NOON} | content for name, both in copies.items() for content in both]
+    assert reasons(engine, events) == [None, "duplicate", "duplicate", None]

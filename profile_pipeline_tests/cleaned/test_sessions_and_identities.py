@@ -39,7 +39,7 @@ def sessions(engine: Engine) -> list[tuple]:
     )
     engine.view("session_chains", sql_file("cleaned.session_chains"))
     named = [event for (event,) in engine.rows(sql_file("cleaned.session_cuts"))]
-    chains = sorted(engine.rows(sql_file("cleaned.long_chain_events")), key=lambda row: (*row[:3], row[4]))
+    chains = sorted(engine.rows(sql_file("cleaned.long_chain_events")), key=lambda row: (*row[:3], row[5]))
     engine.hold("session_cuts", pa.table({"event_id": pa.array([*named, *cut_long_chains(chains)], pa.string())}))
     engine.view("session_events", sql_file("cleaned.session_events"))
     engine.view("fresh_sessions", sql_file("cleaned.sessions"))
@@ -87,6 +87,16 @@ def test_a_chain_of_more_than_a_day_is_cut_after_24_hours(engine: Engine) -> Non
     s, start = "device:d1", dt.datetime(2026, 1, 5)
     insert(engine, [(f"e{i:03d}", str(start + dt.timedelta(minutes=20 * i)), s, s, None) for i in range(100)])
     assert [(first, n) for first, n, *_ in sessions(engine)] == [("e000", 73), ("e073", 27)]
+
+
+def test_a_session_over_a_day_of_23_hours_is_cut_where_a_third_date_begins(engine: Engine) -> None:
+    s, start = "device:d1", dt.datetime(2026, 3, 8, 4, 30)
+    insert(engine, [(f"e{i:03d}", str(start + dt.timedelta(minutes=25 * i)), s, s, None) for i in range(58)])
+    engine.connection.execute(
+        "update cleaned.events set event_date = cast(event_time at time zone 'UTC' at time zone 'America/New_York' as date)"
+    )
+    # From 23:30 of the 7th to 00:15 of the 9th are less than 24 hours.
+    assert [(first, n) for first, n, *_ in sessions(engine)] == [("e000", 57), ("e057", 1)]
 
 
 def test_events_of_one_time_are_ordered_by_their_id(engine: Engine) -> None:

@@ -155,7 +155,7 @@ def _web(rng: random.Random, days: Sequence[dt.date], n: int) -> Iterator[Record
         "action": rng.choice(["page_view", "page_view", "search", "add_to_cart", "purchase", "refund"]), "cookie": rng.choice([f"c{person}", f"c{person}", "shared", ""]),
         "uid": f"u{person}" if rng.random() < 0.15 else "", "device": rng.choice(["", f"d{person}"]), "sku": f"i{rng.randrange(6)}", "category": rng.choice(["", "a", "a|", "b"]),
         "qty": rng.choice(["1", "2", "", "-1", "0"]), "price": rng.choice(["9.99", "0.005", "1e3", "", "-2", "much"]), "currency": rng.choice(["CNY", "CNY", "USD", ""]),
-        "q": rng.choice(["", "red shoes", "红 鞋"]), "url": rng.choice(["", "https://x.example/a?b", "/c"]), "ua": rng.choice(["Mozilla"] * 12 + ["Googlebot"]),
+        "q": rng.choice(["", "red shoes", "红 鞋"]), "url": rng.choice(["", "https://x.example/a?b", "|/c"]), "ua": rng.choice(["Mozilla"] * 12 + ["Googlebot"]),
     }  # fmt: skip
     yield Record("web", ",".join(fields.values()))
     for _ in range(rng.choice([0] * 7 + [1, 2])):
@@ -170,7 +170,7 @@ def _copied(rng: random.Random, days: Sequence[dt.date], fields: dict[str, str])
     )
     return rng.choice([
         {}, {"ts": other}, {"ts": other, "received": other}, {"received": other}, {"ts": outside, "received": outside}, {"cookie": "c4"},
-        {"category": "a", "sku": f"|{fields['sku']}"}, {"price": "5"}, {"uid": "u4"},
+        {"q": f"{fields['q']}|", "url": fields["url"].removeprefix("|")}, {"price": "5"}, {"uid": "u4"},
     ])  # fmt: skip
 
 

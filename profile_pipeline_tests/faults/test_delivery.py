@@ -21,9 +21,12 @@ from profile_pipeline.settings import (
     SegmentModelSettings,
     TrainingSettings,
 )
+from profile_pipeline.verification.judging import CleanEvent
+from profile_pipeline.verification.sessions import cut
 from profile_pipeline_tests.conftest import LAST_DAY, small_settings
 from profile_pipeline_tests.faults.deliveries import (
     COMPARED,
+    CONFIG,
     FIRST,
     LAST,
     Part,
@@ -192,6 +195,34 @@ def test_the_jobs_give_the_same_tables_and_the_same_models_to_the_byte(
         found = built(data, recut(landing, tmp_path / f"cut_{number}", n_deliveries=3, number=number))
         assert differences(found, expected) == {}
         shutil.rmtree(data)
+
+
+# A session of less than 24 hours, from 23:30 of 7 March to 00:15 of the 9th: between them is a day of 23 hours.
+OVER_A_SHORT_DAY = [
+    Record("web", f"e{n},{at}Z,{at}Z,page_view,c1,,,i1,,,,,,,Mozilla")
+    for n in range(58)
+    for at in [(dt.datetime(2026, 3, 8, 4, 30) + dt.timedelta(minutes=25 * n)).isoformat()]
+]
+IN_NEW_YORK = CONFIG.replace("Asia/Shanghai", "America/New_York").replace("stream_day: 8", "stream_day: 100")
+
+
+def test_a_session_over_a_day_of_23_hours_ends_alike_where_its_last_event_comes_late() -> None:
+    found = []
+    for n in (58, 57):
+        with line(IN_NEW_YORK) as told:
+            parts = [Part(0, tuple(records)) for records in (OVER_A_SHORT_DAY[:n], OVER_A_SHORT_DAY[n:])]
+            delivered(told, [[part] for part in parts], [True, True])
+            found.append(told.contents())
+    assert differences(found[1], found[0]) == {}
+
+
+def test_a_session_over_a_day_of_23_hours_ends_alike_in_the_tables_and_where_they_are_verified() -> None:
+    with line(IN_NEW_YORK) as told:
+        delivered(told, [[Part(0, tuple(OVER_A_SHORT_DAY))]], [True])
+        events = [CleanEvent(*row) for row in told.warehouse.rows("select * from cleaned.events")]
+        sessions = told.warehouse.dicts("select * from cleaned.sessions order by started_at")
+    assert [(row["n_events"], row["event_date"].day) for row in sessions] == [(57, 7), (1, 9)]
+    assert cut(events)[0] == sessions
 
 
 def test_two_records_of_one_moment_are_ordered_by_what_they_say_wherever_a_field_ends_and_whatever_their_source_leaves_out() -> (

@@ -122,6 +122,25 @@ def test_profiles_follow_features_that_a_killed_run_of_an_older_day_has_built(da
     assert seen_of(data, WEEK_END) == {table: n + 1 for table, n in before.items()}
 
 
+def test_applications_of_the_newest_day_follow_profiles_that_a_killed_run_has_built(data: Path) -> None:
+    audience = f"{CONFIG}tags: {{busy: {{rules: [{{value: often, when: n_events_30d >= 10}}]}}}}\naudiences: {{busy: {{where: busy = 'often'}}}}\n"
+    built(data, audience).instance.dispose()
+    members = "select count(*) from applications.audiences"
+    assert rows(data, members) == [(0,)]
+    land(data, "late.csv", [late(LAST, f"23:0{n}") for n in range(2)])
+    r = runner(data, audience)
+    r.ingest()
+    r.build_features(LAST, LAST)
+    r.follow_profiles([LAST])
+    with r.look() as warehouse:
+        verdict = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[LAST])
+    assert verdict.differences == []
+    assert f"applications of {LAST} have not followed their features: profile-pipeline run" in verdict.behind
+    r.build_all()
+    r.instance.dispose()
+    assert rows(data, members) == [(1,)]
+
+
 METRICS = "select event_date, n_sessions, conversion from applications.daily_metrics where segment = 'all' order by 1"
 
 

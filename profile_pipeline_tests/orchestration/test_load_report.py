@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from profile_pipeline.orchestration.building.load_report import NothingCountsError
-from profile_pipeline.orchestration.keeping.recovering import Selection
+from profile_pipeline.orchestration.keeping.recovering import Selection, dismiss
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import RunFailedError
@@ -84,6 +84,18 @@ def test_what_is_wrong_with_a_part_is_said_and_the_rest_counts(tmp_path: Path) -
     said = ingest(settings(), landed(tmp_path, GOOD + "yesterday,view,u3\n2016-01-07T10:00:00Z,view,u1\n"))
     assert any("rejected: 1 record of shop: bad_time" in line for line in said)
     assert any("not counted: 1 event of 2016-01-07" in line for line in said)
+
+
+def test_what_was_dismissed_is_not_told_again_where_its_file_is_delivered_again(tmp_path: Path) -> None:
+    configured, bad = settings(), "ts,action,uid\nyesterday,view,u3\n"
+    landed(tmp_path, GOOD)
+    assert any("rejected: 1 record" in line for line in ingest(configured, landed(tmp_path, bad, "shop/b.csv")))
+    with closing(
+        open_warehouse(configured, landed(tmp_path, bad, "shop/c.csv"), owner="test", say=lambda _: None)
+    ) as w:
+        assert dismiss(w, Selection(), now=dt.datetime(2026, 11, 27)) == 1
+    said = ingest(configured, landed(tmp_path, GOOD.replace("u1", "u4"), "shop/d.csv"))
+    assert [line for line in said if "rejected:" in line] == []
 
 
 def test_a_file_of_which_nothing_was_loaded_is_read_again_with_the_mended_mapping(tmp_path: Path) -> None:

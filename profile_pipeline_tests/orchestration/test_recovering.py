@@ -12,8 +12,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from profile_pipeline.orchestration.building.dismissed import keep_dismissed
+from profile_pipeline.orchestration.building.load_report import NothingCountsError
 from profile_pipeline.orchestration.keeping.behind import has_new_versions
-from profile_pipeline.orchestration.keeping.recovering import Selection, keep_dismissed
+from profile_pipeline.orchestration.keeping.recovering import Selection, dismiss
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
@@ -249,6 +251,36 @@ def test_what_was_dismissed_stays_out_where_its_file_is_read_anew_by_a_mended_ma
     assert n_events == n_counted
     assert rows(data, "select count(*) from raw.rejected_records where dismissed_at is not null") == [(dismissed.num_rows,)]  # fmt: skip
     assert rows(data, "select count(*) from raw.files where n_records <> n_loaded + n_rejected") == [(0,)]
+
+
+def test_what_was_dismissed_stays_out_where_a_file_of_which_nothing_was_loaded_is_delivered_again(
+    tmp_path: Path,
+) -> None:
+    data, landing = tmp_path / "data", tmp_path / "data" / "landing" / "shop"
+    landing.mkdir(parents=True)
+    moment = "2026-02-24T08:00:00Z,purchase,u1,i1"
+    text = "\n".join(["ts,action,uid,item,price", f"{moment},$1", f"at {moment},2", f"{moment},many", ""])
+    (landing / "a.csv").write_text(text, encoding="utf-8")
+    r = runner(data, WRONG)
+    with pytest.raises(NothingCountsError):
+        r.ingest()
+    with closing(r.warehouse()) as w:
+        assert dismiss(w, Selection(reason="bad_number"), now=dt.datetime(2026, 11, 27)) == 2
+    r.instance.dispose()
+    (landing / "b.csv").write_text(text, encoding="utf-8")
+    r = runner(data, RIGHT.replace("event_time: ts", "event_time: \"replace(ts, 'at ', '')\""))
+    assert r.ingest() == 1
+    r.instance.dispose()
+    assert rows(data, "select row_number from raw.events") == [(2,)]
+    assert rows(data, "select row_number, dismissed_at from raw.rejected_records order by 1") == [
+        (1, dt.datetime(2026, 11, 27)),
+        (3, dt.datetime(2026, 11, 27)),
+    ]
+    assert rows(data, "select path, status, n_records, n_loaded, n_rejected from raw.files order by 1") == [
+        ("shop/a.csv", "duplicate", 0, 0, 0),
+        ("shop/b.csv", "loaded", 3, 1, 2),
+    ]
+    assert rows(data, "select n_loaded, n_waiting from cleaned.ledger") == [(1, 1)]
 
 
 @pytest.mark.parametrize("given", [("--source", "shpo"), ("--reason", "bad_tiem"), ("--file", "shop/2026-02-30.csv")])

@@ -152,6 +152,14 @@ def odd_versions(rng: random.Random) -> tuple[list[dict[str, Any]], list[dict[st
             "categories": rng.choice((None, [], ["Shoes"], ["Shoes", "Shoes", None, "红"])), "brand": rng.choice((None, "", "Acme")),
             "author": rng.choice((None, "X")), "price": rng.choice((None, Decimal("1.5"))), "attributes": rng.choice((None, '{"z": 1}')),
         })  # fmt: skip
+    # What was said of them is from before the calendar, or without a time.
+    for number, at in enumerate((None, START - dt.timedelta(days=30)), start=61):
+        said = {"file_id": "f0", "row_number": number, "updated_at": at, "loaded_at": START}
+        person, item = {"source": "crm", "user_id": "u4"}, {"source": "catalogue", "item_id": "i3"}
+        person |= {"gender": "f"} if at is None else {"birth_year": 1980}
+        item |= {"title": "T"} if at is None else {"price": Decimal("1.5")}
+        people.append(dict.fromkeys(USERS.column_names) | said | person)
+        items.append(dict.fromkeys(ITEMS.column_names) | said | item)
     return people, items
 
 

@@ -32,7 +32,13 @@ from profile_pipeline.features.windows import (
     visible_sql,
 )
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
-from profile_pipeline.orchestration.building.cleaning import OLDER, PROFILE_CONSUMERS, REBUILT, STALE_CONSUMER
+from profile_pipeline.orchestration.building.cleaning import (
+    DELIVERIES,
+    OLDER,
+    PROFILE_CONSUMERS,
+    REBUILT,
+    STALE_CONSUMER,
+)
 from profile_pipeline.orchestration.building.days import (
     RunDays,
     chunks_of,
@@ -186,7 +192,7 @@ def _snapshot(
                 settle_days(w, table.name, chunk)
                 touch_days(w, (REBUILT + table.table,), chunk)
                 # A run may be killed, or ask for no profiles: where there are some they are older than their features now.
-                touch_days(w, [OLDER + name for name in PROFILE_CONSUMERS], chunk)
+                touch_days(w, [OLDER + name for name in (*PROFILE_CONSUMERS, *DELIVERIES)], chunk)
             context.log.info(f"{table.name}: {counted(len(chunk), 'day')} from {chunk[0]} to {chunk[-1]}")
         return dg.MaterializeResult(metadata=report_days(context, w, table, run=run, days=days))
 

@@ -32,11 +32,12 @@ ALIAS_CONSUMERS = ("features.user_days", "features.user_item_days", "features.us
 DAY_CONSUMERS = ("applications.daily_metrics",)
 FEATURE_CONSUMERS = ("features.behavior", "features.interests", "features.demand", "features.user_features")
 PROFILE_CONSUMERS = ("profiles.scores", "profiles.tags", "profiles.user_profiles")
+DELIVERIES = ("applications.recommendations", "applications.audiences", "applications.insights")
 SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, *PROFILE_CONSUMERS)
 STALE_CONSUMER = "features.stale_days"
 # A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.
 REBUILT = "rebuilt:"
-# Under this prefix it is noted for each table of profiles that the features of a day were built: its rows, if it has some, are older.
+# Under this prefix it is noted for each table made of features that those of a day were built: its rows, if it has some, are older.
 OLDER = "older:"
 
 

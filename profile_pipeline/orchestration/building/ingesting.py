@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from profile_pipeline.orchestration.building.balance import require_files_add_up
+from profile_pipeline.orchestration.building.dismissed import forget_rejected, keep_dismissed
 from profile_pipeline.orchestration.building.reading_apart import ReaderApart
 from profile_pipeline.orchestration.keeping.built_with import note_facts
 from profile_pipeline.paths import Paths
@@ -155,14 +156,13 @@ class Load:
             self.again.discard(row["file_id"])
         self._put_away(file, archived.state)
 
-    def _forget(self, rows: list[dict[str, Any]]) -> None:
-        """Remove what was noted of files of which nothing had been loaded and that are read again.
+    def _forget(self, rows: list[dict[str, Any]]) -> pa.Table | None:
+        """Remove what was noted of files of which nothing had been loaded and that are read again; return what was dismissed of it.
 
         A file of the same content under another path keeps its row: it is now a duplicate, or as refused as before.
         """
-        for row in rows:
-            if row["file_id"] not in self.again:
-                continue
+        anew = [row for row in rows if row["file_id"] in self.again]
+        for row in anew:
             same = {"file_id": row["file_id"], "path": row["path"]}
             self.warehouse.execute(f"delete from {FILES.name} where file_id = $file_id and path = $path", same)
             self.warehouse.execute(
@@ -170,9 +170,7 @@ class Load:
                 " where file_id = $file_id and (status = 'loaded' or $is_loaded)",
                 {"file_id": row["file_id"], "is_loaded": row["status"] == "loaded", "why": _SAME + row["path"]},
             )
-            self.warehouse.execute(
-                f"delete from {REJECTED_RECORDS.name} where file_id = $file_id", {"file_id": row["file_id"]}
-            )
+        return forget_rejected(self.warehouse, [row["file_id"] for row in anew]) if anew else None
 
     def _read(self, file: LandingFile, row: dict[str, Any], archived: Archived, *, is_apart: bool) -> None:
         """Read a file: hold it if it is small, else write it as it is read, in a transaction of its own."""
@@ -208,12 +206,12 @@ class Load:
         batches: Iterable[pa.Table],
     ) -> None:
         with self.warehouse.transaction():
-            self._forget([row | {"status": "loaded"}])
+            dismissed = self._forget([row | {"status": "loaded"}])
             n_loaded = sum(self._insert_batches(row["source"], [(row, batch)]) for batch in batches)
             n_rejected = self._insert_rejected([(row, read.rejected)])
             _check_counts(read.n_records, n_loaded, n_rejected)
             counts = {"n_records": read.n_records, "n_loaded": n_loaded, "n_rejected": n_rejected}
-            self._settle([row | {"status": "loaded"} | counts])
+            self._settle([row | {"status": "loaded"} | counts], dismissed)
         # Not before the commit: a transaction that fails is tried again apart, and has forgotten nothing.
         self._is_written(row["file_id"])
         self._put_away(file, state)
@@ -224,13 +222,13 @@ class Load:
         if not held:
             return
         with self.warehouse.transaction():
-            self._forget([h.row for h in held])
+            dismissed = self._forget([h.row for h in held])
             for name in sorted({h.row["source"] for h in held}):
                 of_source = [h for h in held if h.row["source"] == name]
                 batches = [(h.row, batch) for h in of_source for batch in h.batches]
                 self._insert_batches(name, batches)
             self._insert_rejected([(h.row, h.rejected) for h in held])
-            self._settle([h.row for h in held])
+            self._settle([h.row for h in held], dismissed)
         for h in held:
             self._is_written(h.row["file_id"])
             self._put_away(h.file, h.state)
@@ -263,8 +261,8 @@ class Load:
         select = f"select {columns} from incoming_arrow"
         return self.warehouse.insert_from(REJECTED_RECORDS, select, pa.concat_tables(parts), {"now": self.now})
 
-    def _settle(self, rows: list[dict[str, Any]]) -> None:
-        """Note the files and the days of their events that wait, with the load and in the ledger."""
+    def _settle(self, rows: list[dict[str, Any]], dismissed: pa.Table | None) -> None:
+        """Note the files and the days of their events that wait, with the load and in the ledger; what was dismissed stays out."""
         _note_files(self.warehouse, rows)
         events = [row["file_id"] for row in rows if RECORD_TABLES[self.settings.sources[row["source"]].table] is EVENTS]
         # loaded_at is there for speed: only the newest blocks of the table are looked at.
@@ -282,13 +280,15 @@ class Load:
                 " select p.event_date, p.file_id, p.n_events, 0, 0, p.n_events from raw.pending as p where list_contains($files, p.file_id)",
                 {"files": events},
             )
-        note_facts(self.warehouse, self.settings, sorted({row["source"] for row in rows if row["n_loaded"]}))
         require_files_add_up(self.warehouse.rows, [row["file_id"] for row in rows], since=self.now)
+        n_out = keep_dismissed(self.warehouse, dismissed) if dismissed else {}
+        loaded = {row["source"] for row in rows if row["n_loaded"] > n_out.get(row["file_id"], 0)}
+        note_facts(self.warehouse, self.settings, sorted(loaded))
         for row in rows:
             self.done.n_files += 1
             self.done.n_records += row["n_records"]
-            self.done.n_loaded += row["n_loaded"]
-            self.done.n_rejected += row["n_rejected"]
+            self.done.n_loaded += row["n_loaded"] - n_out.get(row["file_id"], 0)
+            self.done.n_rejected += row["n_rejected"] + n_out.get(row["file_id"], 0)
 
     def _put_away(self, file: LandingFile, state: FileState) -> None:
         """Remove from the landing folder what is archived and noted; other folders are left as they are.

@@ -92,7 +92,7 @@ def _files(warehouse: Warehouse, settings: Settings, reloaded: Sequence[str]) ->
 def _records(warehouse: Warehouse, reloaded: Sequence[str]) -> list[str]:
     rows = warehouse.rows(
         "select source, reason_code, count(*) as n from raw.rejected_records"
-        f" where {NEWEST} group by source, reason_code order by n desc limit {MOST_LINES}",
+        f" where {NEWEST} and dismissed_at is null group by source, reason_code order by n desc limit {MOST_LINES}",
         {"reloaded": list(reloaded)},
     )
     return [

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.building.days import last_day_of, stretches
+from profile_pipeline.orchestration.building.dismissed import keep_dismissed
 from profile_pipeline.orchestration.instance import open_instance, require_no_run
 from profile_pipeline.orchestration.keeping.built_with import differences, source_fact
-from profile_pipeline.orchestration.keeping.recovering import keep_dismissed
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.table_assets import key_of

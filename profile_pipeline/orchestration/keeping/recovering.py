@@ -25,7 +25,7 @@ from profile_pipeline.raw.archive import verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.evaluate import connect
 from profile_pipeline.raw.readers.read import read_file
-from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES, REJECTED_RECORDS
+from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -265,46 +265,3 @@ def _load(
         write_ledger(w, w.days("select event_date from recovered_days"))
         w.drop("recovered_days")
     return len(numbers)
-
-
-def keep_dismissed(w: Warehouse, dismissed: pa.Table) -> None:
-    """Take what was dismissed out again where a file that was read anew has loaded it, before anything is judged.
-
-    Parameters
-    ----------
-    dismissed
-        Rows of `raw.rejected_records`.
-    """
-    w.temporary("dismissed_before", dismissed)
-    with w.transaction():
-        w.execute(
-            "update raw.rejected_records as r set dismissed_at = d.dismissed_at from dismissed_before as d"
-            " where r.file_id = d.file_id and r.row_number = d.row_number"
-        )
-        for table in RECORD_TABLES.values():
-            day = "event_date" if table is EVENTS else "null::date"
-            w.temporary(
-                "dismissed_now",
-                f"select file_id, row_number, {day} as event_date from {table.name} semi join dismissed_before using (file_id, row_number)",
-            )
-            w.execute(
-                f"delete from {table.name} as t using dismissed_now as d where t.file_id = d.file_id and t.row_number = d.row_number"
-            )
-            w.insert(
-                REJECTED_RECORDS, "select * from dismissed_before semi join dismissed_now using (file_id, row_number)"
-            )
-            w.execute(
-                "update raw.files as f set n_loaded = f.n_loaded - d.n, n_rejected = f.n_rejected + d.n"
-                " from (select file_id, count(*) as n from dismissed_now group by file_id) as d"
-                " where f.file_id = d.file_id and f.status = 'loaded'"
-            )
-            if table is EVENTS:
-                w.execute(
-                    "update raw.pending as p set n_events = p.n_events - d.n"
-                    " from (select file_id, event_date, count(*) as n from dismissed_now group by all) as d"
-                    " where p.file_id = d.file_id and p.event_date = d.event_date"
-                )
-                w.execute("delete from raw.pending where n_events = 0 and file_id is not null")
-                write_ledger(w, w.days("select distinct event_date from dismissed_now"))
-            w.drop("dismissed_now")
-    w.drop("dismissed_before")

@@ -15,7 +15,7 @@ import pyarrow as pa
 from profile_pipeline.raw.tables import ITEMS, RELATIONS, USERS
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
-from profile_pipeline.verification.judging import CANONICAL, COORDINATES, RawEvent, canonical_md5
+from profile_pipeline.verification.judging import CANONICAL, COORDINATES, RawEvent, order_of_copy
 from profile_pipeline.verification.versions import ITEM_FIELDS, TEXT, USER_FIELDS
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -75,7 +75,7 @@ class Records:
     pool: list[RawEvent]
     waiting: set[tuple[str, dt.date]]
     arrived_at: dict[str, dt.datetime | None]
-    md5_of_copy: dict[tuple[str, int], str]
+    order_of_copies: dict[tuple[str, int], tuple[Any, ...]]
     users: list[Row]
     items: list[Row]
     relations: list[Row]
@@ -144,7 +144,7 @@ def read_records(w: Warehouse, aliases: Iterable[str]) -> Records:
         pool=pool,
         waiting=set(w.rows("select file_id, event_date from raw.pending where file_id is not null")),
         arrived_at=dict(w.rows("select file_id, min(arrived_at) from raw.files group by file_id")),
-        md5_of_copy=_copies(w),
+        order_of_copies=_copies(w),
         users=_versioned(w, USERS, USER_FIELDS, "'user:' || user_id in (from verified_aliases)"),
         items=_versioned(
             w,
@@ -162,12 +162,12 @@ def _pooled(columns: str, where: str = "true") -> str:
     return f"select {columns} from raw.events semi join pool using (file_id, row_number) where {where}"
 
 
-def _copies(w: Warehouse) -> dict[tuple[str, int], str]:
-    """Return the md5 of the pool's records that share their id with another."""
+def _copies(w: Warehouse) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """Return what sorts the pool's records that share their id with another."""
     texts = ", ".join(name if name in COORDINATES else f"cast({name} as varchar) as {name}" for name in CANONICAL)
     shared = f"event_id in (select event_id from ({_pooled('event_id')}) group by event_id having count(*) > 1)"
     rows = w.rows(_pooled(f"file_id, row_number, {texts}", shared))
-    return {(file_id, row): canonical_md5(dict(zip(CANONICAL, values, strict=True))) for file_id, row, *values in rows}
+    return {(file_id, row): order_of_copy(dict(zip(CANONICAL, values, strict=True))) for file_id, row, *values in rows}
 
 
 def _versioned(w: Warehouse, table: Table, fields: Iterable[str], where: str) -> list[Row]:

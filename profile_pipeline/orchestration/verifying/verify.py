@@ -212,7 +212,7 @@ class _Batch:
             settings=self.settings,
             waiting=records.waiting,
             arrived_at=records.arrived_at,
-            md5_of_copy=records.md5_of_copy,
+            order_of_copies=records.order_of_copies,
         )
         unsettled = {e.event_date for e in records.pool if e.place in judged.unsettled}
         if unsettled:
