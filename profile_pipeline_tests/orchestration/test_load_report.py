@@ -232,7 +232,9 @@ def test_a_run_tells_which_events_do_not_count_and_why_once(tmp_path: Path) -> N
     text = "ts,action,uid,agent\n2026-01-07T10:00:00Z,view,u1,Firefox\n" + "".join(robot.format(i) for i in range(3))
     columns = {"event_time": "ts", "event_type": "action", "user_id": "uid", "user_agent": "agent"}
     configured = settings(columns=columns)
-    paths = landed(tmp_path, text + "2026-01-07T10:00:00Z,view,u1,Firefox\n2016-01-07T10:00:00Z,view,u1,Firefox\n")
+    text += "2026-01-07T10:00:00Z,view,u1,Firefox\n2016-01-07T10:00:00Z,view,u1,Firefox\n"
+    paths = landed(tmp_path, text)
+    landed(tmp_path, text, "shop/the same.csv")
     said: list[str] = []
     runner = Runner(configured, paths, said.append)
     runner.ingest()

@@ -122,7 +122,8 @@ def not_counted(warehouse: Warehouse) -> Counter[tuple[str, str]]:
     """Return how many events do not count, by source and reason; those outside of the calendar were told when they were loaded."""
     rows = warehouse.rows(
         "with counts as (select file_id, reason_code, count(*) as n from cleaned.excluded_events where reason_code <> 'out_of_calendar' group by all)"
-        " select source, reason_code, cast(sum(n) as bigint) from counts join raw.files using (file_id) group by all"
+        " select source, reason_code, cast(sum(n) as bigint) from counts"
+        " join (from raw.files where status = 'loaded') as f using (file_id) group by all"
     )
     return Counter({(source, reason): n for source, reason, n in rows})
 
