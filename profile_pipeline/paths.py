@@ -47,11 +47,6 @@ class Paths:
         return self.data / "serving.behind"
 
     @property
-    def profiles_are_behind(self) -> Path:
-        """There while profiles may not have followed their features: the days, a line each."""
-        return self.data / "profiles.behind"
-
-    @property
     def serving(self) -> Path:
         return self.data / "serving.duckdb"
 

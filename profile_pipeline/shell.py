@@ -5,6 +5,7 @@ Not here: printing (`commands.terminal`), or any command.
 
 import os
 import shlex
+from pathlib import Path
 
 
 def word(text: str | os.PathLike[str]) -> str:
@@ -25,6 +26,17 @@ def word(text: str | os.PathLike[str]) -> str:
     if all(c.isprintable() for c in told):
         return shlex.quote(told)
     return "$'" + "".join(map(_escaped, told)) + "'"
+
+
+def jq_command(what: str, file: Path) -> str:
+    """Return the command that writes what `jq` finds in a file as JSON Lines beside it.
+
+    Examples
+    --------
+    >>> jq_command(".data[]", Path("in/page 1.json"))
+    "jq -c '.data[]' 'in/page 1.json' > 'in/page 1.json.jsonl'"
+    """
+    return f"jq -c {word(what)} {word(file)} > {word(file.with_name(f'{file.name}.jsonl'))}"
 
 
 def _escaped(c: str) -> str:

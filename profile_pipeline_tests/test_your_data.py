@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from profile_pipeline import settings, source_settings
+from profile_pipeline.cleaned.reasons import OF_EVENTS
 from profile_pipeline.features.tables import SUMMED_MEASURES, WINDOWS
 from profile_pipeline.profiles.tags import FACT_COLUMNS, RULE_COLUMNS
 from profile_pipeline.raw.readers.read import _REASON_OF_TYPE
@@ -76,7 +77,7 @@ def test_every_section_of_the_settings_is_on_the_page() -> None:
 
 
 def test_every_reason_is_told_as_the_code_tells_it() -> None:
-    for title, reasons in (("Records", OF_RECORDS), ("Files", OF_FILES)):
+    for title, reasons in (("Records", OF_RECORDS), ("Files", OF_FILES), ("What does not count", OF_EVENTS)):
         told = {
             reason: tuple(cell.replace("\\|", "|") for cell in cells) for reason, cells in table_below(title).items()
         }
@@ -96,6 +97,11 @@ def test_every_reason_that_a_reader_gives_is_known() -> None:
     assert found <= OF_RECORDS.keys() | OF_FILES.keys()
     needed = {"event_id", *(column for columns in source_settings.KEY_COLUMNS.values() for column in columns)}
     assert {f"missing_{column}" for column in needed} | set(_REASON_OF_TYPE.values()) <= OF_RECORDS.keys()
+
+
+def test_every_reason_for_which_an_event_does_not_count_is_known() -> None:
+    text = (ROOT / "profile_pipeline" / "cleaned" / "excluded_events.sql").read_text(encoding="utf-8")
+    assert set(re.findall("then '([a-z_]+)'", text)) == OF_EVENTS.keys()
 
 
 def test_every_role_and_every_column_of_ours_is_told() -> None:

@@ -1,7 +1,8 @@
 -- A record of `scoped_events` that does not count, with the reason; the first reason that holds is given.
 -- Absurd numbers do not count: sums of many of them would overflow what later tables hold.
 with arrived as (
-    select file_id, min(arrived_at) as arrived_at from raw.files where status = 'loaded' group by file_id
+    -- Under whichever name the bytes came first: where they are loaded under a later one, they were there already.
+    select file_id, min(arrived_at) as arrived_at from raw.files group by file_id
 ),
 duplicates as (
     select file_id, row_number, true as is_duplicate from duplicate_records

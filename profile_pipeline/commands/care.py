@@ -117,7 +117,7 @@ def reset(yes: YesOption = False, data: DataOption = None) -> None:
     parts = [p for p in paths.own_folders if p.exists()]
     # The lease's file stays: its inode is the lock of whoever waits for it.
     parts += sorted(p for p in paths.data.glob("*.duckdb*") if p.suffix != ".lease") if paths.data.is_dir() else []
-    parts += [mark for mark in (paths.serving_is_behind, paths.profiles_are_behind) if mark.exists()]
+    parts += [paths.serving_is_behind] if paths.serving_is_behind.exists() else []
     if not parts:
         out.print(f"nothing to remove in {paths.data}", markup=False, soft_wrap=True)
         return

@@ -27,21 +27,22 @@ from profile_pipeline.wording import counted
 
 
 def show(
-    profile: Annotated[str, typer.Argument(help="profile_id, alias such as user:42, or user_id")],
+    profile: Annotated[str, typer.Argument(help="profile_id, alias such as user:42, user_id, or e-mail address")],
     as_json: JsonOption = False,
     data: DataOption = None,
 ) -> None:
     """Show one person: who, what they do and need, segment, tags with their reasons, recommendations."""
     from profile_pipeline.profiles.card import render_card
-    from profile_pipeline.profiles.lookup import CANDIDATES, NEAR
+    from profile_pipeline.profiles.lookup import CANDIDATES, NEAR, aliases_of
     from profile_pipeline.warehouse.reading import Serving
 
     with Serving(Paths.from_environment(data=data).serving) as serving:
-        found = [row["profile_id"] for row in serving.dicts(CANDIDATES, {"name": profile})]
+        asked = {"name": profile, "aliases": aliases_of(profile)}
+        found = [row["profile_id"] for row in serving.dicts(CANDIDATES, asked)]
         if not found:
             near = ", ".join(row["alias_id"] for row in serving.dicts(NEAR, {"name": profile}))
             raise CommandError(
-                f"found nobody called {profile!r}, expected a profile_id, an alias such as user:42, or a user_id"
+                f"found nobody called {profile!r}, expected a profile_id, an alias such as user:42, a user_id, or an e-mail address"
                 + (f"; there are {near}" if near else "")
             )
         of = {"profile_id": found[0]}

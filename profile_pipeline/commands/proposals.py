@@ -21,11 +21,14 @@ ALWAYS_SHOWN = ("role",)
 def print_proposal(
     name: str, files: list[str], proposal: Proposal, trial: Trial, *, block: str | None, is_whole: bool
 ) -> None:
-    """Print a source, records as it reads them, and what it would refuse; its text, if it is given."""
+    """Print a source, records as it reads them, and what it would refuse; its text, which holds the notes, or else these."""
     what = files[0] if len(files) == 1 else f"{len(files)} files from {files[0]} to {files[-1]}"
     out.print(f"[bold]{escape(name)}[/]: {escape(what)}, {proposal.settings['table']}", highlight=False, soft_wrap=True)
     if block is not None:
         out.print(block, highlight=False, markup=False, soft_wrap=True)
+    else:
+        for note in proposal.notes:
+            out.print(f"- {_on_one_line(note)}", highlight=False, markup=False, soft_wrap=True)
     _print_rows(trial.rows)
     told = "" if is_whole else " of the sample"
     out.print(f"{trial.n_loaded:,} of {trial.n_records:,} records{told} would be loaded", highlight=False)
@@ -63,9 +66,13 @@ def _is_shown(name: str) -> bool:
     return name in ALWAYS_SHOWN or name not in (*GIVEN_BY_LOADING, "event_id")
 
 
+def _on_one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _cell(value: Any) -> str:
     text = "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = "".join(c if c.isprintable() else " " for c in text)
+    text = _on_one_line(text)
     return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
 
 

@@ -7,15 +7,15 @@ import datetime as dt
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from profile_pipeline.commands.landing_commands import landing_commands
 from profile_pipeline.commands.proposals import as_json_tree, print_proposal
+from profile_pipeline.commands.source_groups import Asked, Group, LeftOut, groups_of
 from profile_pipeline.commands.terminal import (
     CommandError,
     ConfigOption,
@@ -28,48 +28,12 @@ from profile_pipeline.commands.terminal import (
 )
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import matches
-from profile_pipeline.raw.proposing.dialect import SampleError
-from profile_pipeline.raw.proposing.naming import pattern_of, series_of, source_name
-from profile_pipeline.raw.proposing.propose import Proposal, naive_zone, propose
-from profile_pipeline.raw.proposing.sample import (
-    Sample,
-    has_fields_of,
-    is_alike,
-    merged,
-    sample_of_columns,
-    sample_of_text,
-)
+from profile_pipeline.raw.proposing.propose import naive_zone
 from profile_pipeline.raw.proposing.starter import Calendar, calendar_of, calendar_without_events, new_profile
 from profile_pipeline.raw.proposing.yaml_text import insert_sources, source_text
-from profile_pipeline.raw.readers import parquet
-from profile_pipeline.raw.readers.bytes import FileRefused
-from profile_pipeline.raw.readers.records import Rejects
-from profile_pipeline.raw.readers.sampling import SAMPLE_BYTES, sample_of
-from profile_pipeline.raw.readers.trial import Trial, try_files
 from profile_pipeline.raw.tables import RECORD_TABLES
 from profile_pipeline.settings import Settings
 from profile_pipeline.settings_file import load_settings
-from profile_pipeline.shell import word
-
-MOST_FILES, SHOWN_ROWS, FEWEST_BYTES = 64, 10, 64 << 10
-
-
-@dataclass
-class Group:
-    """Files of one source: their samples, and what was made of them."""
-
-    files: list[Path]
-    samples: list[Sample]
-    copies: list[Path]
-    is_whole: bool
-    series: set[str] = field(default_factory=set)
-    name: str = ""
-    proposal: Proposal | None = None
-    trial: Trial | None = None
-
-    def proposed(self) -> tuple[Proposal, Trial]:
-        assert self.proposal is not None and self.trial is not None
-        return self.proposal, self.trial
 
 
 def add(
@@ -90,24 +54,23 @@ def add(
         raise CommandError(f"found the table {table!r}, expected one of {', '.join(RECORD_TABLES)}")
     paths = Paths.from_environment(config=config, data=data)
     present = load_settings(paths.config) if paths.config.exists() else None
+    asked = Asked(table, str(day_of(day)) if day else None, name, present, paths)
     with tempfile.TemporaryDirectory(prefix="profile-pipeline-") as scratch:
-        groups = _looked_at(files, Path(scratch))
-        if name is not None and len(groups) > 1:
-            raise CommandError(
-                f"--name names one source, and the files are of {len(groups)} kinds. Add them one kind at a time."
-            )
-        _propose_all(groups, table, str(day_of(day)) if day else None, name, present, paths)
-    text = _new_text(groups, present, paths)
-    blocks = {g.name: source_text(g.name, g.proposed()[0].settings, g.proposed()[0].notes) for g in groups}
+        groups, left_out = groups_of(files, asked, Path(scratch))
+    new = [group for group in groups if not group.is_known]
+    text = _new_text(new, present, paths) if new else ""
+    blocks = {g.name: source_text(g.name, g.proposed()[0].settings, g.proposed()[0].notes) for g in new}
     warnings = [w for g in groups for w in _warnings(g, present)]
     if as_json:
-        is_written = yes and not dry_run
+        is_written = bool(new) and yes and not dry_run
         if is_written:
             _write(paths.config, text)
-        sources = {g.name: as_json_tree(*g.proposed(), blocks[g.name]) for g in groups}
+        sources = {g.name: as_json_tree(*g.proposed(), blocks[g.name]) for g in new}
         print_json(
             {
                 "sources": sources,
+                "known": {g.name: g.files for g in groups if g.is_known},
+                "left_out": [{"files": one.files, "why": one.why} for one in left_out],
                 "warnings": warnings,
                 "config": paths.config,
                 "is_new": present is None,
@@ -115,164 +78,27 @@ def add(
             }
         )
         return
-    for g in groups:
-        print_proposal(
-            g.name,
-            [f.name for f in g.files],
-            *g.proposed(),
-            block=blocks[g.name] if present is not None else None,
-            is_whole=g.is_whole,
-        )
-    for warning in warnings:
-        out.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+    _print_proposals(groups, blocks, warnings, paths, is_new=present is None)
     if present is None:
         out.print(f"{paths.config} would be new:", style="bold", highlight=False, markup=False, soft_wrap=True)
         out.print(text, highlight=False, markup=False, soft_wrap=True)
+    _print_left_out(left_out)
     if dry_run:
         out.print("nothing is written (--dry-run)")
         return
     verb = "Write" if present is None else "Put this into"
-    if not yes and not typer.confirm(f"{verb} {paths.config}?"):
+    if new and not yes and not typer.confirm(f"{verb} {paths.config}?"):
         raise typer.Exit(1)
-    _write(paths.config, text)
+    if new:
+        _write(paths.config, text)
+        out.print(f"written to {paths.config}", highlight=False, markup=False, soft_wrap=True)
     _print_next(groups, paths, config=config, data=data)
-
-
-# ---- looking
-
-
-def _looked_at(files: list[Path], scratch: Path) -> list[Group]:
-    """Look at files and put those together that are written alike; of many files some are looked at well, the others in short."""
-    for file in files:
-        _check_is_file(file)
-    chosen = sorted(dict.fromkeys(files))
-    if len(chosen) > MOST_FILES:
-        step = (len(chosen) - 1) / (MOST_FILES - 1)
-        looked_at = {chosen[round(i * step)] for i in range(MOST_FILES)}
-    else:
-        looked_at = set(chosen)
-    limit = max(FEWEST_BYTES, SAMPLE_BYTES // len(looked_at))
-    groups: dict[tuple[Any, ...], Group] = {}
-    for number, file in enumerate(sorted(chosen, key=lambda file: file not in looked_at)):
-        is_looked_at = file in looked_at
-        copy = scratch / str(number)
-        try:
-            sample, is_whole = _sampled(file, copy, limit if is_looked_at else FEWEST_BYTES)
-        except (SampleError, FileRefused) as error:
-            raise CommandError(f"{file}: {error}") from None
-        group = groups.get(sample.shape) or _nearest(groups.values(), file, sample, is_short=not is_looked_at)
-        if group is None:
-            group = groups[sample.shape] = Group([], [], [], is_whole=True)
-        group.files.append(file)
-        group.series.add(series_of(file))
-        if is_looked_at or not group.samples:
-            group.samples.append(sample)
-            group.copies.append(copy)
-            group.is_whole = group.is_whole and is_whole
-        else:
-            copy.unlink()
-            group.is_whole = False
-    for group in groups.values():
-        group.files.sort()
-    return list(groups.values())
-
-
-def _nearest(groups: Iterable[Group], file: Path, sample: Sample, *, is_short: bool) -> Group | None:
-    """The group whose series of files goes on with this one, or that a short look at it shows."""
-    series = series_of(file)
-    for group in groups:
-        known = group.samples[0]
-        if (series in group.series and has_fields_of(known, sample)) or (is_short and is_alike(known, sample)):
-            return group
-    return None
-
-
-def _check_is_file(file: Path) -> None:
-    if file.is_dir():
-        raise CommandError(f"{file}: found a folder, expected files. Name them, such as {word(file)}/*.csv")
-    if not file.exists():
-        raise CommandError(f"{file}: no such file")
-    if not file.is_file():
-        raise CommandError(f"{file}: expected a plain file")
-    try:
-        with file.open("rb"):
-            pass
-    except PermissionError:
-        raise CommandError(f"{file}: no permission to read it. Its owner can give it: chmod u+r {word(file)}") from None
-
-
-def _sampled(file: Path, copy: Path, limit_bytes: int) -> tuple[Sample, bool]:
-    """Look at a file: its sample, and a small copy that the readers can read."""
-    looked_at = sample_of(file, limit_bytes=limit_bytes)
-    copy.write_bytes(looked_at.content)
-    if not looked_at.is_parquet:
-        return sample_of_text(looked_at.content, file.name), looked_at.is_whole
-    columns: dict[str, list[Any]] = {name: [] for name in parquet.names_of(copy)}
-    for batch in parquet.read(copy, Rejects()):
-        for name, values in batch.columns.items():
-            columns[name] += values.to_pylist()
-    return sample_of_columns(columns, file.name), looked_at.is_whole
-
-
-# ---- proposing
-
-
-def _propose_all(
-    groups: list[Group], table: str | None, day: str | None, name: str | None, present: Settings | None, paths: Paths
-) -> None:
-    for group in groups:
-        try:
-            group.proposal = propose(merged(group.samples), table=table, day=day)
-        except SampleError as error:
-            raise CommandError(f"{group.files[0]}: {error}") from None
-    proposals = [g.proposal for g in groups if g.proposal is not None]
-    timezone = present.calendar.timezone if present else naive_zone(proposals) or "UTC"
-    taken = set(present.sources) if present else set()
-    for group, proposal in zip(groups, proposals, strict=True):
-        names = [file.name for file in group.files]
-        group.name = name or source_name(names, proposal.settings["table"], taken)
-        if group.name in taken:
-            raise CommandError(
-                f"there is a source called {group.name!r} in {paths.config} already. Choose another name with --name."
-            )
-        taken.add(group.name)
-        folder = group.files[0].absolute().parent
-        is_landed = folder.is_relative_to(paths.landing) and folder != paths.landing
-        at = folder.relative_to(paths.landing).as_posix() if is_landed else group.name
-        zone = timezone if proposal.has_naive_times and timezone != "UTC" else None
-        proposal = proposal.with_settings(path=pattern_of(at, names), timezone=zone)
-        if proposal.has_naive_times:
-            why = "as the calendar says" if present else "because the text is Chinese" if timezone != "UTC" else ""
-            proposal = proposal.with_note(
-                f"times name no zone: taken as {timezone}{f', {why}' if why else ''}; timezone: says otherwise"
-            )
-        group.proposal = _ordered(proposal)
-        group.trial = _tried(group, timezone, group.copies)
-        if proposal.settings["table"] == "events":
-            group.proposal = _ordered(group.proposal.with_roles_of(t for t, _ in group.trial.event_types.most_common()))
-            group.trial.rows = _tried(group, timezone, group.copies[:1]).rows
-
-
-def _ordered(proposal: Proposal) -> Proposal:
-    """The same with its settings in the order in which they are written."""
-    order = (
-        "table", "path", "format", "pattern", "delimiter", "header", "has_quotes", "encoding", "time_format", "timezone", "identical_records", "columns", "attributes", "roles",
-    )  # fmt: skip
-    return proposal.with_settings(**dict.fromkeys(order)).with_settings(**{k: proposal.settings.get(k) for k in order})
-
-
-def _tried(group: Group, timezone: str, copies: list[Path]) -> Trial:
-    assert group.proposal is not None
-    try:
-        return try_files(copies, name=group.name, source=group.proposal.source(), timezone=timezone, n_rows=SHOWN_ROWS)
-    except FileRefused as refusal:
-        raise CommandError(f"{group.files[0]}: {refusal}") from None
 
 
 # ---- writing
 
 
-def _new_text(groups: list[Group], present: Settings | None, paths: Paths) -> str:
+def _new_text(groups: Sequence[Group], present: Settings | None, paths: Paths) -> str:
     """The text of the configuration with the sources in it."""
     blocks = {g.name: source_text(g.name, g.proposed()[0].settings, g.proposed()[0].notes) for g in groups}
     if present is not None:
@@ -286,7 +112,7 @@ def _new_text(groups: list[Group], present: Settings | None, paths: Paths) -> st
     )
 
 
-def _calendar(groups: list[Group]) -> Calendar:
+def _calendar(groups: Sequence[Group]) -> Calendar:
     """The days found; where there are no events, the week before the newest file was written."""
     timezone = naive_zone(g.proposed()[0] for g in groups) or "UTC"
     days: Counter[dt.date] = sum((g.proposed()[1].days for g in groups), Counter())
@@ -331,25 +157,63 @@ def _warnings(group: Group, present: Settings | None) -> list[str]:
             f"{group.name}: {outside:,} of {trial.days.total():,} events lie outside of the calendar ({start} to {end or 'today'}) and would not count;"
             f" the file has {min(trial.days)} to {max(trial.days)}: set calendar: in profile.yaml"
         )
+    if group.is_known:
+        roles = present.sources[group.name].roles
+        return found + [
+            f"{group.name}: roles: names none for {event_type!r}: give it one in profile.yaml"
+            for event_type in proposal.settings.get("roles", {})
+            if event_type not in roles
+        ]
     landed_as = proposal.settings["path"].replace("*", "x")
     rivals = [name for name, source in present.sources.items() if matches(landed_as, source.path)]
     if rivals:
         found.append(
             f"{group.name}: the source {rivals[0]} stands before it and claims files at {proposal.settings['path']} too: give one another path"
         )
-    if present.currency and proposal.currency and present.currency != proposal.currency:
+    if proposal.currency and present.currency is None:
+        found.append(
+            f"{group.name}: amounts are in {proposal.currency}, and profile.yaml names no currency: write `currency: {proposal.currency}` into it"
+        )
+    elif proposal.currency and present.currency != proposal.currency:
         found.append(
             f"{group.name}: amounts are in {proposal.currency}, and amounts in another currency than {present.currency} do not count"
         )
     return found
 
 
-def _print_next(groups: list[Group], paths: Paths, *, config: Path | None, data: Path | None) -> None:
+# ---- telling
+
+
+def _print_proposals(
+    groups: Sequence[Group], blocks: dict[str, str], warnings: list[str], paths: Paths, *, is_new: bool
+) -> None:
+    for g in groups:
+        names = [f.name for f in g.files]
+        if g.is_known:
+            what, them = (names[0], "it") if len(names) == 1 else (f"{len(names)} files from {names[0]} on", "them")
+            told = f"{what}: files of this kind are there already as {g.name}: put {them} into {_landing_of(g, paths)}"
+            out.print(told, style="bold", highlight=False, markup=False, soft_wrap=True)
+        else:
+            print_proposal(g.name, names, *g.proposed(), block=None if is_new else blocks[g.name], is_whole=g.is_whole)
+    for warning in warnings:
+        out.print(warning, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_left_out(left_out: Sequence[LeftOut]) -> None:
+    if left_out:
+        out.print("left out:", style="yellow")
+    for one in left_out:
+        out.print(f"  {one}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_next(groups: Sequence[Group], paths: Paths, *, config: Path | None, data: Path | None) -> None:
     """Say what to type next."""
-    out.print(f"written to {paths.config}", highlight=False, markup=False, soft_wrap=True)
     out.print("next:", style="bold")
     for group in groups:
-        folder = paths.landing / str(Path(group.proposed()[0].settings["path"]).parent)
-        for line in landing_commands(group.files, folder):
+        for line in landing_commands(group.files, _landing_of(group, paths)):
             out.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     print_next("run", config, data, before="  ")
+
+
+def _landing_of(group: Group, paths: Paths) -> Path:
+    return paths.landing / Path(group.proposed()[0].settings["path"]).parent

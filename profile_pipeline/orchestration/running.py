@@ -17,7 +17,8 @@ from profile_pipeline.orchestration.building.days import (
     stretches,
 )
 from profile_pipeline.orchestration.jobs import DAILY
-from profile_pipeline.orchestration.keeping.behind import days_of_older_profiles, has_new_versions
+from profile_pipeline.orchestration.keeping.behind import are_deliveries_older, days_of_older_profiles, has_new_versions
+from profile_pipeline.orchestration.keeping.built_with import has_other_features
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.profiles.tags import quantiles_needed
@@ -50,7 +51,6 @@ class Runner(Steps):
         is_outdated = any(day >= restate_from for day in stale)
         if whole or rest or is_outdated or not is_built or self._is_unfinished():
             first = min([*whole, restate_from]) if every_day else restate_from
-            self._note_restated([day for day in self.days if day >= restate_from])
             self.build_features(first, self.days[-1])
         gone_weeks, gone_days = self._gone()
         weeks = [
@@ -70,17 +70,20 @@ class Runner(Steps):
             for day in known
             if not self.has("applications.insights", [day]) or day in gone_days or self._is_outscored(day)
         ]
-        restated = self._restated()
-        if restated or weeks:
+        restated = self._days_of_older_profiles()
+        if restated or weeks or self._are_deliveries_older():
             days = sorted({*days, *(day for day in known if day == self.days[-1])})
         self.follow_profiles([day for day in restated if day not in days])
         self.build_profiles(days)
-        self._forget_restated()
+        self._follow_metrics()
+        self.publish()
+
+    def _follow_metrics(self) -> None:
+        """Build the daily metrics of days that what was judged or cut anew has outdated."""
         with self.look() as warehouse:
             behind = self._behind(warehouse, DAY_CONSUMERS)
         for first, last in stretches(behind):
             self.build_metrics(first, last)
-        self.publish()
 
     def _gone(self) -> tuple[set[dt.date], set[dt.date]]:
         """Weeks without a judgement, and days with features and without profiles: of those that Dagster's log holds for built,
@@ -95,23 +98,15 @@ class Runner(Steps):
         leaves_traces = self.settings.models or quantiles_needed(self.settings.tags)
         return (set(self.weeks) - set(trained) if leaves_traces else set()), set(gone)
 
-    def _note_restated(self, days: Sequence[dt.date]) -> None:
-        """Note on disk, before their features are built, which days' profiles have to follow: a killed run forgets nothing."""
-        with self.paths.profiles_are_behind.open("a", encoding="utf-8") as file:
-            file.write("".join(f"{day}\n" for day in days))
-
-    def _restated(self) -> list[dt.date]:
-        """Days of the calendar whose features were built and whose profiles may not have followed: the newest ones, and days of before
-        them that a refresh has judged whole.
-        """
-        noted = self.paths.profiles_are_behind
-        found = set(noted.read_text(encoding="utf-8").split()) if noted.exists() else set()
+    def _days_of_older_profiles(self) -> list[dt.date]:
+        """Days of the calendar whose profiles have not followed their features, also those of a run that was killed."""
         with self.look() as warehouse:
-            found.update(map(str, days_of_older_profiles(warehouse)))
-        return [day for day in self.days if str(day) in found]
+            return [day for day in days_of_older_profiles(warehouse) if self.days[0] <= day <= self.days[-1]]
 
-    def _forget_restated(self) -> None:
-        self.paths.profiles_are_behind.unlink(missing_ok=True)
+    def _are_deliveries_older(self) -> bool:
+        """Say whether what is made of the newest day's profiles has not followed: a run was killed between them."""
+        with self.look() as warehouse:
+            return are_deliveries_older(warehouse, self.days[-1])
 
     def _unjudged_weeks(self) -> list[dt.date]:
         """Weeks whose chosen model is not the one that its gate judged: a run that was killed in between leaves them."""
@@ -146,8 +141,8 @@ class Runner(Steps):
         return [day for day in noted if self.days[0] <= day <= self.days[-1]]
 
     def _is_unfinished(self) -> bool:
-        """Say whether a killed run has left something to follow: days, versions, or snapshots that have not been marked as stale for
-        what changed, or was built.
+        """Say whether there is something to follow: days or versions that a killed run has left, or snapshots that have not been marked
+        as stale for what changed (settings too), or was built.
         """
         with self.look() as warehouse:
             n_unmarked: int = warehouse.scalar(
@@ -155,7 +150,10 @@ class Runner(Steps):
                 {"stale": STALE_CONSUMER, "rebuilt": REBUILT},
             )
             return bool(
-                n_unmarked or self._behind(warehouse, FEATURE_CONSUMERS) or has_new_versions(warehouse, self.instance)
+                n_unmarked
+                or has_other_features(warehouse.rows, self.settings)
+                or self._behind(warehouse, FEATURE_CONSUMERS)
+                or has_new_versions(warehouse, self.instance)
             )
 
     def build_range(self, first: dt.date, last: dt.date) -> None:
@@ -167,14 +165,14 @@ class Runner(Steps):
             self.train(weeks)
         days = [day for day in self.days if first <= day <= last]
         self.build_profiles(days)
-        self.follow_profiles([day for day in self._restated() if day not in days])
+        self.follow_profiles(self._days_of_older_profiles())
+        self._follow_metrics()
 
     def rebuild_stale(self) -> int:
         """Rebuild the snapshots that are marked as stale; return how many."""
         _, _, stale = self.waiting()
-        self._note_restated(stale)
         for first, last in stretches(stale):
             self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, tags={STALE_TAG: "true"})
-        self.follow_profiles(self._restated())
-        self._forget_restated()
+        self.follow_profiles(self._days_of_older_profiles())
+        self._follow_metrics()
         return len(stale)

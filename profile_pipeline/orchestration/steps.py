@@ -32,7 +32,7 @@ from profile_pipeline.orchestration.building.days import (
     stretches,
     weekly_partitions,
 )
-from profile_pipeline.orchestration.building.load_report import left_report, load_report
+from profile_pipeline.orchestration.building.load_report import exclusion_report, left_report, load_report, not_counted
 from profile_pipeline.orchestration.failures import reason_of, was_interrupted
 from profile_pipeline.orchestration.instance import join_commands, open_instance
 from profile_pipeline.orchestration.jobs import DAILY, INGEST, WEEKLY
@@ -305,8 +305,13 @@ class Steps:
         """From cleaned to features, for a range in one run, folding in what waits elsewhere."""
         checked_range(first, last, self.days)
         self.say(f"cleaned to features: {first} to {last}")
+        with self.look() as warehouse:
+            before = not_counted(warehouse)
         with self.measured.stage("cleaned to features"):
             self.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES, tags={REFRESH_TAG: "true"})
+        with self.look() as warehouse:
+            # What a killed run has judged and not told is not told again: it stays in the table.
+            self._tell(exclusion_report(not_counted(warehouse) - before))
 
     def train(self, weeks: Sequence[dt.date]) -> None:
         """Train, evaluate and report weeks, oldest first."""

@@ -12,6 +12,16 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+# Column of a profile -> what is said of its value.
+_SEEN = (("recency_days", "last seen {} days ago"), ("tenure_days", "known for {} days"))
+_RECENT = (("n_active_days_30d", "{} active days"), ("n_sessions_30d", "{} sessions"), ("n_events_30d", "{} events"))
+_NEEDS = (
+    ("n_orders_all", "{} orders"),
+    ("net_amount_90d", "{} net in 90 days"),
+    ("n_open_cart_items", "{} items in an open cart"),
+    ("n_intent_items_7d", "{} items looked at closely this week"),
+)
+
 
 def render_card(
     profile: Mapping[str, Any],
@@ -50,16 +60,9 @@ def render_card(
         if profile.get(name) is not None
     ]
     parts.append(_line("basic", ", ".join(facts) or "nothing known"))
-    parts.append(_line(
-        "behaviour",
-        f"last seen {profile['recency_days']} days ago, known for {profile['tenure_days']} days; in 30 days {profile['n_active_days_30d']} active days, "
-        f"{profile['n_sessions_30d']} sessions, {profile['n_events_30d']} events",
-    ))  # fmt: skip
-    parts.append(_line(
-        "needs",
-        f"{profile['n_orders_all']} orders, {profile['net_amount_90d']} net in 90 days, {profile['n_open_cart_items']} items in an open cart, "
-        f"{profile['n_intent_items_7d']} items looked at closely this week",
-    ))  # fmt: skip
+    seen, recent = _told(profile, _SEEN), _told(profile, _RECENT)
+    behaviour = "; ".join(part for part in (seen, recent and f"in 30 days {recent}") if part)
+    parts += [_line("behaviour", behaviour or "no event"), _line("needs", _told(profile, _NEEDS) or "no event")]
     for kind, items in json.loads(profile["interests"] or "{}").items():
         parts.append(_line(kind, ", ".join(f"{name} {float(score):.1f}" for name, score in items)))
     if profile.get("segment"):
@@ -70,6 +73,11 @@ def render_card(
         parts.append(_line("segment", f"{profile['segment']}" + (f": {words}" if words else "")))
     parts += [_tags_table(tags), _scores_table(scores), _recommendations_table(recommendations, titles)]
     return Panel(Group(*parts), title="profile", title_align="left", padding=(0, 1))
+
+
+def _told(profile: Mapping[str, Any], phrases: Sequence[tuple[str, str]]) -> str:
+    """What is known of a person; of one without events some of it is not."""
+    return ", ".join(text.format(profile[column]) for column, text in phrases if profile[column] is not None)
 
 
 def _line(name: str, text: str) -> Text:

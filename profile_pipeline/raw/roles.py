@@ -21,7 +21,7 @@ COUNT_OF_ROLE: dict[str, str] = {
 }
 ROLES: tuple[str, ...] = (*COUNT_OF_ROLE, "other")
 
-# Keys are compared in lower case. Segment's spec events, GA4's recommended events, Snowplow's e-commerce and media actions.
+# Keys are compared in lower case. Segment's spec events, GA4's automatic and recommended events, Snowplow's e-commerce and media actions.
 KNOWN_EVENT_TYPES: dict[str, str] = {
     # Segment
     "page": "view",
@@ -41,6 +41,10 @@ KNOWN_EVENT_TYPES: dict[str, str] = {
     "video content started": "play",
     "signed in": "sign_in",
     "identify": "sign_in",
+    "cart viewed": "other",
+    "checkout started": "other",
+    "payment info entered": "other",
+    "order updated": "other",
     # GA4
     "page_view": "view",
     "screen_view": "view",
@@ -56,6 +60,22 @@ KNOWN_EVENT_TYPES: dict[str, str] = {
     "share": "share",
     "login": "sign_in",
     "video_start": "play",
+    "video_progress": "other",
+    "video_complete": "other",
+    "view_cart": "other",
+    "begin_checkout": "other",
+    "add_payment_info": "other",
+    "add_shipping_info": "other",
+    "session_start": "other",
+    "first_visit": "other",
+    "first_open": "other",
+    "app_remove": "other",
+    "user_engagement": "other",
+    "scroll": "other",
+    "file_download": "other",
+    "form_start": "other",
+    "form_submit": "other",
+    "sign_up": "other",
     # Snowplow
     "pv": "view",
     "page_ping": "other",

@@ -59,6 +59,12 @@ def reasons(engine: Engine, events: list[dict[str, Any]]) -> list[str | None]:
     return [reason for _, (reason, _, _) in sorted(judged(engine, events).items())]
 
 
+def test_bytes_have_arrived_when_they_first_came_under_whichever_name(engine: Engine) -> None:
+    """Loaded under a later one, they are of the future as they are after a rebuild, which loads them under the first."""
+    engine.insert("raw.files", {"file_id": "f", "status": "duplicate", "arrived_at": dt.datetime(2026, 1, 8)})
+    assert reasons(engine, [{"received_at": None}]) == ["out_of_calendar_future"]
+
+
 def test_of_several_records_with_one_id_the_first_received_counts(engine: Engine) -> None:
     later, sooner = NOON + dt.timedelta(hours=2), NOON + dt.timedelta(hours=1)
     copies = [{"event_id": "e", "received_at": t} for t in (None, later, sooner)]

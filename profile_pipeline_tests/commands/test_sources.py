@@ -242,6 +242,15 @@ def test_times_that_name_their_zone_need_no_such_comment(folder: Folder) -> None
     assert "zone" not in folder.config.read_text(encoding="utf-8").partition("sources:")[2]
 
 
+def test_what_was_guessed_stands_above_the_rows_on_the_screen_and_not_in_the_yaml_only(folder: Folder) -> None:
+    rows = "".join(f"u{i % 7},{1 + i % 9:02d}/0{1 + i % 5}/2026,view,x\n" for i in range(60))
+    _, told = folder.add(folder.file("web.csv", "user_id,date,action,note\n" + rows), "--dry-run")
+    above = told.partition("would be loaded")[0].splitlines()
+    told = "read as %d/%m/%Y; if it is the other way round, time_format: '%m/%d/%Y'"
+    assert f"- days and months can't be told apart by the values: {told}" in above
+    assert "- not mapped: note" in above
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -257,3 +266,65 @@ def test_the_preview_tells_a_refused_time_uncut_with_the_format_that_was_expecte
 ) -> None:
     _, told = folder.add(folder.file("web.csv", text), "--dry-run")
     assert f"  1 bad_time, for example event_time: found 'never', expected {expected}. To do: set time_format" in told
+
+
+def test_what_can_not_be_a_source_is_left_out_with_its_reason_and_the_rest_is_written(folder: Folder) -> None:
+    (folder.path / "old").mkdir()
+    mixed = [
+        folder.file("web_1.csv", EVENTS), folder.file("README", "Exports\nDelivered every Monday.\n"), folder.file("empty.csv", ""),
+        folder.file("book.xlsx", b"PK\x03\x04" + bytes(100)), folder.path / "old", folder.path / "gone.csv", folder.file("web_2.csv", EVENTS),
+    ]  # fmt: skip
+    code, told = folder.add(*mixed, "--yes")
+    assert code == 0, told
+    assert [list(folder.checked()["sources"]), told.count("web_1.csv"), told.count("web_2.csv")] == [["web"], 2, 2]
+    left = [line.strip() for line in told.partition("left out:\n")[2].splitlines()[:5]]
+    at = folder.path
+    assert [line.split(",")[0] for line in left] == [
+        f"{at / 'README'}: found one column only", f"{at / 'book.xlsx'}: found a ZIP archive or an Excel workbook",
+        f"{at / 'empty.csv'}: the file is empty: expected records", f"{at / 'gone.csv'}: no such file", f"{at / 'old'}: found a folder",
+    ]  # fmt: skip
+    assert json.loads(folder.add(*mixed, "--json")[1])["left_out"][0]["files"] == [str(at / "README")]
+
+
+def test_files_of_which_none_can_be_a_source_are_a_message_that_names_each(folder: Folder) -> None:
+    code, told = folder.add(folder.file("empty.csv", ""), folder.file("one.csv", "name\na\nb\n"), "--yes")
+    assert code == 1 and not folder.config.exists()
+    assert [line.split(": ")[0] for line in told.splitlines()] == [
+        str(folder.path / name) for name in ("empty.csv", "one.csv")
+    ]
+
+
+def test_files_that_a_source_reads_already_are_to_be_put_into_its_folder_and_nothing_is_written(folder: Folder) -> None:
+    folder.add(folder.file("web_1.csv", EVENTS), "--yes")
+    before = folder.config.read_bytes()
+    second = folder.file("web_2.csv", EVENTS)
+    code, told = folder.add(second)
+    landing = folder.path / "data" / "landing" / "web"
+    assert (code, folder.config.read_bytes()) == (0, before), told
+    assert f"web_2.csv: files of this kind are there already as web: put it into {landing}\n" in told
+    assert f"mkdir -p {landing} && cp {second} {landing}/\n" in told
+    assert json.loads(folder.add(second, "--json")[1])["known"] == {"web": [str(second)]}
+
+
+def test_a_source_whose_roles_were_changed_is_still_known_and_types_it_has_no_role_for_are_told(folder: Folder) -> None:
+    folder.add(folder.file("web_1.csv", EVENTS), "--yes")
+    text = folder.config.read_text(encoding="utf-8")
+    folder.config.write_text(text.replace("add_to_cart}", "other}"), encoding="utf-8")
+    code, told = folder.add(folder.file("web_2.csv", EVENTS.replace("加购", "付款", 9)))
+    assert code == 0
+    assert "there already as web" in told and "web: roles: names none for '付款'" in told and "'加购'" not in told
+
+
+@pytest.mark.parametrize("options", [[], ["--name", "app"]], ids=["columns differ", "named"])
+def test_another_mapping_or_a_name_makes_another_source(folder: Folder, options: list[str]) -> None:
+    folder.add(folder.file("web_1.csv", EVENTS), "--yes")
+    second = folder.file("web_2.csv", EVENTS if options else EVENTS.replace("uid", "user_id"))
+    assert folder.add(second, *options, "--yes")[0] == 0
+    assert list(folder.checked()["sources"]) == ["web", options[1] if options else "web_2"]
+
+
+def test_amounts_in_a_currency_that_the_configuration_does_not_name_are_told(folder: Folder) -> None:
+    folder.config.write_text(CONFIG.replace("currency: GBP\n", ""), encoding="utf-8")
+    rows = "".join(f"u{i},2026-01-{11 + i},$1{i}.50\n" for i in range(9))
+    _, told = folder.add(folder.file("sales.csv", "user_id,order_date,total\n" + rows), "--dry-run")
+    assert "sales: amounts are in USD, and profile.yaml names no currency: write `currency: USD` into it" in told

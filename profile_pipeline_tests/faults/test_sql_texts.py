@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
         "profiles/tags.py: tag.min_confidence", "profiles/tags.py: threshold", "raw/readers/contents.py: i",
     },
     "a name of a table, a column or a field of our own": {
-        "features/matrix.py: column", "orchestration/assets/evaluation.py: table.name", "orchestration/verifying/archive_read_again.py: table.name",
+        "features/matrix.py: column", "orchestration/verifying/archive_read_again.py: table.name",
         "orchestration/verifying/sampled_rows.py: RawEvent._fields", "warehouse/duckdb.py: self.rows(…)", "warehouse/serving.py: warehouse.rows(…)",
     },
     "a text of SQL of our own, which is looked at where it is made": {

@@ -225,3 +225,23 @@ def test_a_run_complains_of_as_many_files_as_it_has_told_of(tmp_path: Path) -> N
     with pytest.raises(RunFailedError, match="1 file was refused as a whole, why stands above"):
         runner.complain()
     assert [line for line in said if line.startswith("not loaded: shop/b.csv: ")]
+
+
+def test_a_run_tells_which_events_do_not_count_and_why_once(tmp_path: Path) -> None:
+    robot = "2026-01-09T10:00:00Z,view,u{},Googlebot/2.1\n"
+    text = "ts,action,uid,agent\n2026-01-07T10:00:00Z,view,u1,Firefox\n" + "".join(robot.format(i) for i in range(3))
+    columns = {"event_time": "ts", "event_type": "action", "user_id": "uid", "user_agent": "agent"}
+    configured = settings(columns=columns)
+    text += "2026-01-07T10:00:00Z,view,u1,Firefox\n2016-01-07T10:00:00Z,view,u1,Firefox\n"
+    paths = landed(tmp_path, text)
+    landed(tmp_path, text, "shop/the same.csv")
+    said: list[str] = []
+    runner = Runner(configured, paths, said.append)
+    runner.ingest()
+    for _ in range(2):
+        runner.build_features(dt.date(2026, 1, 5), dt.date(2026, 1, 11))
+    runner.instance.dispose()
+    assert [line.partition(" (")[0] for line in said if line.startswith("not counted")] == [
+        "not counted: 1 event of 2016-01-07 to 2016-01-07, outside of the calendar, 2026-01-05 to 2026-01-11. Set calendar: in profile.yaml, or see whether time_format is right",
+        "not counted: 3 events of shop: bot_user_agent", "not counted: 1 event of shop: duplicate",
+    ]  # fmt: skip

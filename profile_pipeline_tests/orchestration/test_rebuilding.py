@@ -86,6 +86,8 @@ def project(loaded: Path, tmp_path: Path) -> Path:
         ("identical_records: each", "identical_records: one", "identical_records: found one, the tables were built with each", "rebuild --source shop"),
         ("start: 2026-01-05", "start: 2026-01-06", "calendar.start: found 2026-01-06, the tables were built with 2026-01-05", "rebuild"),
         ("end: 2026-03-01", "end: 2026-03-01, timezone: Asia/Shanghai", "calendar.timezone: found Asia/Shanghai, the tables were built with UTC", "rebuild"),
+        ("currency: CNY", "currency: EUR", "currency: found EUR, the tables were built with CNY", "rebuild"),
+        ("sources:", "bots: {max_events_per_stream_day: 7}\nsources:", "bots.max_events_per_stream_day: found 7, the tables were built with ", "rebuild"),
     ],
 )  # fmt: skip
 def test_a_change_that_shapes_rows_is_refused_with_the_command_that_helps(

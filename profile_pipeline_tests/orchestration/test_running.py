@@ -37,7 +37,7 @@ sources:
     format: csv
     columns: {user_id: uid, city: city, updated_at: changed}
 """
-FIRST, LAST, WEEK_END = dt.date(2026, 2, 23), dt.date(2026, 3, 3), dt.date(2026, 3, 1)
+FIRST, LAST = dt.date(2026, 2, 23), dt.date(2026, 3, 3)
 KILLED_BEFORE_SNAPSHOTS = ["cleaned.events", "cleaned.excluded_events", "cleaned.sessions", "cleaned.session_days"]
 
 
@@ -161,27 +161,6 @@ def test_a_newer_record_of_a_person_is_seen_although_no_event_came_with_it(tmp_p
         ("Suzhou", dt.date(2026, 3, 1)),
         ("Suzhou", LAST),
     ]
-
-
-def test_profiles_of_an_older_day_follow_when_its_file_comes_again_with_a_record_more(tmp_path: Path) -> None:
-    """Most of such a file is there already: its day is judged whole, and the snapshots that are kept are built with it."""
-    deliver(tmp_path)
-    shutil.copytree(tmp_path / "landing", tmp_path / "longer")
-    r = runner(tmp_path, f"restate_days: 0\n{CONFIG}")
-    r.ingest()
-    r.build_all()
-    u1 = "(select profile_id from cleaned.identities where alias_id = 'user:u1')"
-    of_week = f"from {{}} where profile_id = {u1} and as_of_date = date '{WEEK_END}'"
-    ((before,),) = rows(tmp_path, f"select n_events_30d {of_week.format('profiles.user_profiles')}")
-    longer = tmp_path / "longer" / "shop" / f"{WEEK_END}.csv"
-    with longer.open("a", encoding="utf-8") as file:
-        file.write(f"{WEEK_END}T23:00:00Z,page_view,u1,i1,9.50\n")
-    shutil.copytree(tmp_path / "longer", tmp_path / "landing", dirs_exist_ok=True)
-    r.ingest()
-    r.build_all()
-    r.instance.dispose()
-    for table in ("features.behavior", "profiles.user_profiles"):
-        assert rows(tmp_path, f"select n_events_30d {of_week.format(table)}") == [(before + 1,)], table
 
 
 def test_files_of_a_folder_of_others_that_were_seen_are_nothing_to_do(tmp_path: Path) -> None:

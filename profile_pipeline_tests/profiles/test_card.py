@@ -10,8 +10,8 @@ from profile_pipeline.profiles.card import render_card
 PERSON = {"profile_id": "p1", "user_ids": ["u1"], "as_of_date": dt.date(2026, 3, 30), "is_final": True, "segment": None}
 
 
-def card(tags: list[dict[str, Any]]) -> str:
-    profile: dict[str, Any] = defaultdict(int, PERSON | {"interests": "{}"})
+def card(tags: list[dict[str, Any]], **known: Any) -> str:
+    profile: dict[str, Any] = defaultdict(int, PERSON | {"interests": "{}"} | known)
     console = Console(width=160, color_system=None)
     with console.capture() as capture:
         console.print(
@@ -61,3 +61,16 @@ def test_how_far_one_stands_from_the_next_segment_is_no_probability() -> None:
     assert (
         " ".join(line_of("segment", told)) == "segment s1 predicted 0.43 from the border to the next, m of 2026-03-23"
     )
+
+
+def test_what_is_known_of_a_person_is_told_and_what_is_not_is_left_out() -> None:
+    told = card([], recency_days=3, tenure_days=90, n_active_days_30d=4, n_sessions_30d=7, n_events_30d=30)
+    assert (
+        " ".join(line_of("behaviour", told))
+        == "behaviour last seen 3 days ago, known for 90 days; in 30 days 4 active days, 7 sessions, 30 events"
+    )
+    told = card([], recency_days=None, tenure_days=None, n_active_days_30d=None, n_sessions_30d=None, n_events_30d=None)
+    assert " ".join(line_of("behaviour", told)) == "behaviour no event"
+    told = card([], recency_days=None, tenure_days=None, n_active_days_30d=0, n_sessions_30d=0, n_events_30d=0)
+    assert " ".join(line_of("behaviour", told)) == "behaviour in 30 days 0 active days, 0 sessions, 0 events"
+    assert "None" not in told

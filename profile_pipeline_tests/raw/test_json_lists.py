@@ -33,14 +33,16 @@ def test_one_object_that_holds_the_records_is_told_with_the_command_that_cuts_it
 ) -> None:
     text = json.dumps(tree, indent=indent)
     with pytest.raises(SampleError) as refused:
-        propose(sample_of_text(text.encode(), "a.json"))
+        propose(sample_of_text(text.encode(), tmp_path / "page 1.json"))
     said = str(refused.value)
     assert f"found one object, of which {path} holds 300 objects" in said
-    command = shlex.split(said.partition("They become lines with: ")[2].partition(" FILE >")[0])
-    assert command == ["jq", "-c", cut]
+    command = said.partition("They become lines with: ")[2].partition(" (if")[0]
+    file = f"{tmp_path}/page 1.json"
+    assert shlex.split(command) == ["jq", "-c", cut, file, ">", f"{file}.jsonl"]
     if shutil.which("jq"):
-        (tmp_path / "a.json").write_text(text)
-        made = subprocess.run([*command, tmp_path / "a.json"], capture_output=True, text=True, check=True).stdout
+        (tmp_path / "page 1.json").write_text(text)
+        subprocess.run(["sh", "-c", command], check=True)
+        made = (tmp_path / "page 1.json.jsonl").read_text()
         assert [json.loads(line) for line in made.splitlines()] == EVENTS
 
 
@@ -65,7 +67,7 @@ def test_of_one_object_that_is_too_large_to_look_at_the_list_is_told_as_well(
     ids=range(12),
 )  # fmt: skip
 def test_lists_within_records_and_damaged_records_are_no_such_list(text: str) -> None:
-    assert list_within(text) is None
+    assert list_within(text, Path("a.json")) is None
 
 
 def test_one_object_is_a_record_where_its_table_is_named() -> None:
@@ -76,5 +78,5 @@ def test_one_object_is_a_record_where_its_table_is_named() -> None:
 
 @given(st.integers(0, 2000))
 def test_wherever_a_text_is_cut_the_list_is_that_of_the_whole_or_none(end: int) -> None:
-    found = list_within(json.dumps({"a": {"b": [{}, {}]}, "c": {"d": EVENTS[:20]}})[:end])
+    found = list_within(json.dumps({"a": {"b": [{}, {}]}, "c": {"d": EVENTS[:20]}})[:end], Path("a.json"))
     assert found is None or found.path in (("a", "b"), ("c", "d"))

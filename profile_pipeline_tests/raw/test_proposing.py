@@ -14,9 +14,9 @@ from profile_pipeline.raw.proposing.naming import pattern_of, source_name
 from profile_pipeline.raw.proposing.propose import propose
 from profile_pipeline.raw.proposing.sample import sample_of_text
 from profile_pipeline.raw.proposing.starter import calendar_of, calendar_without_events
-from profile_pipeline.raw.proposing.times import time_format_of
 from profile_pipeline.raw.proposing.yaml_text import InsertError, insert_sources, scalar, source_text
 from profile_pipeline.raw.readers.sampling import sample_of
+from profile_pipeline.raw.readers.trial import try_files
 from profile_pipeline.raw.roles import ROLES
 
 
@@ -48,54 +48,20 @@ def test_the_delimiter_and_the_header_are_told_from_the_lines(delimiter: str) ->
     text = "".join(
         delimiter.join(row) + "\n" for row in (["user_id", "title part", "stars"], ["1", "a b", "3"], ["2", "c d", "4"])
     )
-    dialect = dialect_of(text, "utf-8")
+    dialect = dialect_of(text, "utf-8", Path("file.csv"))
     assert (dialect.separator, dialect.has_header, dialect.n_fields) == (delimiter, True, 3)
 
 
-@pytest.mark.parametrize(
-    ("values", "written"),
-    [
-        (["2026-01-31T10:00:00Z"], "iso"),
-        (["2026-01-31 10:00:00"], "iso"),
-        (["881250949", "891717742"], "s"),
-        (["1767225600000"], "ms"),
-        (["1767225600000000"], "us"),
-        (["20260131", "20251231"], "%Y%m%d"),
-        (["31/01/2026 10:00", "01/02/2026 11:00"], "%d/%m/%Y %H:%M"),
-        (["01/31/2026 10:00 PM", "02/01/2026 11:00 AM"], "%m/%d/%Y %I:%M %p"),
-        (["2019-10-01 00:00:00 UTC"], "%Y-%m-%d %H:%M:%S UTC"),
-        (["17/May/2015:10:05:03 +0000"], "%d/%b/%Y:%H:%M:%S %z"),
-        (["2026年1月31日"], "%Y年%m月%d日"),
-        (["2014-12-06 02"], "%Y-%m-%d %H"),
-    ],
-)
-def test_how_times_are_written_is_told_from_the_values(values: list[str], written: str) -> None:
-    found = time_format_of(values * 20)
-    assert found is not None
-    assert found.written == written
-
-
-@pytest.mark.parametrize(
-    "values", [["technician"], ["13800138000"], ["85711"], ["12.34"], ["A-12/34"], ["2026-13-45 10:00"], []]
-)
-def test_what_is_no_time_is_not_taken_for_one(values: list[str]) -> None:
-    assert time_format_of(values) is None
-
-
-def test_days_and_months_that_could_be_swapped_are_told_of() -> None:
-    found = time_format_of(["01/02/2026", "03/04/2026"])
-    assert found is not None and found.is_ambiguous
-
-
-@given(
-    st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2037, 1, 1)),
-    st.sampled_from(["%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M:%S", "%d-%b-%Y"]),
-)
-def test_a_proposed_format_reads_the_value_that_it_was_told_from(moment: dt.datetime, written: str) -> None:
-    value = moment.strftime(written)
-    found = time_format_of([value])
-    assert found is not None
-    assert dt.datetime.strptime(value, found.written)
+def test_a_tab_before_each_long_number_is_no_delimiter_where_the_header_has_none_and_no_part_of_the_id(
+    tmp_path: Path,
+) -> None:
+    rows = "".join(f"\t{10**15 + i},u{i},2025-03-{1 + i:02d},0.50\n" for i in range(20))
+    file = tmp_path / "orders.csv"
+    file.write_text("order_id,user_id,order_date,total\n" + rows, encoding="utf-8")
+    found = propose(sample_of_text(file.read_bytes(), file.name))
+    assert (found.settings["format"], found.settings.get("delimiter")) == ("csv", None)
+    trial = try_files([file], name="orders", source=found.source(), timezone="UTC", n_rows=1)
+    assert (trial.rows[0]["order_id"], trial.rows[0]["user_id"], trial.n_loaded) == ("1000000000000000", "u0", 20)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +69,8 @@ def test_a_proposed_format_reads_the_value_that_it_was_told_from(moment: dt.date
     [
         ("pageview", "view"), ("点击", "view"), ("加入购物车", "add_to_cart"), ("移出购物车", "remove_from_cart"), ("Order Completed", "purchase"), ("buy", "purchase"),
         ("退款", "refund"), ("order_returned", "refund"), ("收藏", "follow"), ("fav", "follow"), ("搜索", "search"), ("rating", "rate"), ("scrobble", "play"),
-        ("log_in", "sign_in"), ("heartbeat", "other"), ("generate", "other"),
+        ("log_in", "sign_in"), ("heartbeat", "other"), ("generate", "other"), ("view_cart", "other"), ("Cart Viewed", "other"),
+        ("add_payment_info", "other"), ("Payment Info Entered", "other"), ("Order Updated", "other"), ("app_remove", "other"),
     ],
 )  # fmt: skip
 def test_the_role_of_an_event_is_told_from_its_name(word: str, role: str) -> None:
@@ -117,6 +84,11 @@ def test_every_name_has_a_role_of_the_closed_list(word: str) -> None:
 
 def test_roles_that_common_trackers_have_anyway_are_not_written() -> None:
     assert roles_for(["page_view", "加购"], {}) == {"加购": "add_to_cart"}
+
+
+def test_what_trackers_record_by_themselves_is_not_asked_about() -> None:
+    proposal = propose(sample_of_text(b"user_id,event,time\nu1,scroll,2026-01-02\nu2,scroll,2026-01-03\n", "ga.csv"))
+    assert proposal.with_roles_of(["session_start", "first_visit", "user_engagement", "scroll"]) == proposal
 
 
 def test_chinese_events_are_mapped_with_roles_and_chinas_time() -> None:
@@ -300,6 +272,12 @@ def test_a_log_that_names_its_fields_is_read_by_them() -> None:
     assert found["columns"]["device_id"] == "md5(concat_ws(' ', ip, user_agent))"
 
 
+def test_of_a_log_the_time_is_known_and_not_guessed() -> None:
+    line = '203.0.113.{0} - - [01/Mar/2026:10:00:{0:02d} +0000] "GET /p/{0} HTTP/1.1" 200 5 "-" "Mozilla/5.0 (X11)"\n'
+    text = "".join(line.format(i) for i in range(40))
+    assert not any("no name says when" in n for n in propose(sample_of_text(text.encode(), "access.log")).notes)
+
+
 def test_the_id_of_a_browser_may_be_two_numbers_with_a_point() -> None:
     rows = [
         {"event_name": "page_view", "event_timestamp": 1709600000000000 + i, "user_pseudo_id": f"{i % 9}.17"}
@@ -344,6 +322,7 @@ def test_people_without_events_get_a_week_and_the_monday_after_it_both_past(day:
 
 def test_names_of_sources_leave_out_dates_and_are_free() -> None:
     assert source_name(["2010-12-01.csv"], "events", []) == "events"
+    assert source_name(["page 1.json.jsonl"], "events", []) == "page"
     assert source_name(["JData_Action_201602.csv"], "events", ["jdata_action"]) == "jdata_action_2"
     assert pattern_of("shop", ["a.csv.gz", "b.csv.gz"]) == "shop/*.csv.gz"
     assert pattern_of("shop", ["a.csv", "b.tsv"]) == "shop/*"

@@ -13,6 +13,7 @@ import pyarrow as pa
 from profile_pipeline.applications.audiences import audiences_sql
 from profile_pipeline.applications.tables import AUDIENCES, DAILY_METRICS, INSIGHTS, RECOMMENDATIONS
 from profile_pipeline.orchestration.assets.profiles import segment_model
+from profile_pipeline.orchestration.building.cleaning import OLDER
 from profile_pipeline.orchestration.building.days import RunDays, daily_partitions, day_keys, days_to_build, settle_days
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
@@ -58,6 +59,7 @@ def build_applications(
         for day in _delivered(warehouse, RECOMMENDATIONS, run, newest):
             rows = recommendation_rows(warehouse, settings, day)
             warehouse.replace_days(RECOMMENDATIONS, rows, [day])
+        _settle(warehouse, RECOMMENDATIONS, run)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, RECOMMENDATIONS, run=run, days=run.days))
 
     audiences_text = audiences_sql(settings.audiences, settings.tags) if settings.audiences else ""
@@ -77,6 +79,7 @@ def build_applications(
         for day in _delivered(warehouse, AUDIENCES, run, newest):
             if audiences_text:
                 warehouse.replace_days(AUDIENCES, audiences_text, [day], {"first_day": day, "last_day": day})
+        _settle(warehouse, AUDIENCES, run)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, AUDIENCES, run=run, days=run.days))
 
     insights_spec = spec_of(
@@ -96,6 +99,7 @@ def build_applications(
         require_rows(warehouse, INSIGHTS.name, USER_PROFILES, run.days)
         for day in _delivered(warehouse, INSIGHTS, run, newest):
             warehouse.replace_days(INSIGHTS, insight_rows(warehouse, day), [day])
+        _settle(warehouse, INSIGHTS, run)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, INSIGHTS, run=run, days=run.days))
 
     metrics_text = sql_file("applications.daily_metrics")
@@ -143,6 +147,17 @@ def build_applications(
         return dg.MaterializeResult(metadata=report_days(context, warehouse, DAILY_METRICS, run=run, days=days))
 
     return [recommendations, audiences, insights, daily_metrics]
+
+
+def _settle(w: Warehouse, table: Table, run: RunDays) -> None:
+    """Forget that features of these days and of days before them were built: they are followed now, or stay what was delivered.
+
+    After what is made of them is written, and not with it: a run that is killed in between makes the same again.
+    """
+    w.execute(
+        "delete from cleaned.touched where consumer = $consumer and event_date <= $last",
+        {"consumer": OLDER + table.name, "last": run.last},
+    )
 
 
 def _delivered(w: Warehouse, table: Table, run: RunDays, newest: dt.date) -> list[dt.date]:

@@ -32,7 +32,13 @@ from profile_pipeline.features.windows import (
     visible_sql,
 )
 from profile_pipeline.orchestration.assets.cleaned import sql_parameters
-from profile_pipeline.orchestration.building.cleaning import REBUILT, STALE_CONSUMER
+from profile_pipeline.orchestration.building.cleaning import (
+    DELIVERIES,
+    OLDER,
+    PROFILE_CONSUMERS,
+    REBUILT,
+    STALE_CONSUMER,
+)
 from profile_pipeline.orchestration.building.days import (
     RunDays,
     chunks_of,
@@ -45,6 +51,7 @@ from profile_pipeline.orchestration.building.days import (
     touch_days,
     touched_rows_query,
 )
+from profile_pipeline.orchestration.keeping.built_with import has_other_features, note_features
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
@@ -90,7 +97,7 @@ def build_features(
     return [
         *(_tile(tile, settings, lineages) for tile in TILES),
         *(_snapshot(table, text, upstream, settings, lineages) for table, text, upstream in snapshots),
-        _stale_days(declared[STALE_DAYS.name]),
+        _stale_days(settings, declared[STALE_DAYS.name]),
     ]
 
 
@@ -184,6 +191,8 @@ def _snapshot(
                         w.replace_days(table, text, chunk, bound(text, known))
                 settle_days(w, table.name, chunk)
                 touch_days(w, (REBUILT + table.table,), chunk)
+                # A run may be killed, or ask for no profiles: where there are some they are older than their features now.
+                touch_days(w, [OLDER + name for name in (*PROFILE_CONSUMERS, *DELIVERIES)], chunk)
             context.log.info(f"{table.name}: {counted(len(chunk), 'day')} from {chunk[0]} to {chunk[-1]}")
         return dg.MaterializeResult(metadata=report_days(context, w, table, run=run, days=days))
 
@@ -223,21 +232,21 @@ def prepare_snapshots(w: Warehouse, settings: Settings) -> None:
         w.execute(f"create or replace temp view visible_{tile.table} as {VISIBLE[f'visible_{tile.table}']}")
 
 
-def _stale_days(lineage: Lineage) -> dg.AssetsDefinition:
+def _stale_days(settings: Settings, lineage: Lineage) -> dg.AssetsDefinition:
     """Which kept snapshots late events, identities or versions have outdated: marked here, rebuilt by a later run."""
     spec = spec_of(STALE_DAYS, deps=lineage.tables, kinds={"duckdb"}, version="1", lineage=lineage)
 
     @dg.asset(**asset_arguments(spec))
     def stale_days(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         w = warehouse
-        mark_stale_days(w)
+        mark_stale_days(w, settings)
         return dg.MaterializeResult(metadata=report_whole(w, STALE_DAYS))
 
     return stale_days
 
 
-def mark_stale_days(w: Warehouse) -> None:
-    """Mark the snapshots that what changed has outdated, and unmark those built since.
+def mark_stale_days(w: Warehouse, settings: Settings) -> None:
+    """Mark the snapshots that what changed, or other settings of features, have outdated, and unmark those built since.
 
     A day is no longer stale when all of its tables were built since it was marked. The newest days are rebuilt by every refresh,
     but a run of other days takes up what waits too, and leaves them as they were.
@@ -254,6 +263,13 @@ def mark_stale_days(w: Warehouse) -> None:
             f" and s.as_of_date not in ({rebuilt})",
             {"consumer": STALE_CONSUMER, "rebuilt": REBUILT},
         )
+        if has_other_features(w.rows, settings):
+            w.execute(
+                "insert into features.stale_days select distinct as_of_date, 'settings of features changed' from features.user_features"
+                f" where as_of_date not in (select as_of_date from features.stale_days) and as_of_date not in ({rebuilt})",
+                {"rebuilt": REBUILT},
+            )
+        note_features(w, settings)
         w.execute(
             "delete from cleaned.touched where consumer = $consumer or starts_with(consumer, $rebuilt)",
             {"consumer": STALE_CONSUMER, "rebuilt": REBUILT},

@@ -10,6 +10,7 @@ import dagster as dg
 import pyarrow as pa
 
 from profile_pipeline.features.tables import BEHAVIOR
+from profile_pipeline.orchestration.building.cleaning import OLDER
 from profile_pipeline.orchestration.building.days import (
     RunDays,
     daily_partitions,
@@ -33,6 +34,7 @@ from profile_pipeline.paths import Paths
 from profile_pipeline.profiles.tables import SCORES, TAGS, USER_PROFILES
 from profile_pipeline.profiles.tags import quantiles_needed, tags_sql
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
+from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.sql import sql_file
 
@@ -71,14 +73,14 @@ def build_profiles(
         from profile_pipeline.orchestration.building.scoring import score_day
 
         run = RunDays.of(context)
-        days = days_to_build(warehouse, SCORES.name, run)
+        days = _days_to_build(warehouse, SCORES, run)
         require_rows(warehouse, SCORES.name, BEHAVIOR, days)
         open_day = first_open_day(settings.calendar)
         for day in days:
             rows = score_day(warehouse, settings, day, is_final=day < open_day)
             with warehouse.transaction():
                 warehouse.replace_days(SCORES, rows, [day])
-                settle_days(warehouse, SCORES.name, [day])
+                _settle(warehouse, SCORES, [day])
             if rows.num_rows == 0:
                 context.log.info(f"{day}: no model yet that passed its gate and whose week had ended")
         return dg.MaterializeResult(metadata=report_days(context, warehouse, SCORES, run=run, days=days))
@@ -94,13 +96,13 @@ def build_profiles(
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
     ) -> dg.MaterializeResult:
         run = RunDays.of(context)
-        days = days_to_build(warehouse, USER_PROFILES.name, run)
+        days = _days_to_build(warehouse, USER_PROFILES, run)
         require_rows(warehouse, USER_PROFILES.name, BEHAVIOR, days)
         parameters = {"final_before": first_open_day(settings.calendar), "segment_model": segment_model(settings)}
         hold_snapshot_days(warehouse, days)
         with warehouse.transaction():
             warehouse.replace_days(USER_PROFILES, profiles_text, days, parameters)
-            settle_days(warehouse, USER_PROFILES.name, days)
+            _settle(warehouse, USER_PROFILES, days)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, USER_PROFILES, run=run, days=days))
 
     tags_text = tags_sql(settings.tags, settings.models) if settings.tags else ""
@@ -116,17 +118,36 @@ def build_profiles(
     @dg.asset(**asset_arguments(tags_spec), backfill_policy=single_run)
     def tags(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         run = RunDays.of(context)
-        days = days_to_build(warehouse, TAGS.name, run)
+        days = _days_to_build(warehouse, TAGS, run)
         require_rows(warehouse, TAGS.name, USER_PROFILES, days)
         hold_snapshot_days(warehouse, days)
         warehouse.temporary("tag_quantiles", tag_quantiles(warehouse, settings, days))
         warehouse.temporary("other_classes", other_classes(warehouse, settings))
         with warehouse.transaction():
             warehouse.replace_days(TAGS, tags_text or "select * from profiles.tags where false", days)
-            settle_days(warehouse, TAGS.name, days)
+            _settle(warehouse, TAGS, days)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, TAGS, run=run, days=days))
 
     return [scores, user_profiles, tags]
+
+
+def _days_to_build(w: Warehouse, table: Table, run: RunDays) -> list[dt.date]:
+    """The days of the run; in a refresh also those noted, and those whose features were built since by a run that went no further."""
+    older = w.days(
+        f"select distinct event_date from cleaned.touched where consumer = $consumer and event_date in (select as_of_date from {table.name})",
+        {"consumer": OLDER + table.name},
+    )
+    return sorted({*days_to_build(w, table.name, run), *(older if run.is_refresh else ())})
+
+
+def _settle(w: Warehouse, table: Table, days: Sequence[dt.date]) -> None:
+    """Forget what was noted for days that are built now, and of features of days that have no rows here."""
+    settle_days(w, table.name, days)
+    settle_days(w, OLDER + table.name, days)
+    w.execute(
+        f"delete from cleaned.touched where consumer = $consumer and event_date not in (select as_of_date from {table.name})",
+        {"consumer": OLDER + table.name},
+    )
 
 
 def tag_quantiles(w: Warehouse, settings: Settings, days: Sequence[dt.date]) -> pa.Table:

@@ -32,10 +32,13 @@ ALIAS_CONSUMERS = ("features.user_days", "features.user_item_days", "features.us
 DAY_CONSUMERS = ("applications.daily_metrics",)
 FEATURE_CONSUMERS = ("features.behavior", "features.interests", "features.demand", "features.user_features")
 PROFILE_CONSUMERS = ("profiles.scores", "profiles.tags", "profiles.user_profiles")
+DELIVERIES = ("applications.recommendations", "applications.audiences", "applications.insights")
 SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, *PROFILE_CONSUMERS)
 STALE_CONSUMER = "features.stale_days"
 # A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.
 REBUILT = "rebuilt:"
+# Under this prefix it is noted for each table made of features that those of a day were built: its rows, if it has some, are older.
+OLDER = "older:"
 
 
 @dataclass
@@ -60,8 +63,9 @@ class Waiting:
 def waiting_days(warehouse: Warehouse, run: RunDays, *, calendar: CalendarSettings, newest: dt.date) -> Waiting:
     """Sort the days that wait: to be judged whole, by touched rows, or outside of every partition.
 
-    A day that was never judged, or of which more than a tenth is new, is judged whole. Days outside of the calendar hold
-    nothing that could count, and tomorrow's events wait for tomorrow, where it will come.
+    A day that was never judged, or of which more than a tenth is new, is judged whole; and so is one that lay outside of the calendar
+    when it was judged, and no longer does. Days outside of the calendar hold nothing that could count, and tomorrow's events wait for
+    tomorrow, where it will come.
     """
     last = newest + ONE_DAY if calendar.end is None else min(newest + ONE_DAY, calendar.end)
     counts = warehouse.rows(
@@ -69,17 +73,21 @@ def waiting_days(warehouse: Warehouse, run: RunDays, *, calendar: CalendarSettin
         " judged as (select event_date, cast(sum(n_cleaned + n_excluded) as bigint) as n_judged from cleaned.ledger group by event_date)"
         " select waiting.event_date, n_new, coalesce(n_judged, 0) from waiting left join judged using (event_date)"
     )
-    whole, rows, outside = [], [], []
+    reached = warehouse.days(
+        "select distinct event_date from cleaned.excluded_events where reason_code = 'out_of_calendar' and event_date between $first and $last",
+        {"first": calendar.start, "last": min(newest, last)},
+    )
+    whole, rows, outside = [day for day in reached if day not in run.days], [], []
     for day, n_new, n_judged in sorted(counts):
         if day < calendar.start or day > last:
             outside.append(day)
-        elif day > newest or day in run.days:
+        elif day > newest or day in run.days or day in whole:
             continue
         elif n_judged == 0 or n_new > MUCH_NEW_SHARE * (n_new + n_judged):
             whole.append(day)
         else:
             rows.append(day)
-    return Waiting(whole=whole, rows=rows, outside=outside)
+    return Waiting(whole=sorted(whole), rows=rows, outside=outside)
 
 
 def judge_events(

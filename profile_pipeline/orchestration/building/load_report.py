@@ -1,12 +1,14 @@
-"""What came of a load, in words that a person can act on: what was refused, why, and what to do.
+"""What came of a load, in words that a person can act on: what was refused or does not count, why, and what to do.
 
-Not here: loading (`ingesting`), or the counts that the asset shows.
+Not here: loading (`ingesting`), judging (`cleaning`), or the counts that the asset shows.
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from profile_pipeline.cleaned.reasons import OF_EVENTS
 from profile_pipeline.errors import ExpectedError
 from profile_pipeline.raw.archive import why_unreadable
 from profile_pipeline.raw.landing import LandingFile, not_followed
@@ -114,6 +116,32 @@ def _days(warehouse: Warehouse, settings: Settings, newest_day: dt.date) -> list
         f"not counted: {counted(int(n), 'event')} of {first} to {last}, outside of the calendar, {start} to {newest_day}."
         " Set calendar: in profile.yaml, or see whether time_format is right"
     ]
+
+
+def not_counted(warehouse: Warehouse) -> Counter[tuple[str, str]]:
+    """Return how many events do not count, by source and reason; those outside of the calendar were told when they were loaded."""
+    rows = warehouse.rows(
+        "with counts as (select file_id, reason_code, count(*) as n from cleaned.excluded_events where reason_code <> 'out_of_calendar' group by all)"
+        " select source, reason_code, cast(sum(n) as bigint) from counts"
+        " join (from raw.files where status = 'loaded') as f using (file_id) group by all"
+    )
+    return Counter({(source, reason): n for source, reason, n in rows})
+
+
+def exclusion_report(newly: Counter[tuple[str, str]]) -> list[str]:
+    """Return which events do not count and why, a line for each source and reason, the most first.
+
+    Examples
+    --------
+    >>> exclusion_report(Counter({("web", "bot_user_agent"): 286}))
+    ["not counted: 286 events of web: bot_user_agent (its user agent is a program's). Nothing, or see user_agents of bots:"]
+    """
+    told = [
+        f"not counted: {counted(n, 'event')} of {source}: {reason} ({OF_EVENTS[reason][0]}). {_sentence(OF_EVENTS[reason][1])}"
+        for (source, reason), n in sorted(newly.items(), key=lambda one: (-one[1], one[0]))
+    ]
+    more = f"not counted: for {counted(len(told) - MOST_LINES, 'more reason')}; see cleaned.excluded_events"
+    return told[:MOST_LINES] + ([more] if len(told) > MOST_LINES else [])
 
 
 def _sentence(text: str) -> str:

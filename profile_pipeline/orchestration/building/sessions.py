@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from profile_pipeline.cleaned.sessions import cut_long_chains
 from profile_pipeline.cleaned.tables import SESSION_DAYS, SESSIONS
+from profile_pipeline.orchestration.building.cleaning import DAY_CONSUMERS
 from profile_pipeline.orchestration.building.days import (
     ONE_DAY,
     RunDays,
@@ -112,6 +113,14 @@ def _cut(warehouse: Warehouse, first: dt.date, last: dt.date, *, streams: str | 
     if cuts:
         warehouse.execute("insert into session_cuts select unnest($cuts)", {"cuts": cuts})
     warehouse.execute(f"create or replace temp view session_events as {sql_file('cleaned.session_events')}")
+    # What metrics of a day say of its sessions: it is judged with the day, but a session of the day before may have come to be another.
+    touched = "carried" if streams is None else f"(from {streams} union select stream_id from carried)"
+    counted = (
+        "select event_date, stream_id, session_id, alias_id, is_converted from cleaned.sessions"
+        f" semi join {touched} using (stream_id)"
+        f" where event_date between date '{first - ONE_DAY}' and date '{last if streams else first - ONE_DAY}'"
+    )
+    warehouse.temporary("old_sessions", counted)
     condition = (
         f"event_date between $first_day and $last_day {'and stream_id in (from ' + streams + ')' if streams else ''}"
     )
@@ -124,8 +133,14 @@ def _cut(warehouse: Warehouse, first: dt.date, last: dt.date, *, streams: str | 
     )
     warehouse.temporary("fresh_sessions", sql_file("cleaned.sessions"))
     warehouse.insert(SESSIONS, "select * from fresh_sessions")
+    touch_rows(
+        warehouse,
+        DAY_CONSUMERS,
+        "select event_date, null as stream_id, null as alias_id from"
+        f" ((from old_sessions except {counted}) union all ({counted} except from old_sessions))",
+    )
     warehouse.insert(SESSION_DAYS, sql_file("cleaned.session_days"), bounds)
-    warehouse.drop("carried", "session_chains", "session_cuts", "fresh_sessions")
+    warehouse.drop("carried", "session_chains", "session_cuts", "fresh_sessions", "old_sessions")
 
 
 def _touch_next_day(warehouse: Warehouse, last: dt.date, *, streams: str | None) -> None:

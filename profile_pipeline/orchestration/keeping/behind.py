@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from profile_pipeline.applications.tables import DAILY_METRICS
 from profile_pipeline.orchestration.building.cleaning import (
     ALIAS_CONSUMERS,
+    DELIVERIES,
     FEATURE_CONSUMERS,
+    OLDER,
     PROFILE_CONSUMERS,
     SNAPSHOT_CONSUMERS,
     STALE_CONSUMER,
@@ -77,8 +80,15 @@ def days_of_older_profiles(w: Warehouse) -> list[dt.date]:
     return w.days(
         "select distinct event_date from cleaned.touched where list_contains($consumers, consumer)"
         " and event_date in (select as_of_date from profiles.user_profiles)",
-        {"consumers": list(PROFILE_CONSUMERS)},
+        {"consumers": [OLDER + name for name in PROFILE_CONSUMERS]},
     )
+
+
+def are_deliveries_older(w: Warehouse, day: dt.date) -> bool:
+    """Say whether applications of a day were made before its features. Those of past days stay what was delivered then."""
+    consumers = [OLDER + name for name in DELIVERIES]
+    noted = "select 1 from cleaned.touched where list_contains($consumers, consumer) and event_date = $day limit 1"
+    return bool(w.rows(noted, {"consumers": consumers, "day": day}))
 
 
 @dataclass
@@ -134,8 +144,13 @@ class Behind:
             older_profiles=days_of_older_profiles(w),
         )
         for name in SNAPSHOT_CONSUMERS:
-            found.days[name] = {*found.stale, *notes.get(name, set())}
-        found.days["applications.daily_metrics"] = notes.get("applications.daily_metrics", set())
+            found.days[name] = {*found.stale, *notes.get(name, set()), *notes.get(OLDER + name, set())}
+        # Those of past days stay what was delivered then.
+        delivered = {newest} & set(w.days("select distinct as_of_date from profiles.user_profiles"))
+        for name in DELIVERIES:
+            found.days[name] = notes.get(OLDER + name, set()) & delivered
+        measured = set(w.days(f"select distinct event_date from {DAILY_METRICS.name}"))
+        found.days[DAILY_METRICS.name] = notes.get(DAILY_METRICS.name, set()) & measured
         sessions = notes.get(STREAM_CONSUMERS[0], set())
         found.add_events(sessions, tables=("cleaned.sessions", "cleaned.session_days", "features.user_days"))
         for tile in ALIAS_CONSUMERS:
@@ -178,6 +193,14 @@ class Behind:
         if self.stale:
             said.append(
                 f"{counted(len(self.stale), 'snapshot is', 'snapshots are')} outdated by late events: {_listed(self.stale)}: profile-pipeline run --stale"
+            )
+        if days := {day for name in DELIVERIES for day in self.days.get(name, ())}:
+            said.append(
+                f"applications of {_listed(sorted(days))} have not followed their features: profile-pipeline run"
+            )
+        if metrics := self.days.get(DAILY_METRICS.name):
+            said.append(
+                f"daily metrics of {counted(len(metrics), 'day')} have not followed: {_listed(sorted(metrics))}: profile-pipeline run"
             )
         if self.older_profiles:
             said.append(

@@ -22,6 +22,7 @@ SCHEMA = 1
 # Where files lie shapes no row, and versions of people and items are made of all records anew by each run.
 SHAPES_NO_ROW = frozenset({"path", "full_records"})
 LONGEST_TOLD = 120
+FEATURES = "features"
 Ask = Callable[[str], list[tuple[Any, ...]]]
 
 
@@ -37,6 +38,8 @@ def facts_of(settings: Settings) -> dict[str, Any]:
         "schema": SCHEMA,
         "calendar.start": str(calendar.start),
         "calendar.timezone": calendar.timezone,
+        "currency": settings.currency,
+        "bots": settings.bots.model_dump(mode="json"),
     } | {
         source_fact(name): source.model_dump(mode="json", exclude=set(SHAPES_NO_ROW))
         for name, source in settings.sources.items()
@@ -59,6 +62,25 @@ def note_facts(w: Warehouse, settings: Settings, sources: Iterable[str]) -> None
                 "insert into raw.built_with (name, value) values ($name, $value)",
                 {"name": name, "value": json.dumps(facts[name])},
             )
+
+
+def has_other_features(ask: Ask, settings: Settings) -> bool:
+    """Say whether snapshots were built with other settings of features: each stands alone, so they are outdated and nothing is refused."""
+    return stored_facts(ask).get(FEATURES, _features(settings)) != _features(settings)
+
+
+def note_features(w: Warehouse, settings: Settings) -> None:
+    """Note with what snapshots are built from now on."""
+    if stored_facts(w.rows).get(FEATURES) != _features(settings):
+        w.execute("delete from raw.built_with where name = $name", {"name": FEATURES})
+        w.execute(
+            "insert into raw.built_with (name, value) values ($name, $value)",
+            {"name": FEATURES, "value": json.dumps(_features(settings))},
+        )
+
+
+def _features(settings: Settings) -> dict[str, Any]:
+    return {"activity_days": settings.activity_days} | settings.features.model_dump(mode="json")
 
 
 def adopt_source(w: Warehouse, settings: Settings, source: str) -> None:
@@ -117,6 +139,9 @@ def require_same(w: Warehouse, settings: Settings, paths: Paths, *, sources_too:
     """
     found = differences(w.rows, settings)
     told = {name: faults for name, faults in found.items() if sources_too or not name.startswith(source_fact(""))}
+    last, end = w.scalar("select max(event_date) from cleaned.ledger where n_cleaned > 0"), settings.calendar.end
+    if last is not None and end is not None and last > end:
+        told["calendar.end"] = [("calendar.end", f"events up to {last}", str(end))]
     if told:
         raise ConfigurationError(_message(told, paths))
     if not stored_facts(w.rows) and not w.is_read_only:

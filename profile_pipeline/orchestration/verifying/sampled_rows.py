@@ -143,9 +143,7 @@ def read_records(w: Warehouse, aliases: Iterable[str]) -> Records:
         judged={(file_id, row) for file_id, row in w.rows("select file_id, row_number from verified_records")},
         pool=pool,
         waiting=set(w.rows("select file_id, event_date from raw.pending where file_id is not null")),
-        arrived_at=dict(
-            w.rows("select file_id, min(arrived_at) from raw.files where status = 'loaded' group by file_id")
-        ),
+        arrived_at=dict(w.rows("select file_id, min(arrived_at) from raw.files group by file_id")),
         order_of_copies=_copies(w),
         users=_versioned(w, USERS, USER_FIELDS, "'user:' || user_id in (from verified_aliases)"),
         items=_versioned(

@@ -10,13 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from profile_pipeline.errors import ExpectedError
-from profile_pipeline.raw.proposing.kinds import DECIMAL
+from profile_pipeline.raw.proposing.amounts import DECIMAL
 from profile_pipeline.raw.proposing.logs import w3c_pattern
 from profile_pipeline.raw.proposing.times import TIME_OF_DAY, time_format_of
 from profile_pipeline.raw.proposing.vocabulary import is_known_name
 from profile_pipeline.raw.readers.json_texts import spans_lines
+from profile_pipeline.shell import jq_command
 
 DELIMITERS = ("\t", "::", "||", "\x01", "|", ";", ",", "^", "~")
 LINES_LOOKED_AT = 300
@@ -142,8 +144,8 @@ def _utf16_of(content: bytes) -> str | None:
     return None
 
 
-def dialect_of(text: str, encoding: str) -> Dialect:
-    """Return how the text is written.
+def dialect_of(text: str, encoding: str, file: Path) -> Dialect:
+    """Return how the text of a file is written.
 
     Raises
     ------
@@ -162,7 +164,7 @@ def dialect_of(text: str, encoding: str) -> Dialect:
     if spans_lines(start[:LONGEST_LINE].encode()):
         return Dialect("jsonl", encoding, None, has_header=False, n_fields=0)
     if start.startswith("{"):
-        return _json_dialect(lines, encoding)
+        return _json_dialect(lines, encoding, file)
     if start.startswith("["):
         raise SampleError(
             "found text in brackets, expected JSON objects (one a line, or one array of them), CSV, TSV or Parquet"
@@ -195,7 +197,7 @@ def dialect_of(text: str, encoding: str) -> Dialect:
     )
 
 
-def _json_dialect(lines: Sequence[str], encoding: str) -> Dialect:
+def _json_dialect(lines: Sequence[str], encoding: str, file: Path) -> Dialect:
     n_good = 0
     for line in lines:
         try:
@@ -205,7 +207,7 @@ def _json_dialect(lines: Sequence[str], encoding: str) -> Dialect:
     if n_good < 0.5 * len(lines):
         raise SampleError(
             "found JSON spread over lines that does not begin with a line of {, expected one object a line (JSON Lines)."
-            " It becomes lines with: jq -c . FILE > FILE.jsonl"
+            f" It becomes lines with: {jq_command('.', file)}"
         )
     return Dialect("jsonl", encoding, None, has_header=False, n_fields=0)
 
@@ -232,7 +234,7 @@ def split_records(text: str, delimiter: str, limit: int | None = None) -> list[l
 
 def _best_delimiter(text: str, lines: Sequence[str]) -> tuple[str, list[list[str]]] | None:
     head = text[: sum(len(line) + 2 for line in lines) + 2].lstrip("\ufeff")
-    found: list[tuple[float, int, str, list[list[str]]]] = []
+    found: list[tuple[bool, float, int, str, list[list[str]]]] = []
     for place, delimiter in enumerate(DELIMITERS):
         if delimiter not in head or (delimiter == "||" and head.count("|") != 2 * head.count("||")):
             continue
@@ -241,10 +243,11 @@ def _best_delimiter(text: str, lines: Sequence[str]) -> tuple[str, list[list[str
         share = n / len(records)
         if width > 1 and share >= SAME_WIDTH:
             # A file of one record says nothing by its width: the order of delimiters decides.
-            found.append((round(share, 1), -place, delimiter, records))
-    if not found:
-        return _ragged(head, lines)
-    _, _, delimiter, records = max(found, key=lambda f: f[:2])
+            # A tab before each long number, put there against Excel, is no delimiter: the header has none.
+            found.append((len(records[0]) > 1, round(share, 1), -place, delimiter, records))
+    *_, delimiter, records = max(found, key=lambda f: f[:3], default=(False, "", []))
+    if not delimiter or len(records[0]) == 1:
+        return _ragged(head, lines) or ((delimiter, records) if delimiter else None)
     if delimiter == "," and '"' not in head and _all_followed_by_blank(head):
         delimiter = ", "
         records = split_records(head, delimiter, LINES_LOOKED_AT)

@@ -25,6 +25,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("message|\\bchat|\\bmail|\\bsms\\b|comment|私信|消息|留言", "message"),
     ("view|click|visit|page|impression|screen|browse|open|detail|request|浏览|点击|访问|曝光|查看", "view"),
 )  # fmt: skip
+# Of a mail or a parcel as well as of a page.
+_DOUBTFUL_VIEW = re.compile("click|open|request|点击")
 _OF_FILES = (
     ("click|view|visit|browse|pv", "view"), ("rating|review", "rating"), ("purchase|order|transaction|sale|invoice|buy", "purchase"),
     ("\\bplay|listen|scrobble|stream", "play"), ("search|query|queries", "search"), ("like|fav|follow", "follow"), ("tag", "tag"),
@@ -44,6 +46,11 @@ def role_of(event_type: str) -> str:
         return KNOWN_EVENT_TYPES[word]
     readable = re.sub(r"[_\-.]+", " ", word)
     return next((role for pattern, role in _WORDS if re.search(pattern, readable)), "other")
+
+
+def is_doubtful_view(event_type: str) -> bool:
+    """Say whether an event is taken for a view by a word that may mean something else."""
+    return role_of(event_type) == "view" and _DOUBTFUL_VIEW.search(event_type.casefold()) is not None
 
 
 def roles_for(event_types: Iterable[str], codes: dict[str, str]) -> dict[str, str]:

@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from profile_pipeline.shell import word
+from profile_pipeline.shell import jq_command
 
 FEWEST = 2
 _DECODER = json.JSONDecoder()
@@ -29,11 +30,14 @@ class ListWithin:
         Objects in it; None where the file was not looked at to its end.
     is_in_array
         The only object is itself the one entry of an array.
+    file
+        The file, as a command names it.
     """
 
     path: tuple[str, ...]
     n_objects: int | None
     is_in_array: bool
+    file: Path
 
     @property
     def told(self) -> str:
@@ -43,11 +47,11 @@ class ListWithin:
         held = "many objects" if self.n_objects is None else f"{self.n_objects:,} objects"
         return (
             f"found one object, of which {'.'.join(self.path)} holds {held}, expected one object a record."
-            f" They become lines with: jq -c {word(f'{where}[]')} FILE > FILE.jsonl"
+            f" They become lines with: {jq_command(f'{where}[]', self.file)}"
         )
 
 
-def list_within(text: str) -> ListWithin | None:
+def list_within(text: str, file: Path) -> ListWithin | None:
     """Return the longest list of objects of a text that is one object, or that was cut within a list of its first object."""
     start = text.lstrip("\ufeff \t\r\n")
     is_in_array = start.startswith("[")
@@ -58,13 +62,13 @@ def list_within(text: str) -> ListWithin | None:
         found, end = _DECODER.raw_decode(start, place)
     except ValueError:
         path = _cut_list(start, place)
-        return ListWithin(path, None, is_in_array) if path else None
+        return ListWithin(path, None, is_in_array, file) if path else None
     except RecursionError:
         return None
     if start[end:].strip() != ("]" if is_in_array else ""):
         return None
     lists = sorted(_lists(found, ()), key=lambda one: one[1])
-    return ListWithin(*lists[-1], is_in_array) if lists else None
+    return ListWithin(*lists[-1], is_in_array, file) if lists else None
 
 
 def _lists(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:

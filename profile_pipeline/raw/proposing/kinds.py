@@ -7,30 +7,40 @@ import datetime as dt
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from profile_pipeline.raw.proposing.times import TIME_OF_DAY, TimeFormat, moments, time_format_of
+from profile_pipeline.raw.proposing.amounts import (
+    CURRENCIES,
+    DECIMAL,
+    MOST,
+    AmountStyle,
+    currency_of,
+    look_like_money,
+    style_of,
+)
+from profile_pipeline.raw.proposing.times import (
+    MOST_BE_TIMES,
+    TIME_OF_DAY,
+    TimeFormat,
+    formats_of,
+    moments,
+    time_format_of,
+)
 
-MOST = 0.95
 LOOKED_AT = 2_000
 MOMENTS_LOOKED_AT = 200
 INTEGER = re.compile(r"^[+-]?\d{1,18}$", re.ASCII)
-DECIMAL = re.compile(r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?$", re.ASCII)
 FLOAT_ID = re.compile(r"^\d+[.]0$", re.ASCII)
-MONEY = re.compile(r"^[-+(]?\s*(?P<before>[$€£¥￥])?\s*[-+]?\d[\d,]*([.]\d+)?\s*(?P<after>[$€£¥￥元])?\)?$")
-COMMA_DECIMAL = re.compile(r"^[+-]?\d{1,3}(?:[.]?\d{3})*,\d{1,4}$|^[+-]?\d+,\d{1,4}$", re.ASCII)
+SCIENTIFIC_ID = re.compile(r"^\d([.]\d+)?[eE][+]?\d{1,2}$", re.ASCII)
+# Google's id of a browser: a random number and the second of the first visit, in the cookie behind a version.
+GOOGLE_CLIENT = re.compile(r"^(GA1[.]\d[.])?\d{1,10}[.][12]\d{9}$", re.ASCII)
 EMAIL = re.compile(r"^[^@\s]+@[^@\s]+[.][A-Za-z]{2,}$")
 ADDRESS = re.compile(r"^(https?://|www[.]|/)\S*$")
 NETWORK = re.compile(r"^\d{1,3}(\.\d{1,3}){3}$|^[0-9a-fA-F:]{3,}:[0-9a-fA-F:]+$")
 PERSON = re.compile("^[\u4e00-\u9fff]{2,4}$")
 FLAGS = frozenset({"0", "1", "0.0", "1.0", "true", "false", "t", "f", "yes", "no", "y", "n"})
 GENDERS = frozenset({"m", "f", "male", "female", "man", "woman", "男", "女", "u", "unknown", "other", "未知", "保密"})
-CODES_OF_CURRENCY = frozenset({
-    "AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "INR", "JPY", "KRW", "MXN", "NOK", "NZD", "PLN", "RMB", "RUB", "SEK", "SGD",
-    "THB", "TRY", "TWD", "USD", "ZAR",
-})  # fmt: skip
-CURRENCY_OF_SIGN = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "CNY", "￥": "CNY", "元": "CNY"}
 # The hundred family names of most people in China.
 SURNAMES = frozenset(
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
@@ -54,6 +64,8 @@ class ColumnKind:
         Records looked at, blanks included.
     is_list
         Its values are lists (JSON Lines, Parquet).
+    least_times
+        The share of the values that has to read as times for the column to be one of times.
     """
 
     name: str
@@ -61,6 +73,7 @@ class ColumnKind:
     values: tuple[str, ...]
     n_looked_at: int
     is_list: bool = False
+    least_times: float = MOST_BE_TIMES
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -92,15 +105,24 @@ class ColumnKind:
         return self._most(DECIMAL)
 
     @cached_property
+    def amounts(self) -> AmountStyle | None:
+        """How its amounts are written, if it holds amounts."""
+        return style_of(self.values)
+
+    @cached_property
     def is_money(self) -> bool:
-        """A number with a sign of currency or commas between thousands."""
-        return not self.is_number and not self.has_decimal_comma and self._most(MONEY)
+        """A number with a sign of currency, brackets, or marks between thousands."""
+        return not self.is_number and self.amounts is not None and self.amounts.decimal != ","
 
     @cached_property
     def has_decimal_comma(self) -> bool:
         """Commas before the cents; before three digits everywhere they stand between thousands."""
-        is_grouped = all(re.search(r",[0-9]{3}$", v) for v in self.values if "," in v)
-        return not self.is_number and not is_grouped and self._most(COMMA_DECIMAL)
+        return not self.is_number and self.amounts is not None and self.amounts.decimal == ","
+
+    @cached_property
+    def looks_like_money(self) -> bool:
+        """Two decimals or a sign of currency nearly everywhere, also where the amounts can't be read."""
+        return self.time is None and look_like_money(self.values)
 
     @cached_property
     def has_float_ids(self) -> bool:
@@ -110,14 +132,32 @@ class ColumnKind:
         )
 
     @cached_property
+    def has_scientific_ids(self) -> bool:
+        """Whole numbers, some or all of them written `8.58e+15`."""
+        return any(SCIENTIFIC_ID.match(v) for v in self.values) and all(
+            SCIENTIFIC_ID.match(v) or FLOAT_ID.match(v) or INTEGER.match(v) for v in self.values
+        )
+
+    @cached_property
+    def is_google_client(self) -> bool:
+        return self._most(GOOGLE_CLIENT)
+
+    @cached_property
     def currency(self) -> str | None:
         """The one currency that signs beside the numbers name."""
-        signs = {m["before"] or m["after"] for v in self.values if (m := MONEY.match(v))} - {None}
-        return CURRENCY_OF_SIGN[str(signs.pop())] if len(signs) == 1 else None
+        return currency_of(self.counts)
 
     @cached_property
     def time(self) -> TimeFormat | None:
-        return time_format_of(self.values)
+        whole = time_format_of(self.values)
+        if whole is not None or self.least_times >= MOST_BE_TIMES:
+            return whole
+        most = next(iter(formats_of(self.values)), None)
+        return most[0] if most is not None and most[1] >= self.least_times * len(self.values) else None
+
+    def with_least_times(self, share: float) -> "ColumnKind":
+        """Return the same column, of times also where only this share of its values reads as such: its name says so."""
+        return replace(self, least_times=share)
 
     @cached_property
     def _moments(self) -> list[dt.datetime]:
@@ -153,6 +193,11 @@ class ColumnKind:
         return self._most(EMAIL)
 
     @cached_property
+    def is_masked(self) -> bool:
+        """Parts of its values are starred out, so that different ones look the same."""
+        return any("**" in v for v in self.values)
+
+    @cached_property
     def is_address(self) -> bool:
         return self._most(ADDRESS)
 
@@ -172,7 +217,7 @@ class ColumnKind:
 
     @cached_property
     def is_currency_code(self) -> bool:
-        return bool(self.counts) and all(v.upper() in CODES_OF_CURRENCY for v in self.counts)
+        return bool(self.counts) and all(v.upper() in CURRENCIES | {"RMB"} for v in self.counts)
 
     @cached_property
     def separator(self) -> str | None:

@@ -55,6 +55,14 @@ LAYOUTS = (
     Layout(r"^yoochoose-clicks", 4, ("session_id", "timestamp", "item_id", "category"), "click"),
     Layout(r"^yoochoose-buys", 5, ("session_id", "timestamp", "item_id", "price", "quantity"), "purchase"),
 )
+# Columns that name the set -> column -> what it is, where its name says something else or nothing, and how good a name it is.
+_MEANINGS: tuple[tuple[frozenset[str], dict[str, dict[str, int]]], ...] = (
+    # Orders of Shopify: the number of the order is its name; it stands on every line, the id on the first one only.
+    (
+        frozenset({"name", "lineitemname", "lineitemprice", "createdat"}),
+        {"name": {"order_id": 0}, "id": {"order_id": 1}},
+    ),
+)
 # Columns that name the set -> its codes of events.
 _CODES: tuple[tuple[frozenset[str], dict[str, str]], ...] = (
     (
@@ -75,6 +83,12 @@ _UNKNOWN_CODES: tuple[tuple[frozenset[str], dict[str, tuple[str, ...]]], ...] = 
 def layout_of(file_name: str, n_fields: int) -> Layout | None:
     """Return the layout of a well-known file."""
     return next((x for x in LAYOUTS if x.n_fields == n_fields and re.search(x.file_name, file_name.lower())), None)
+
+
+def meanings_of_layout(names: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Return what columns of a well-known set are, by their folded names."""
+    found = {folded(name) for name in names}
+    return next((meanings for columns, meanings in _MEANINGS if columns <= found), {})
 
 
 def roles_of_codes(names: Iterable[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 _PACKED = (".gz", ".bz2", ".zst")
+_FORMATS = re.compile(r"([.](csv|tsv|txt|json|jsonl|ndjson|parquet|log))+$", re.IGNORECASE)
 _DATE_PARTS = re.compile(
     r"\d+|\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|part|sample|full|final|copy|data|export|dump|csv|new|of|the)[a-z]{0,6}\b"
 )
@@ -43,7 +44,7 @@ def source_name(file_names: Iterable[str], table: str, taken: Iterable[str]) -> 
     ('jdata_action', 'events_2')
     """
     stem = next(iter(file_names))
-    stem = stem[: len(stem) - len(suffixes_of(stem))]
+    stem = _FORMATS.sub("", stem[: len(stem) - len(suffixes_of(stem))])
     words = _DATE_PARTS.sub(" ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).replace("_", " ").lower())
     name = "_".join(re.findall(r"[a-z][a-z0-9]*", words))[:LONGEST].strip("_")
     name = name if len(name) > 2 else table

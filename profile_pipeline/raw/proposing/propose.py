@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from profile_pipeline.raw.proposing.dialect import SampleError
-from profile_pipeline.raw.proposing.event_types import role_of, roles_for
+from profile_pipeline.raw.proposing.event_times import unread_times, with_event_time
+from profile_pipeline.raw.proposing.event_types import is_doubtful_view, role_of, roles_for
 from profile_pipeline.raw.proposing.layouts import roles_of_codes
+from profile_pipeline.raw.proposing.left_out import left_out
 from profile_pipeline.raw.proposing.sample import Sample
 from profile_pipeline.raw.proposing.tables import IDENTIFYING, assign
 from profile_pipeline.raw.proposing.writing import OURS, Writer
@@ -58,7 +60,8 @@ class Proposal:
 
     def with_roles_of(self, event_types: Iterable[str]) -> "Proposal":
         """Return the same proposal with a role for each type of event that was found."""
-        roles = roles_for(event_types, self.codes)
+        types = list(event_types)
+        roles = roles_for(types, self.codes)
         unknown = [t for t in roles if roles[t] == "other" and self.codes.get(t) != "other"]
         notes = self.notes
         if unknown:
@@ -66,6 +69,9 @@ class Proposal:
                 *notes,
                 f"what {_listed(unknown)} is can't be told by name: give each a role under roles: (see docs/your-data.md)",
             )
+        seen = [t for t in types if is_doubtful_view(t) and t not in self.codes]
+        if seen:
+            notes = (*notes, f"taken for views: {_listed(seen)}; roles: says otherwise")
         return replace(self.with_settings(roles=roles or None), notes=notes)
 
 
@@ -84,11 +90,11 @@ def propose(sample: Sample, *, table: str | None = None, day: str | None = None)
     SampleError
         If it is none of our tables, or lacks what the table needs.
     """
-    found = assign(sample, table)
+    found = with_event_time(sample, assign(sample, table, has_day=day is not None), day)
     notes = list(found.guesses)
     if not sample.is_named:
         notes.append("the file has no header: columns are named by what they hold; look at the rows below")
-    writer = Writer(sample, found, day, notes)
+    writer = Writer(sample, found, notes)
     columns = writer.columns()
     missing = [name for name in KEY_COLUMNS[found.table] if name not in columns]
     if missing:
@@ -97,10 +103,12 @@ def propose(sample: Sample, *, table: str | None = None, day: str | None = None)
         notes.append("no column identifies a person: these events count for pages and items, and for no profile")
     settings: dict[str, Any] = {"table": found.table, "path": "*"} | sample.written
     settings |= writer.times() | writer.identical_records(columns) | {"columns": columns} | writer.attributes()
+    currency = writer.currency()
+    notes += left_out(sample, SourceSettings.model_validate(settings), told=writer.amount_beside_price())
     return Proposal(
         settings=settings,
         sample=sample,
-        currency=writer.currency(),
+        currency=currency,
         has_naive_times=writer.has_naive_times(),
         is_chinese=any(CHINESE.search(k.name) or CHINESE.search("".join(k.values[:50])) for k in sample.columns),
         codes=TYPES_MADE_HERE | roles_of_codes(k.name for k in sample.columns),
@@ -110,6 +118,8 @@ def propose(sample: Sample, *, table: str | None = None, day: str | None = None)
 
 def _lacking(table: str, missing: list[str], sample: Sample) -> str:
     names = ", ".join(kind.name for kind in sample.columns[:12])
+    if missing == ["event_time"] and (unread := unread_times(sample)):
+        return f"this looks like events, but {unread}"
     if missing == ["event_time"]:
         timed = [kind.name for kind in sample.columns if kind.is_after_2000]
         told = f" Several read as times ({', '.join(timed)}): name one of them event_time." if len(timed) > 1 else ""

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from profile_pipeline.raw.mapping import is_expression
@@ -64,8 +65,13 @@ class Sample:
         return (*sorted((k, str(v)) for k, v in self.written.items() if k != "encoding"), names)
 
 
-def sample_of_text(content: bytes, file_name: str) -> Sample:
+def sample_of_text(content: bytes, file: str | Path) -> Sample:
     """Return the sample of a text file.
+
+    Parameters
+    ----------
+    file
+        The file, as a command names it; of what it holds only its own name tells, and not that of its folder.
 
     Raises
     ------
@@ -73,12 +79,13 @@ def sample_of_text(content: bytes, file_name: str) -> Sample:
         If it holds no table, or no record.
     """
     refuse_what_is_no_text(content)
+    file_name = Path(file).name
     encoding = encoding_of(content)
     text = content.decode(encoding, "replace").lstrip("\ufeff")
-    within = list_within(text)
+    within = list_within(text, Path(file))
     if within is not None and within.n_objects is None:
         raise SampleError(within.told)
-    dialect = dialect_of(text, encoding)
+    dialect = dialect_of(text, encoding, Path(file))
     encoded: dict[str, Any] = {} if encoding == "utf-8" else {"encoding": encoding}
     if dialect.format == "lines":
         return _of_lines(text, file_name, encoded, dialect.n_fields)

@@ -5,13 +5,15 @@ A column is taken for something if its name says so and its values do not contra
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from profile_pipeline.raw.proposing.dialect import SampleError
 from profile_pipeline.raw.proposing.event_types import type_of_file
 from profile_pipeline.raw.proposing.kinds import ColumnKind, is_of_people
+from profile_pipeline.raw.proposing.layouts import meanings_of_layout
 from profile_pipeline.raw.proposing.sample import Sample
+from profile_pipeline.raw.proposing.times import MOST_BE_TIMES
 from profile_pipeline.raw.proposing.vocabulary import DIRECT_IDENTIFIERS, LABELS, folded, meanings_of
 
 # What may be taken, by table; what is not named here stays with the attributes.
@@ -30,6 +32,7 @@ MEANINGS: dict[str, tuple[str, ...]] = {
     "contacts": ("campaign", "user_id", "offer", "is_treated", "contacted_at", "event_time", "cost_amount", "outcome"),
 }  # fmt: skip
 IDENTIFYING = ("user_id", "anonymous_id", "device_id", "email", "phone", "session_id")
+_ACTORS = ("user_id", "anonymous_id", "device_id", "session_id")
 _PERSONAL = ("gender", "birth_date", "birth_year", "age", "occupation", "education", "income_band", "marital")
 _TIMES = frozenset(
     {"event_time", "received_at", "sent_at", "updated_at", "registered_at", "contacted_at", "birth_date"}
@@ -39,6 +42,9 @@ _IDS = frozenset(
     {"event_id", "anonymous_id", "user_id", "other_user_id", "device_id", "session_id", "order_id", "item_id"}
 )
 _BROWSERS = frozenset({"anonymous_id", "device_id", "session_id"})
+# A column that is called a time is one of an event where so many of its values read as times, and the others are refused; where
+# fewer do, and more than so few, the file is refused: it would be taken for something else than it is.
+NAMED_TIMES_READ, FEWEST_TIMES = 0.8, 0.2
 # The columns that tell a table, those that say most first.
 _TELLING: dict[str, tuple[str, ...]] = {
     "events": (*IDENTIFYING, "event_time", "event_type", "item_id", "order_id", "query", "url"),
@@ -48,6 +54,7 @@ _TELLING: dict[str, tuple[str, ...]] = {
     "contacts": ("campaign", "user_id", "is_treated", "offer"),
 }
 MOST_NAMED = 5
+OF_LEAST_USE = 10_000
 _GENERIC_ID = re.compile(r"^(id|key|uid|uuid|guid|recid|recordid|uniqueid|index|no|编号|序号|.*id)$")
 _HINTS = (
     ("users", r"user(?!.?(behav|artist|item|event|log|friend|tag|movie))|customer|client|member|people|person|crm|用户|会员|客户"),
@@ -77,14 +84,15 @@ def fits(meaning: str, kind: ColumnKind) -> bool:
     if meaning in _NUMBERS:
         return kind.is_number or kind.is_money or kind.has_decimal_comma
     if meaning in _BROWSERS:
-        # Google's are two numbers with a point between them.
-        return kind.time is None
+        # Google's are two numbers with a point between them, or the second in which a session began.
+        return kind.time is None or kind.time.is_of_digits
     if meaning in _IDS:
-        return not kind.is_number or kind.is_integer or kind.has_float_ids
+        return not kind.is_number or kind.is_integer or kind.has_float_ids or kind.has_scientific_ids
     checks = {
         "event_type": _is_event_type,
         "birth_year": lambda k: k.is_integer and sum(1850 <= int(v) <= 2100 for v in k.values) >= 0.95 * len(k.values),
-        "email": lambda k: k.is_email or all(len(v) == 64 for v in k.counts),
+        "email": lambda k: (k.is_email and not k.is_masked) or all(len(v) == 64 for v in k.counts),
+        "phone": lambda k: not k.is_masked and not k.is_flag,
         "currency": lambda k: k.is_currency_code,
         "ip": lambda k: k.is_network_address,
         "is_treated": lambda k: k.is_flag,
@@ -104,18 +112,36 @@ def _is_event_type(kind: ColumnKind) -> bool:
     return not is_time and kind.n_distinct <= (20 if kind.is_number else max(60, len(kind.values) // 20))
 
 
-def _possible(sample: Sample) -> dict[str, list[tuple[int, ColumnKind]]]:
-    """What there may be in a file -> the columns that it may be, the best name first."""
+def _possible(sample: Sample, least_times: float) -> dict[str, list[tuple[int, ColumnKind]]]:
+    """What there may be in a file -> the columns that it may be, the best name first.
+
+    `least_times` is the share of its values that makes a column that is called a time of an event one.
+    """
     found: dict[str, list[tuple[int, ColumnKind]]] = {}
+    own = meanings_of_layout(kind.name for kind in sample.columns)
     for kind in sample.columns:
-        for meaning, rank in meanings_of(kind.name).items():
-            if fits(meaning, kind):
-                found.setdefault(meaning, []).append((rank, kind))
+        for meaning, rank in own.get(folded(kind.name), _named(kind)).items():
+            read = kind.with_least_times(least_times) if meaning == "event_time" else kind
+            if fits(meaning, read):
+                # A day says more of when than a time of day.
+                place = rank + OF_LEAST_USE if meaning == "event_time" and read.is_time_of_day else rank
+                found.setdefault(meaning, []).append((place, read))
     return {meaning: sorted(columns, key=lambda c: c[0]) for meaning, columns in found.items()}
 
 
-def assign(sample: Sample, table: str | None) -> Assigned:
+def _named(kind: ColumnKind) -> dict[str, int]:
+    """What a column may be by its name; the id that Google gives a browser is none of a person, whatever it is called."""
+    found = meanings_of(kind.name)
+    return {"anonymous_id": found["user_id"]} if "user_id" in found and kind.is_google_client else found
+
+
+def assign(sample: Sample, table: str | None, *, has_day: bool) -> Assigned:
     """Choose the table, if none is given, and say which column is what.
+
+    Parameters
+    ----------
+    has_day
+        The day is given: a file that could be of events is of events, although no column says when.
 
     Raises
     ------
@@ -129,21 +155,38 @@ def assign(sample: Sample, table: str | None) -> Assigned:
         )
     if sample.within is not None and table is None:
         raise SampleError(f"{sample.within.told} (if the one object is itself a record, name its table with --table)")
-    possible = _possible(sample)
-    chosen = table or _table_of(sample, possible)
+    chosen = table or _table_of(sample, _possible(sample, FEWEST_TIMES), has_day=has_day)
     if chosen is None:
         names = ", ".join(kind.name for kind in sample.columns[:12])
         raise SampleError(
             f"found the columns {names}{', …' if len(sample.columns) > 12 else ''}, expected an id of a person or an item beside what is said of it."
-            " Name the table with --table (events, users, items, relations, contacts), or describe the source in profile.yaml by hand"
+            " Name the table with --table (events, users, items, relations, contacts). Names of columns are known in English and Chinese: of another language"
+            " describe the source in profile.yaml by hand, such as `user_id: Kundennummer` under columns: (docs/your-data.md)"
         )
+    possible = _possible(sample, NAMED_TIMES_READ if chosen == "events" else MOST_BE_TIMES)
     columns = _assigned(possible, MEANINGS[chosen])
-    guesses = _by_content(sample, chosen, columns)
+    guesses = [*_by_content(sample, chosen, columns), *_no_ids(sample, columns)]
     if table is None and not sample.is_log:
         guesses = [_why(chosen, columns), *guesses]
     taken = {kind.name for kind in columns.values()}
     others = tuple(kind for kind in sample.columns if kind.name not in taken)
     return Assigned(chosen, columns, others, tuple(guesses))
+
+
+def _no_ids(sample: Sample, columns: dict[str, ColumnKind]) -> list[str]:
+    """Which columns are called the id of a person or a browser and hold what can't be one."""
+    taken = {kind.name for kind in columns.values()}
+    return [
+        f"{kind.name} is called an id, and is not taken for one: it holds {'times' if kind.time else 'numbers with a fraction'}, such as {kind.values[0]}"
+        for kind in sample.columns
+        if (actor := _actor_of(kind)) and kind.name not in taken and not fits(actor, kind)
+    ]
+
+
+def _actor_of(kind: ColumnKind) -> str | None:
+    """Whose id a column is called, be it one or not: of a person, a browser, a device or a session."""
+    called = {} if kind.is_blank else _named(kind)
+    return next((meaning for meaning in _ACTORS if meaning in called), None)
 
 
 def _why(table: str, columns: dict[str, ColumnKind]) -> str:
@@ -196,6 +239,8 @@ def _by_content(sample: Sample, table: str, columns: dict[str, ColumnKind]) -> l
         timed = times_by_content(free)
         if timed:
             columns["event_time"] = timed[0]
+            if sample.is_log:
+                return []
             also = f"; so do {', '.join(k.name for k in timed[1:])}" if timed[1:] else ""
             return [f"no name says when: {timed[0].name} is taken, because it reads as a time{also}"]
     return []
@@ -209,12 +254,13 @@ def times_by_content(kinds: Iterable[ColumnKind]) -> list[ColumnKind]:
     return written or (counted if len(counted) == 1 else [])
 
 
-def _table_of(sample: Sample, possible: dict[str, list[tuple[int, ColumnKind]]]) -> str | None:
+def _table_of(sample: Sample, possible: dict[str, list[tuple[int, ColumnKind]]], *, has_day: bool) -> str | None:
     has = possible.keys()
     hint = next((table for table, pattern in _HINTS if re.search(pattern, sample.file_name.lower())), None)
     has_actor = any(m in has for m in IDENTIFYING)
     has_time = (
-        "event_time" in has
+        has_day
+        or "event_time" in has
         or any(k.time is not None for k in sample.columns)
         or {"day", "month", "year"} <= _names(sample)
     )
@@ -242,8 +288,23 @@ def _table_of(sample: Sample, possible: dict[str, list[tuple[int, ColumnKind]]])
     if ("user_id" in has or "session_id" in has) and "item_id" in has:
         return "events"
     if not has_actor and "item_id" in has:
-        return "items"
+        return "events" if _is_of_acts(sample, has) else "items"
     return _by_what_is_left(sample, possible, hint, has_time=has_time)
+
+
+def _is_of_acts(sample: Sample, has: Collection[str]) -> bool:
+    """Say whether a file of items says what was done with them: by an order, by whom, or by what kind of act."""
+    # A type alone may be the item's, and a flag called action says that it is of that genre.
+    acts = (
+        k
+        for k in sample.columns
+        if "event_type" in meanings_of(k.name) and folded(k.name.split(".")[-1]) != "type" and not k.is_flag
+    )
+    return (
+        "order_id" in has
+        or any(fits("event_type", kind) for kind in acts)
+        or any(_actor_of(kind) for kind in sample.columns)
+    )
 
 
 def _by_what_is_left(
@@ -258,6 +319,9 @@ def _by_what_is_left(
     if has_own_id and {"title", "author"} & has and not users:
         return "items"
     if users and has_time and (hint == "events" or type_of_file(sample.file_name) or not users[0].is_key):
+        return "events"
+    # A table of users knows no browsers, and no order is said of a person once for all.
+    if ("anonymous_id" in has and has_time and not users) or ("order_id" in has and users and not users[0].is_key):
         return "events"
     is_labelled = bool(_names(sample) & set(LABELS))
     if users or is_labelled or _names(sample) & DIRECT_IDENTIFIERS or (has_own_id and len(sample.columns) > 2):

@@ -21,6 +21,7 @@ NAMES: dict[str, str] = {
         " unixreviewtime reviewdate paymenttime paytime 事件时间 行为时间 发生时间 下单时间 订单时间 订单日期 支付时间 付款时间 购买时间 购买日期 交易时间"
         " 交易日期 访问时间 浏览时间 点击时间 评价时间 操作时间 时间 时间戳 日期 time datetime date day dt createdat createtime created collectortstamp"
         " roottstamp accesstime logtime happenedat happened occurredon occurred loggedat loggedms logged recordedat when"
+        " 订单创建时间 创建时间 拍下时间 订单付款时间 成交时间"
     ),
     "received_at": "receivedat received collectortstamp servertime serverreceivedtime receivetime 接收时间",
     "sent_at": "sentat dvcesenttstamp clientsendtime",
@@ -34,13 +35,16 @@ NAMES: dict[str, str] = {
         "userid user uid usersid customerid custid customer custno clientid client memberid member memberno personid visitorid buyerid subscriberid"
         " householdid householdkey accountid loginid passengerid playerid patientid reviewerid msisdn userno usercode customercode customerno cardid"
         " cardno loyaltyid userpk customeruniqueid 用户id 用户编号 用户 用户标识 会员id 会员编号 会员号 会员 客户id 客户编号 客户号 客户 顾客id 买家id 账号 帐号"
+        " 买家会员名 买家会员 买家昵称 买家旺旺 会员名 会员名称 买家"
         " msno fromuser fromuserid sourceuserid followerid userid1 user1 person1 actorid actoruserid actor performerid subjectid"
     ),
     "other_user_id": (
         "otheruserid friendid friend touser touserid targetuserid followeeid followedid followingid followsid trusteeid userid2 user2 person2 relateduserid"
         " 好友id 好友 关注者 被关注id 对方id"
     ),
-    "anonymous_id": "anonymousid domainuserid userpseudoid cookie cookieid visitor anonid networkuserid fullvisitorid clientuuid 匿名id 访客id",
+    "anonymous_id": (
+        "anonymousid domainuserid userpseudoid cookie cookieid visitor anonid networkuserid fullvisitorid clientuuid gaclientid gacookieid 匿名id 访客id"
+    ),
     "device_id": "deviceid contextdeviceid deviceuuid imei idfa oaid androidid advertisingid userfingerprint udid 设备id 设备号",
     "session_id": "sessionid usersession session domainsessionid gasessionid visitid sessionkey 会话id 会话",
     "order_id": (
@@ -51,6 +55,7 @@ NAMES: dict[str, str] = {
         "itemid productid skuid sku stockcode goodsid asin isbn movieid filmid bookid songid trackid artistid articleid newsid videoid contentid"
         " propertiesproductid productcode itemcode upc productno listingid courseid gameid appid2 tisku item product film movie book song track 商品id"
         " 商品编号 商品 商品编码 产品id 产品编号 产品 物品id 物品 视频id 文章id 歌曲id 电影id 书籍id objectid object targetid targetitemid entityid resourceid"
+        " 宝贝id 商家编码 article articleno articlenumber lineitemsku lineitemname 宝贝标题"
     ),
     "category": (
         "categorycode category productcategory itemcategory categoryname cate categoryid cateid catid genre department productline ticategory maincategory"
@@ -58,15 +63,19 @@ NAMES: dict[str, str] = {
     ),
     "categories": "categories genres tags topics subjects 标签 类型列表",
     "brand": "brand brandname manufacturer brandid maker 品牌 品牌id 厂商",
-    "title": "title itemname productname name description productdescription movietitle booktitle songname trackname artistname 标题 名称 商品名称 商品名 片名 书名 歌名",
+    "title": (
+        "title itemname productname name description productdescription movietitle booktitle songname trackname artistname 标题 名称 商品名称 商品名 片名 书名 歌名"
+        " 宝贝标题 商品标题"
+    ),
     "author": "author artist director publisher writer creator singer seller 作者 歌手 导演 出版社 卖家",
     "kind": "kind itemtype producttype contenttype 物品类型",
-    "price": "price unitprice itemprice productprice priceperunit tiprice saleprice listprice avgprice 价格 单价 售价",
-    "quantity": "quantity qty units pieces itemquantity tiquantity count numitems 数量 件数 购买数量",
+    "price": "price unitprice itemprice productprice priceperunit tiprice saleprice listprice avgprice lineitemprice 价格 单价 售价 宝贝价格 商品单价",
+    "quantity": "quantity qty units pieces itemquantity tiquantity lineitemquantity count numitems 数量 件数 购买数量 宝贝数量 宝贝总数量 商品数量",
     "rating": "rating stars score overall ratingvalue userrating grade bookrating 评分 打分 星级",
     "amount": (
-        "amount total totalamount totalprice salesvalue revenue ordervalue ordertotal orderamount transactionamount paymentvalue paymentamount spent"
-        " trtotal sales linetotal subtotal money value eventvalueinusd sevalue 金额 总价 总金额 实付金额 支付金额 订单金额 交易金额 消费金额"
+        "amount amt total totalamount totalprice salesvalue revenue ordervalue ordertotal orderamount transactionamount paymentvalue paymentamount spent"
+        " trtotal sales linetotal subtotal money value ecommercepurchaserevenue purchaserevenue eventvalueinusd sevalue"
+        " 金额 总价 总金额 实付金额 支付金额 订单金额 交易金额 消费金额 买家实际支付金额 买家实付金额 买家应付货款"
     ),
     "duration": "durationseconds playtime listentime watchtime playseconds dwelltime msplayed weight playcount plays 时长 播放时长 停留时长 播放次数",
     "currency": "currency currencycode trcurrency ticurrency 币种 货币",
@@ -90,7 +99,7 @@ NAMES: dict[str, str] = {
     "education": "education educationlevel educationallevel degree 学历 教育程度 文化程度",
     "income_band": "incomeband incomegroup incomelevel income annualincome salary 收入 收入水平 年收入 月收入",
     "email": "email emailaddress mail useremail contexttraitsemail traitsemail 邮箱 电子邮箱 电子邮件",
-    "phone": "phone phonenumber mobile telephone mobilephone tel cellphone contexttraitsphone traitsphone 手机 手机号 电话 手机号码 联系电话",
+    "phone": "phone phonenumber mobile telephone mobilephone tel cellphone contexttraitsphone traitsphone 手机 手机号 电话 手机号码 联系电话 联系手机 收货人手机 收货电话 买家手机",
     "relation": "relation relationship relationtype edgetype linktype 关系 关系类型",
     "offer": "offer offerid couponid coupon couponupc creative variant treatmentname promotion arm 优惠 优惠券 优惠券id",
     "is_treated": "istreated treated treatment treatmentgroup isexposed exposure 是否触达 实验组",
@@ -138,7 +147,29 @@ DIRECT_IDENTIFIERS = frozenset(
         "身份证号",
         "地址",
         "住址",
+        "billingname",
+        "billingstreet",
+        "billingaddress1",
+        "billingaddress2",
+        "shippingname",
+        "shippingstreet",
+        "shippingaddress1",
+        "shippingaddress2",
+        "recipient",
+        "recipientname",
+        "contactname",
         "详细地址",
+        "收货地址",
+        "收货人地址",
+        "收件地址",
+        "联系地址",
+        "收货人",
+        "收货人姓名",
+        "收件人",
+        "收件人姓名",
+        "买家姓名",
+        "联系人",
+        "买家支付宝账号",
         "银行卡号",
         "密码",
     ]

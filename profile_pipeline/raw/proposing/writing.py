@@ -8,14 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from profile_pipeline.raw.proposing.dialect import SampleError
+from profile_pipeline.raw.proposing.amount_columns import (
+    MONEY,
+    cast_sql,
+    is_below_zero,
+    notes_on_amounts,
+    number_sql,
+)
 from profile_pipeline.raw.proposing.event_types import type_of_file
 from profile_pipeline.raw.proposing.kinds import ColumnKind
 from profile_pipeline.raw.proposing.layouts import unknown_codes
 from profile_pipeline.raw.proposing.sample import Sample, sql_of
 from profile_pipeline.raw.proposing.tables import Assigned
-from profile_pipeline.raw.proposing.times import TimeFormat
-from profile_pipeline.raw.proposing.vocabulary import DIRECT_IDENTIFIERS, folded
+from profile_pipeline.raw.proposing.times import PER_SECOND, TimeFormat
+from profile_pipeline.raw.proposing.vocabulary import DIRECT_IDENTIFIERS, folded, meanings_of
 from profile_pipeline.raw.tables import RECORD_TABLES
 from profile_pipeline.source_settings import KEY_COLUMNS
 
@@ -37,7 +43,6 @@ _IDS = (
     "brand",
 )
 _WHO = ("user_id", "anonymous_id", "device_id")
-_MONEY = ("price", "cost_amount", "amount")
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,14 @@ class Writer:
 
     sample: Sample
     found: Assigned
-    day: str | None
     notes: list[str]
 
     def _column(self, meaning: str) -> ColumnKind | None:
         return self.found.columns.get(meaning)
+
+    def _other(self, name: str) -> ColumnKind | None:
+        """A column of this folded name that is taken for nothing else."""
+        return next((k for k in self.found.others if folded(k.name) == name), None)
 
     def columns(self) -> dict[str, Any]:
         special: dict[str, Callable[[], dict[str, Any]]] = {
@@ -82,10 +90,19 @@ class Writer:
         return {} if text is None else {ours: text}
 
     def _written(self, meaning: str, kind: ColumnKind) -> str | None:
+        if meaning in _IDS and kind.has_scientific_ids:
+            self.notes.append(
+                f"{kind.name} was made of floats, such as {kind.values[0]}: digits of longer ids are lost, so that several can be one, and no other"
+                " file may write them so; deliver them as text or whole numbers"
+            )
         if meaning in _IDS and kind.has_float_ids:
             return f"regexp_replace({sql_of(kind)}, '[.]0$', '')"
-        if meaning in _MONEY:
-            return _number(kind)
+        if meaning in MONEY:
+            return number_sql(self.sample, meaning, kind)
+        name = self._other("lineitemname") if meaning == "item_id" else None
+        if name is not None and len(kind.values) < kind.n_looked_at:
+            self.notes.append(f"where {kind.name} is blank, {name.name} stands for the item")
+            return f"coalesce(nullif({sql_of(kind)}, ''), {sql_of(name)})"
         if meaning in _TIMES:
             return self._time(meaning, kind)
         if meaning == "birth_date" and kind.time is not None and kind.time.written != "iso":
@@ -119,7 +136,7 @@ class Writer:
         main = self._main_time()
         if kind.time is None or main is None:
             return None
-        if kind.time.written == main.written:
+        if kind.time.written == main.written or (main.written == "epoch" and kind.time.written in PER_SECOND):
             return kind.reference
         self.notes.append(
             f"{kind.name} is left out: it writes times as {kind.time.written}, and a source has one time_format ({main.written})"
@@ -131,22 +148,38 @@ class Writer:
         if main is None:
             return {}
         if main.is_ambiguous:
-            self.notes.append(f"days and months can't be told apart by the values: read as {main.written}")
+            other = main.written.translate(str.maketrans("dm", "md"))
+            self.notes.append(
+                f"days and months can't be told apart by the values: read as {main.written}; if it is the other way round, time_format: '{other}'"
+            )
         return {} if main.written == "iso" else {"time_format": main.written}
 
     def has_naive_times(self) -> bool:
         main = self._main_time()
-        return bool(self.day) if main is None else not main.is_zoned
+        return main is not None and not main.is_zoned
 
     # ---- events
 
     def _event_columns(self) -> dict[str, Any]:
-        made = self._event_time() | self._event_type()
+        made = self._event_type()
+        when = self._column("event_time")
+        if when is not None:
+            made["event_time"] = when.reference
         quantity, value = self._column("quantity"), self._value()
         if quantity is not None:
-            made["quantity"] = f"abs({_cast(quantity)})" if _has_negative(quantity) else _number(quantity)
+            is_signed = is_below_zero(quantity)
+            made["quantity"] = (
+                f"abs({self._cast('quantity')})" if is_signed else number_sql(self.sample, "quantity", quantity)
+            )
         if value is not None:
-            made["value"] = f"abs({_cast(value)})" if _has_negative(value) and not quantity else _number(value)
+            is_signed = value == "amount" and is_below_zero(self.found.columns[value])
+            made["value"] = (
+                f"abs({self._cast(value)})" if is_signed else number_sql(self.sample, value, self.found.columns[value])
+            )
+            if is_signed and self._column("event_type") is not None:
+                self.notes.append(
+                    f"{self.found.columns[value].name} is taken without its sign: the type of an event says, by its role, whether money goes back"
+                )
         category = self._column("category")
         if category is not None:
             made["category"] = self._written("category", category)
@@ -162,26 +195,26 @@ class Writer:
         ):
             made["anonymous_id"] = self._written("session_id", self.found.columns["session_id"])
             self.notes.append("no column names a person: each session stands for one")
+        self._tell_of_amounts(value)
         return made
 
-    def _event_time(self) -> dict[str, Any]:
-        kind = self._column("event_time")
-        parts = {folded(k.name): k for k in self.sample.columns}
-        if kind is not None and kind.time is not None:
-            return {"event_time": kind.reference}
-        if kind is not None and self.day:
-            return {"event_time": f"'{self.day} ' || {sql_of(kind)}"}
-        if kind is not None:
-            raise SampleError(
-                f"{kind.name} holds times of day without a date. If all records are of one day, give it with --day YYYY-MM-DD"
+    def amount_beside_price(self) -> ColumnKind | None:
+        """The amount of an event that is not mapped, because its price is; what is lost by it is told by a note of its own."""
+        is_beside = self.found.table == "events" and self._column("price") is not None and self._value() is None
+        return self._column("amount") if is_beside else None
+
+    def _tell_of_amounts(self, value: str | None) -> None:
+        price, amount = self._column("price"), self.amount_beside_price()
+        if price is not None and amount is not None:
+            self.notes.append(
+                f"an amount is quantity x {price.name}, and {amount.name} is not mapped: discounts, shipping and taxes of an order are not in it"
             )
-        if {"year", "month", "day"} <= parts.keys():
-            year, month, day = (sql_of(parts[name]) for name in ("year", "month", "day"))
-            return {"event_time": f"{year} || '-' || lpad({month}, 2, '0') || '-' || lpad({day}, 2, '0')"}
-        if self.day:
-            self.notes.append(f"no column says when: every event is put on {self.day}")
-            return {"event_time": f"'{self.day}'"}
-        return {}
+        left = {"rating", "duration", "amount"} - {value}
+        mapped = [(meaning, kind) for meaning, kind in self.found.columns.items() if meaning not in left]
+        self.notes.extend(notes_on_amounts(self.sample, mapped))
+
+    def _cast(self, meaning: str) -> str:
+        return cast_sql(self.sample, meaning, self.found.columns[meaning])
 
     def _event_type(self) -> dict[str, Any]:
         kind, order, quantity = self._column("event_type"), self._column("order_id"), self._column("quantity")
@@ -192,10 +225,14 @@ class Writer:
             return {
                 "event_type": f"regexp_replace({sql_of(kind)}, '[.]0$', '')" if kind.has_float_ids else kind.reference
             }
-        if quantity is not None and _has_negative(quantity):
+        if quantity is not None and is_below_zero(quantity):
             is_marked = order is not None and _is_cancelled_by_letter(order)
-            is_return = f"{sql_of(order)} like 'C%'" if order is not None and is_marked else f"{_cast(quantity)} < 0"
+            is_return = (
+                f"{sql_of(order)} like 'C%'" if order is not None and is_marked else f"{self._cast('quantity')} < 0"
+            )
             return {"event_type": f"case when {is_return} then 'return' else 'order' end"}
+        if self._value() == "amount" and is_below_zero(self.found.columns["amount"]):
+            return {"event_type": f"case when {self._cast('amount')} < 0 then 'return' else '{self._one_type()}' end"}
         if self.sample.is_log:
             url = next(sql_of(k) for k in self.sample.columns if k.name == "url")
             return {
@@ -231,11 +268,10 @@ class Writer:
             )
         return kind or "event"
 
-    def _value(self) -> ColumnKind | None:
-        for meaning in ("rating", "duration", *(("amount",) if self._column("price") is None else ())):
-            if self._column(meaning) is not None:
-                return self._column(meaning)
-        return None
+    def _value(self) -> str | None:
+        """What `value` is; of an amount beside a price nothing is kept: the price counts."""
+        meanings = ("rating", "duration", *(("amount",) if self._column("price") is None else ()))
+        return next((meaning for meaning in meanings if self._column(meaning) is not None), None)
 
     def identical_records(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Lines of orders count each; elsewhere two identical records are one that was sent twice."""
@@ -271,45 +307,32 @@ class Writer:
         """What else is said of a person or an item; who a person is, in clear, is left out."""
         if self.found.table not in ("users", "items"):
             return {}
-        in_clear = [
-            k.name for k in self.found.others if self.found.table == "users" and folded(k.name) in DIRECT_IDENTIFIERS
-        ]
+        in_clear = [k.name for k in self.found.others if _names_a_person(k)]
         others = [k.name for k in self.found.others if k.name not in in_clear]
         if self.found.table == "items":
             flags = self._item_columns().get("categories")
             others = [n for n in others if not (isinstance(flags, dict) and n in flags.get("flags", ()))]
         if not in_clear:
             return {"attributes": "all"} if others else {}
-        self.notes.append(f"left out, because they name the person: {', '.join(in_clear)}")
+        whom = "the person" if self.found.table == "users" else "people"
+        self.notes.append(f"left out, because they name {whom}: {', '.join(in_clear)}")
         return {"attributes": others} if others else {}
 
     def currency(self) -> str | None:
         kind = self._column("currency")
         if kind is not None and kind.n_distinct == 1:
             return next(iter(kind.counts)).upper()
-        money = [self._column(m) for m in _MONEY]
-        found = next((k.currency for k in money if k is not None and k.is_money and k.currency), None)
+        money = [self._column(m) for m in MONEY]
+        found = next((k.currency for k in money if k is not None and k.amounts is not None and k.currency), None)
         if found:
             self.notes.append(f"the sign beside amounts is taken for {found}")
         return found
 
 
-def _number(kind: ColumnKind) -> str:
-    """A number as our reader takes it: signs of currency and commas between thousands taken out, a decimal comma turned."""
-    if kind.is_money:
-        return f"regexp_replace({sql_of(kind)}, '[^0-9.-]', '', 'g')"
-    if kind.has_decimal_comma:
-        return f"replace(replace({sql_of(kind)}, '.', ''), ',', '.')"
-    return kind.reference
-
-
-def _cast(kind: ColumnKind) -> str:
-    number = sql_of(kind) if kind.is_number else f"({_number(kind)})"
-    return f"cast(nullif(trim({number}), '') as {'bigint' if kind.is_integer else 'decimal(18, 4)'})"
-
-
-def _has_negative(kind: ColumnKind) -> bool:
-    return any(value.startswith("-") for value in kind.counts)
+def _names_a_person(kind: ColumnKind) -> bool:
+    """A name, an address or a number by which a person is reached; whether there is one may be said."""
+    is_of_contact = bool({"email", "phone"} & meanings_of(kind.name).keys()) and not kind.is_flag
+    return folded(kind.name) in DIRECT_IDENTIFIERS or is_of_contact or kind.is_email
 
 
 def _is_cancelled_by_letter(order: ColumnKind) -> bool:

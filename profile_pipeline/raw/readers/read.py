@@ -3,7 +3,6 @@
 Here a reader's text meets the mapping of its source. Not here: formats, archive, database.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from profile_pipeline.raw.hashing import hashed
 from profile_pipeline.raw.mapping import Expression, MappingError, columns_needed, columns_read
 from profile_pipeline.raw.readers import csv, lines, parquet
 from profile_pipeline.raw.readers.ambiguous import check_cases, without_ambiguity, without_header_lines
@@ -315,7 +315,12 @@ def _converted(text: pa.Array, name: str, kind: str, source: SourceSettings) -> 
         return Converted(pa.array([None if v is None else [v] for v in values.to_pylist()], pa.list_(pa.string())), [])
     text = blanks_to_null(as_text(text))
     if name in HASHED_COLUMNS:
-        return Converted(pa.array([None if v is None else _hashed(v, name) for v in text.to_pylist()], pa.string()), [])
+        return Converted(
+            pa.array(
+                [None if v is None else hashed(v, is_email=name == "email_hash") for v in text.to_pylist()], pa.string()
+            ),
+            [],
+        )
     if kind == "TIMESTAMP":
         return to_timestamp(text, time_format=source.time_format, timezone=source.timezone)
     if kind == "DATE":
@@ -329,15 +334,6 @@ def _converted(text: pa.Array, name: str, kind: str, source: SourceSettings) -> 
     if kind == "BOOLEAN":
         return to_boolean(text)
     return to_text(text)
-
-
-def _hashed(value: str, name: str) -> str:
-    """sha256 of a normalised e-mail address or phone number; what is a hash already stays."""
-    folded = value.strip().casefold()
-    if len(folded) == 64 and all(c in "0123456789abcdef" for c in folded):
-        return folded
-    normal = folded if name == "email_hash" else "".join(c for c in folded if c.isdigit())
-    return hashlib.sha256(normal.encode()).hexdigest()
 
 
 def _listed(batch: TextBatch, settings: ListSettings) -> pa.Array:

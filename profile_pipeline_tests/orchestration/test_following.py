@@ -1,0 +1,219 @@
+"""What is built follows what changes: profiles their features, metrics their sessions, days a calendar, snapshots their settings.
+
+Not here: what changes because a record came late, was displaced or recovered (`test_laws`, `faults`).
+"""
+
+import datetime as dt
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from profile_pipeline.orchestration.building.days import REFRESH_TAG
+from profile_pipeline.orchestration.jobs import DAILY
+from profile_pipeline.orchestration.running import Runner
+from profile_pipeline.orchestration.steps import FEATURE_STAGES, RunFailedError
+from profile_pipeline.orchestration.verifying.verify import verify
+from profile_pipeline.paths import Paths
+from profile_pipeline.settings_file import load_settings
+
+CONFIG = """
+calendar: {start: 2026-02-23, end: 2026-03-03}
+stable_seconds: 0
+restate_days: 0
+sources:
+  shop:
+    table: events
+    path: shop/*.csv
+    format: csv
+    columns: {event_id: id, event_time: ts, event_type: action, user_id: uid, item_id: item, category: item}
+"""
+FIRST, LAST, WEEK_END = dt.date(2026, 2, 23), dt.date(2026, 3, 3), dt.date(2026, 3, 1)
+COLUMNS = "id,ts,action,uid,item"
+
+
+def lines_of(day: dt.date) -> list[str]:
+    """A dozen people, so that one record more is few."""
+    return [f"{day}_{u},{day}T{8 + u:02d}:00:00Z,page_view,u{u},i{u % 5}" for u in range(12)]
+
+
+def land(data: Path, name: str, lines: list[str]) -> None:
+    folder = data / "landing" / "shop"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("\n".join([COLUMNS, *lines, ""]), encoding="utf-8")
+
+
+def runner(data: Path, config: str = CONFIG) -> Runner:
+    path = data / "profile.yaml"
+    path.write_text(config, encoding="utf-8")
+    return Runner(load_settings(path), Paths(config=path, data=data), lambda _: None)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Every day of the calendar, landed."""
+    for n in range((LAST - FIRST).days + 1):
+        day = FIRST + dt.timedelta(days=n)
+        land(tmp_path, f"{day}.csv", lines_of(day))
+    return tmp_path
+
+
+def built(data: Path, config: str = CONFIG, *, first: dt.date | None = None) -> Runner:
+    """Ingest and build: all that waits, or every day from one on."""
+    r = runner(data, config)
+    r.ingest()
+    if first:
+        r.build_range(first, LAST)
+    else:
+        r.build_all()
+    return r
+
+
+def rows(data: Path, query: str) -> list[tuple]:
+    with duckdb.connect(str(data / "profile.duckdb"), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def seen_of(data: Path, day: dt.date, user: str = "u1") -> dict[str, int]:
+    """How many events two tables say somebody has by a day."""
+    person = f"(select profile_id from cleaned.identities where alias_id = 'user:{user}')"
+    where = f"where profile_id = {person} and as_of_date = date '{day}'"
+    return {
+        table: rows(data, f"select n_events_30d from {table} {where}")[0][0]
+        for table in ("features.behavior", "profiles.user_profiles")
+    }
+
+
+def late(day: dt.date, time: str = "23:00", action: str = "page_view", user: str = "u1") -> str:
+    return f"late_{day}_{time},{day}T{time}:00Z,{action},{user},i1"
+
+
+def test_profiles_follow_when_the_file_of_an_older_day_comes_again_with_a_record_more(data: Path) -> None:
+    """Most of such a file is there already: its day is judged whole, and the snapshots that are kept are built with it."""
+    built(data).instance.dispose()
+    before = seen_of(data, WEEK_END)
+    land(data, f"{WEEK_END}.csv", [*lines_of(WEEK_END), late(WEEK_END)])
+    built(data).instance.dispose()
+    assert seen_of(data, WEEK_END) == {table: n + 1 for table, n in before.items()}
+
+
+@pytest.mark.parametrize("by", ["run", "refresh"])
+def test_profiles_follow_features_that_a_killed_run_of_an_older_day_has_built(data: Path, by: str) -> None:
+    built(data, first=FIRST).instance.dispose()
+    before = seen_of(data, WEEK_END)
+    land(data, "late.csv", [late(WEEK_END)])
+    r = runner(data)
+    r.ingest()
+    # What `run --from --to` does before it builds profiles.
+    r.build_features(WEEK_END, WEEK_END)
+    with r.look() as warehouse:
+        verdict = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[WEEK_END])
+    assert verdict.differences == []
+    assert [
+        told
+        for told in verdict.behind
+        if told.startswith(f"profiles of 1 day have not followed their features: {WEEK_END}: ")
+    ]
+    if by == "run":
+        r.build_all()
+    else:
+        r.execute(DAILY, first=LAST, last=LAST, groups=(*FEATURE_STAGES, "profiles"), tags={REFRESH_TAG: "true"})
+    r.instance.dispose()
+    assert seen_of(data, WEEK_END) == {table: n + 1 for table, n in before.items()}
+
+
+def test_applications_of_the_newest_day_follow_profiles_that_a_killed_run_has_built(data: Path) -> None:
+    audience = f"{CONFIG}tags: {{busy: {{rules: [{{value: often, when: n_events_30d >= 10}}]}}}}\naudiences: {{busy: {{where: busy = 'often'}}}}\n"
+    built(data, audience).instance.dispose()
+    members = "select count(*) from applications.audiences"
+    assert rows(data, members) == [(0,)]
+    land(data, "late.csv", [late(LAST, f"23:0{n}") for n in range(2)])
+    r = runner(data, audience)
+    r.ingest()
+    r.build_features(LAST, LAST)
+    r.follow_profiles([LAST])
+    with r.look() as warehouse:
+        verdict = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[LAST])
+    assert verdict.differences == []
+    assert f"applications of {LAST} have not followed their features: profile-pipeline run" in verdict.behind
+    r.build_all()
+    r.instance.dispose()
+    assert rows(data, members) == [(1,)]
+
+
+METRICS = "select event_date, n_sessions, conversion from applications.daily_metrics where segment = 'all' order by 1"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [late(WEEK_END, "23:55", user="x")],
+        [late(WEEK_END, "23:55", user="x"), late(WEEK_END + dt.timedelta(days=1), "00:20", "purchase", "x")],
+    ],
+    ids=["a session that now begins the day before", "a session of the day before that now converts"],
+)
+def test_daily_metrics_follow_sessions_over_midnight(data: Path, tmp_path_factory: pytest.TempPathFactory, more: list[str]) -> None:  # fmt: skip
+    at_once = tmp_path_factory.mktemp("at once")
+    next_morning = WEEK_END + dt.timedelta(days=1)
+    land(data, f"{next_morning}.csv", [*lines_of(next_morning), late(next_morning, "00:10", user="x")])
+    (at_once / "landing" / "shop").mkdir(parents=True)
+    for path in (data / "landing" / "shop").iterdir():
+        (at_once / "landing" / "shop" / path.name).write_bytes(path.read_bytes())
+    land(at_once, "late.csv", more)
+    built(at_once, first=FIRST).instance.dispose()
+    built(data, first=FIRST).instance.dispose()
+    for number, line in enumerate(more):
+        land(data, f"late_{number}.csv", [line])
+        built(data).instance.dispose()
+    assert rows(data, METRICS) == rows(at_once, METRICS)
+
+
+def test_days_that_a_later_end_of_the_calendar_reaches_count(data: Path) -> None:
+    shorter = CONFIG.replace(f"end: {LAST}", "end: 2026-02-25")
+    built(data, shorter).instance.dispose()
+    days = "select distinct event_date from cleaned.events order by 1 desc"
+    assert rows(data, days)[0] == (dt.date(2026, 2, 25),)
+    built(data).instance.dispose()
+    assert rows(data, days)[0] == (LAST,)
+    assert rows(data, "select count(*) from cleaned.events") == [(12 * 9,)]
+    assert rows(data, "select count(*) from cleaned.excluded_events") == [(0,)]
+
+
+def test_a_calendar_that_ends_before_events_that_count_is_refused(data: Path) -> None:
+    built(data).instance.dispose()
+    r = runner(data, CONFIG.replace(f"end: {LAST}", f"end: {WEEK_END}"))
+    with pytest.raises(
+        RunFailedError, match=f"calendar.end: found {WEEK_END}, the tables were built with events up to {LAST}"
+    ):
+        r.build_range(FIRST, FIRST)
+    r.instance.dispose()
+
+
+def test_snapshots_of_other_settings_of_features_are_outdated(data: Path) -> None:
+    built(data, first=FIRST).instance.dispose()
+    scores = (
+        f"select score from features.interests where as_of_date = date '{WEEK_END}' order by profile_id, kind, rank"
+    )
+    before = rows(data, scores)
+    changed = f"{CONFIG}features: {{interest_half_life_days: 2}}\n"
+    built(data, changed).instance.dispose()
+    assert (WEEK_END, "settings of features changed") in rows(
+        data, "select as_of_date, reason from features.stale_days"
+    )
+    r = runner(data, changed)
+    assert r.rebuild_stale() > 0
+    r.instance.dispose()
+    assert rows(data, scores) != before
+    assert rows(data, "select count(*) from features.stale_days") == [(0,)]
+
+
+def test_metrics_that_have_not_followed_are_told(data: Path) -> None:
+    built(data, first=FIRST).instance.dispose()
+    land(data, "late.csv", [late(WEEK_END)])
+    r = runner(data)
+    r.ingest()
+    r.build_features(LAST, LAST)
+    with r.look() as warehouse:
+        verdict = verify(warehouse, r.settings, n_people=1, has_new_versions=False)
+    r.instance.dispose()
+    assert f"daily metrics of 2 days have not followed: {WEEK_END}, {LAST}: profile-pipeline run" in verdict.behind
