@@ -23,8 +23,6 @@ ADDED_UP = (
     "session_seconds",
     "n_night_events",
 )
-# A mean is the one amount in cents that comes nearest; doubles are no nearer than this to half a cent.
-_NEAREST = "-0.005001 and 0.005001"
 SNAPSHOTS = ("features.demand", "features.user_features")
 
 
@@ -130,17 +128,22 @@ def _windows(activity_days: int) -> Iterator[Balance]:
         " s as (select as_of_date, profile_id, count(*) - 1 as n, sum(net) - arg_min(net, event_date) as net from dates group by all)"
         f" select cast(as_of_date as varchar), 'people unlike their tiles', count(*), 0 from {DEMAND.name} as d left join s using (as_of_date, profile_id)"
         f" where d.clv_frequency <> coalesce(s.n, 0) or (d.clv_monetary is null) <> (coalesce(s.n, 0) = 0)"
-        f" or d.clv_monetary - cast(s.net as double) / nullif(s.n, 0) not between {_NEAREST} group by as_of_date",
+        f" or {_is_no_mean('d.clv_monetary', 'cast(s.net as double) / nullif(s.n, 0)')} group by as_of_date",
     )  # fmt: skip
     net = " or ".join(f"d.net_amount_{w} <> b.purchase_amount_{w} - b.refund_amount_{w}" for w in ("90d", "all"))
+    exact = "cast(b.purchase_amount_all as double) / nullif(b.n_orders_all, 0)"
     mean = (
-        "d.mean_order_amount_all - cast(b.purchase_amount_all as double) / nullif(b.n_orders_all, 0)"
-        f" not between {_NEAREST} or (d.mean_order_amount_all is null) <> (b.n_orders_all = 0)"
+        f"{_is_no_mean('d.mean_order_amount_all', exact)} or (d.mean_order_amount_all is null) <> (b.n_orders_all = 0)"
     )
     yield _again(DEMAND.name, "amounts follow from", behavior, f"{net} or {mean}")
     for upstream, names in ((behavior, BEHAVIOR_SHOWN), (DEMAND.name, DEMAND_SHOWN)):
         unlike = " or ".join(f"d.{name} is distinct from b.{name}" for name in names)
         yield _again(USER_PROFILES.name, "says what is said by", upstream, unlike)
+
+
+def _is_no_mean(mean: str, exact: str) -> str:
+    """Say that a mean is not the amount in cents that comes nearest: by more than half a cent and what doubles of this size can't tell."""
+    return f"abs({mean} - {exact}) > 0.005001 + abs({exact}) * 1e-15"
 
 
 def _again(table: str, what: str, upstream: str, unlike: str) -> Balance:
