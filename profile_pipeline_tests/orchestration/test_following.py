@@ -141,6 +141,28 @@ def test_applications_of_the_newest_day_follow_profiles_that_a_killed_run_has_bu
     assert rows(data, members) == [(1,)]
 
 
+def test_a_dictionary_that_a_killed_run_did_not_reach_is_written_by_the_next(data: Path) -> None:
+    built(data).instance.dispose()
+    page = data / "reports" / "dictionary.html"
+    page.unlink()
+    land(data, "late.csv", [late(LAST)])
+    r = runner(data)
+    r.ingest()
+    r.build_features(LAST, LAST)
+    applications = [f"applications.{name}" for name in ("recommendations", "audiences", "insights", "daily_metrics")]
+    r.execute(
+        DAILY,
+        first=LAST,
+        last=LAST,
+        assets=["profiles.scores", "profiles.user_profiles", "profiles.tags", *applications],
+    )
+    assert not page.exists()
+    r.build_all()
+    r.instance.dispose()
+    assert page.exists()
+    assert rows(data, "select consumer from cleaned.touched where starts_with(consumer, 'older:')") == []
+
+
 METRICS = "select event_date, n_sessions, conversion from applications.daily_metrics where segment = 'all' order by 1"
 
 

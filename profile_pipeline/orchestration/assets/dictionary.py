@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import dagster as dg
 
 from profile_pipeline.applications.dictionary import Entry, render_dictionary
+from profile_pipeline.orchestration.building.cleaning import DICTIONARY, OLDER
 from profile_pipeline.orchestration.catalogue import all_tables
 from profile_pipeline.orchestration.table_assets import DICTIONARY_PAGE, OWNERS, code_version, key_of
 from profile_pipeline.paths import Paths
@@ -35,6 +36,7 @@ def build_dictionary(settings: Settings, paths: Paths, others: Iterable[dg.Asset
         temporary = path.with_suffix(".tmp")
         temporary.write_text(render_dictionary(entries, weeks=weeks), encoding="utf-8")
         temporary.replace(path)
+        warehouse.execute("delete from cleaned.touched where consumer = $consumer", {"consumer": OLDER + DICTIONARY})
         return dg.MaterializeResult(
             metadata={
                 "page": dg.MetadataValue.url(DICTIONARY_PAGE),

@@ -32,7 +32,9 @@ ALIAS_CONSUMERS = ("features.user_days", "features.user_item_days", "features.us
 DAY_CONSUMERS = ("applications.daily_metrics",)
 FEATURE_CONSUMERS = ("features.behavior", "features.interests", "features.demand", "features.user_features")
 PROFILE_CONSUMERS = ("profiles.scores", "profiles.tags", "profiles.user_profiles")
-DELIVERIES = ("applications.recommendations", "applications.audiences", "applications.insights")
+# The dictionary ends the daily path: until it is written a run has not come to its end.
+DICTIONARY = "applications.dictionary"
+DELIVERIES = ("applications.recommendations", "applications.audiences", "applications.insights", DICTIONARY)
 SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, *PROFILE_CONSUMERS)
 STALE_CONSUMER = "features.stale_days"
 # A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.
