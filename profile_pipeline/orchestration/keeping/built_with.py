@@ -58,10 +58,13 @@ def note_facts(w: Warehouse, settings: Settings, sources: Iterable[str]) -> None
     shared = [name for name in facts if not name.startswith(source_fact(""))]
     for name in [*shared, *map(source_fact, sources)]:
         if name not in known:
-            w.execute(
-                "insert into raw.built_with (name, value) values ($name, $value)",
-                {"name": name, "value": json.dumps(facts[name])},
-            )
+            _note(w, name, facts[name])
+
+
+def _note(w: Warehouse, name: str, fact: Any) -> None:
+    w.execute(
+        "insert into raw.built_with (name, value) values ($name, $value)", {"name": name, "value": json.dumps(fact)}
+    )
 
 
 def has_other_features(ask: Ask, settings: Settings) -> bool:
@@ -73,10 +76,7 @@ def note_features(w: Warehouse, settings: Settings) -> None:
     """Note with what snapshots are built from now on."""
     if stored_facts(w.rows).get(FEATURES) != _features(settings):
         w.execute("delete from raw.built_with where name = $name", {"name": FEATURES})
-        w.execute(
-            "insert into raw.built_with (name, value) values ($name, $value)",
-            {"name": FEATURES, "value": json.dumps(_features(settings))},
-        )
+        _note(w, FEATURES, _features(settings))
 
 
 def _features(settings: Settings) -> dict[str, Any]:
