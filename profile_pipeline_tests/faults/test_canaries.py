@@ -15,8 +15,20 @@ from profile_pipeline_tests.torture import examples
 
 pytestmark = pytest.mark.faults
 SECRET = "canary-key-8c1f2d"
-E_MAIL, NAME, CITY, BAD = "canary.person@example.com", "Canaria Fringilla", "Canaryville", "canary-in-a-field"
-PERSONS = (E_MAIL, NAME, CITY, BAD)
+E_MAIL, NAME, CITY, BAD, WORD = (
+    "canary.person@example.com",
+    "Canaria Fringilla",
+    "Canaryville",
+    "canary-in-a-field",
+    "serinus",
+)
+PERSONS = (E_MAIL, NAME, CITY, BAD, WORD)
+# A small shop: all that its people look for is fewer words than a model may read, what one of them typed among them.
+CONFIG_WITH_A_MODEL = f"""{CONFIG}
+models:
+  gender: {{task: attribute, label: gender, min_labels: 20}}
+training: {{algorithms: [logistic_regression], folds: 2, n_bootstrap: 50, backfill_weeks: 1}}
+"""
 # Where data belongs: what is delivered and what is made of it for readers. All else is searched.
 DATA = ("landing", "archive", "profile.duckdb", "serving.duckdb", "profile.duckdb.wal", "exports", "inbox")
 
@@ -24,6 +36,12 @@ DATA = ("landing", "archive", "profile.duckdb", "serving.duckdb", "profile.duckd
 def deliver(data: Path, *, is_broken: bool) -> None:
     """Land the person as an event, in the CRM, in rejected records of each kind and, broken, in files refused as a whole."""
     event = f"e1,2026-03-14T10:00:00Z,2026-03-14T10:00:00Z,page_view,{NAME},{E_MAIL},,i1,,1,9.99,CNY,{NAME},/c?mail={E_MAIL},Mozilla"
+    typed = [f"t{n},2026-03-13T1{n}:00:00Z,,search,,labelled0,,,,,,,{E_MAIL} {WORD},,Mozilla" for n in range(3)]
+    searches = [
+        f"s{n},2026-03-{1 + n % 14:02d}T{n % 24:02d}:00:00Z,,search,,labelled{n % 40},,,,,,,{'red' if n % 2 else 'blue'} shoes,,Mozilla"
+        for n in range(200)
+    ]
+    labelled = [f"labelled{n},{'f' if n % 2 else 'm'},,,,2026-03-01T00:00:00Z" for n in range(40)]
     rejected = [
         f"e2,{BAD},,page_view,{E_MAIL},{NAME},,i1,,1,9.99,CNY,{NAME},,Mozilla", f"e3,2026-03-14T10:00:00Z,,page_view,{E_MAIL},{NAME},,i1,,{BAD},{BAD},CNY,{NAME},,Mozilla",
         f"e4,2026-03-14T10:00:00Z,{E_MAIL},{NAME},{BAD}", f"{E_MAIL},{NAME},2026-03-14T10:00:00Z,{BAD},\x00",
@@ -33,8 +51,8 @@ def deliver(data: Path, *, is_broken: bool) -> None:
         for n in range(90)
     ]
     files = {
-        "web/a.csv": [HEADERS["web"], event, *rejected, *many], "app/a.jsonl": [f'{{"at": "{BAD}", "user": "{E_MAIL}"}}', f'{{"at": "{E_MAIL}'],
-        "crm/a.csv": [HEADERS["crm"], f"{E_MAIL},f,{CITY},1990,{NAME},2026-03-01T00:00:00Z", f"u1,f,{CITY},{BAD},{NAME},2026-03-01T00:00:00Z", f"{NAME},{E_MAIL}"],
+        "web/a.csv": [HEADERS["web"], event, *rejected, *many, *typed, *searches], "app/a.jsonl": [f'{{"at": "{BAD}", "user": "{E_MAIL}"}}', f'{{"at": "{E_MAIL}'],
+        "crm/a.csv": [HEADERS["crm"], f"{E_MAIL},f,{CITY},1990,{NAME},2026-03-01T00:00:00Z", f"u1,f,{CITY},{BAD},{NAME},2026-03-01T00:00:00Z", f"{NAME},{E_MAIL}", *labelled],
         "catalogue/a.jsonl": [f'{{"sku": "i1", "title": "{NAME}", "price": 3, "changed": "2026-03-01T00:00:00Z"}}'],
     }  # fmt: skip
     if is_broken:
@@ -75,17 +93,19 @@ def test_a_canary_reaches_no_log_no_report_and_no_message_whether_runs_are_good_
     deliver(data, is_broken=True)
     shutil.copytree(data / "landing", data / "inbox")
     # Fits the types as far as they are known, and fails on the first city that is no number.
-    failing = CONFIG.replace("  busy: {", '  numbered: {rules: [{value: "x", when: "city in (1)"}]}\n  busy: {')
+    failing = CONFIG_WITH_A_MODEL.replace(
+        "  busy: {", '  numbered: {rules: [{value: "x", when: "city in (1)"}]}\n  busy: {'
+    )
     day = ("run", "--from", "2026-03-15", "--to", "2026-03-15")
-    refused = run(child, data, CONFIG, *day)
+    refused = run(child, data, CONFIG_WITH_A_MODEL, *day)
     assert refused.status == 1
     assert "4 files were refused as a whole" in refused.said
     failed = run(child, data, failing, *day)
     assert failed.status == 1
     assert "Could not convert string" in failed.said
-    good = run(child, data, CONFIG, *day)
+    good = run(child, data, CONFIG_WITH_A_MODEL, *day)
     assert good.status == 0, good.said
-    looked = [run(child, data, CONFIG, *arguments) for arguments in (("doctor",), ("rejected", "list"))]
+    looked = [run(child, data, CONFIG_WITH_A_MODEL, *arguments) for arguments in (("doctor",), ("rejected", "list"))]
     for done in (refused, failed, good, *looked):
         assert [word for word in (SECRET, *PERSONS) if word in done.said] == [], done.said
     assert found_in(data, (SECRET,), apart_from=()) == {}
@@ -94,8 +114,9 @@ def test_a_canary_reaches_no_log_no_report_and_no_message_whether_runs_are_good_
     everywhere = found_in(data, PERSONS, apart_from=())
     assert {"profile.duckdb", "serving.duckdb"} <= everywhere.keys()
     assert (data / "dagster_home").is_dir()
-    assert list((data / "reports").rglob("*.html"))
-    shown = run(child, data, CONFIG, "rejected", "show", "--source", "web")
+    report = data / "reports" / "2026-03-09" / "index.html"
+    assert "interest:keyword=shoes" in report.read_text(encoding="utf-8")
+    shown = run(child, data, CONFIG_WITH_A_MODEL, "rejected", "show", "--source", "web")
     assert E_MAIL in shown.said
 
 

@@ -18,13 +18,13 @@ HELD = "select profile_id, alias_id from cleaned.identities where valid_from <= 
 
 
 def popular_interests(w: Warehouse, day: dt.date) -> list[str]:
-    """Return the interests that most people have, of each kind so many."""
+    """Return the interests that most people have, of each kind so many; what few have may be what one of them typed, and would be shown in reports."""
     return [
         name
         for (name,) in w.rows(
             "select $prefix || kind || '=' || interest from (select kind, interest, count(*) as n, row_number() over (partition by kind order by count(*) desc, interest) as place"
-            " from features.interests where as_of_date = $day group by kind, interest) where place <= $most order by kind, place",
-            {"day": day, "most": INTERESTS_READ, "prefix": INTEREST_PREFIX},
+            " from features.interests where as_of_date = $day group by kind, interest) where place <= $most and n >= $least order by kind, place",
+            {"day": day, "most": INTERESTS_READ, "least": LEAST_PEOPLE, "prefix": INTEREST_PREFIX},
         )
     ]
 
