@@ -177,13 +177,8 @@ def build_cleaned(
         with w.transaction():
             w.temporary("old_identities", "select * from cleaned.identities")
             removed, added = w.replace_all(IDENTITIES, text, bound(text, parameters))
-            changed = w.rows(
-                "select min(valid_from) from (from ((select * from cleaned.identities except select * from old_identities)"
-                " union all (select * from old_identities except select * from cleaned.identities)))"
-            )[0][0]
+            _note_outdated(w, IDENTITIES, before="old_identities", after=IDENTITIES.name)
             w.drop("old_identities")
-            if changed is not None:
-                outdate_snapshots(w, [changed])
         return dg.MaterializeResult(metadata=report_whole(w, IDENTITIES, rows_removed=removed, rows_added=added))
 
     return [
@@ -229,22 +224,24 @@ def _versions(
             f"select * from (values {listed}) as v(source)" if full else "select null::varchar as source where false",
         )
         with w.transaction():
-            _note_outdated(w, table, text, parameters)
+            w.temporary("old_versions", f"select * from {table.name}")
             removed, added = w.replace_all(table, text, bound(text, parameters))
+            _note_outdated(w, table, before="old_versions", after=table.name)
+            w.drop("old_versions")
         w.drop("full_record_sources")
         return dg.MaterializeResult(metadata=report_whole(w, table, rows_removed=removed, rows_added=added))
 
     return versions
 
 
-def _note_outdated(w: Warehouse, table: Table, text: str, parameters: dict[str, Any]) -> None:
-    """Note the first day from which a version reads otherwise than before."""
+def _note_outdated(w: Warehouse, table: Table, *, before: str, after: str) -> None:
+    """Note the first day on which a table of intervals reads otherwise than before: a row that was closed or opened, from its end on."""
     names = ", ".join(table.column_names)
-    w.temporary("fresh_versions", f"select {names} from ({text})", bound(text, parameters))
+    same = ", ".join(name for name in table.column_names if name != "valid_to")
     changed: dt.date | None = w.rows(
-        f"select min(valid_from) from ((select {names} from fresh_versions except select {names} from {table.name})"
-        f" union all (select {names} from {table.name} except select {names} from fresh_versions))"
+        f"select min(day) from (select case count(*) when 2 then min(valid_to) else min(valid_from) end as day from"
+        f" ((select {names} from {before} except select {names} from {after}) union all (select {names} from {after} except select {names} from {before}))"
+        f" group by {same})"
     )[0][0]
-    w.drop("fresh_versions")
     if changed is not None:
         outdate_snapshots(w, [changed])
