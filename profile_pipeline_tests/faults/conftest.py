@@ -8,6 +8,7 @@ docs/reliability.md. What the page should say beside it (a sample of how many, w
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -47,6 +48,15 @@ def other_child() -> Iterator[Children]:
     """A second one, for two at once."""
     with Children() as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def children(child: Children, other_child: Children) -> "SimpleQueue[Children]":
+    """Two processes that fork: as many tries at once as the machine has cores."""
+    free: SimpleQueue[Children] = SimpleQueue()
+    free.put(child)
+    free.put(other_child)
+    return free
 
 
 @pytest.fixture(scope="session")

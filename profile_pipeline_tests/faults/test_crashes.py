@@ -1,17 +1,13 @@
 """Whenever a process is killed, the same command goes on and ends as if nothing had happened."""
 
 import random
-import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 import pytest
 
@@ -19,13 +15,8 @@ from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.paths import Paths
 from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.children import Children, Ended
-from profile_pipeline_tests.faults.tiny_world import (
-    deliver,
-    differences,
-    logical_hashes,
-    names_in,
-    write_deliveries,
-)
+from profile_pipeline_tests.faults.scenarios import KINDS, Scenario, kind_of, side_by_side
+from profile_pipeline_tests.faults.tiny_world import deliver, write_deliveries
 from profile_pipeline_tests.torture import IS_TORTURE, SEED, examples
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 600)]
@@ -36,57 +27,6 @@ ROUNDS, ROUNDS_OF_COMMANDS, PARTS = (
     range(examples(1, torture=10)),
     range(examples(1, torture=12)),
 )
-# CI tries one boundary of each: the first that names it says what it is.
-KINDS = {
-    "row of a ledger": r" (write_ledger|_note_files): ",
-    "publishing": r"/serving\.py ",
-    "begin": r": begin",
-    "commit": r": commit",
-    "insert": r": insert",
-    "other change of a table": r": (create|delete|update|alter|checkpoint)",
-    "rename or removal": r": (replace|unlink)$",
-    "touch, write or sync": r": (touch|write_text|fsync)$",
-}
-# A run leaves its history in Dagster's home, a file and a folder a run.
-HISTORY = re.compile(r"^dagster_home/(storage/|logs/)")
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A step, the folder on which it begins, and how that folder ends when nothing goes wrong."""
-
-    step: str
-    before: Path
-    hashes: dict[str, tuple[int, str]]
-    served: dict[str, tuple[int, str]]
-    names: set[str]
-    seconds: float
-    points: list[str]
-
-    def faults(self, data: Path, ended: Ended) -> list[str]:
-        """Say what differs from the undisturbed end."""
-        if ended.status != 0:
-            return [f"the rerun ended with {ended.status}: {ended.said[-3000:]}"]
-        found = [f"file {name}" for name in sorted(told(data) ^ self.names)]
-        found += differences(logical_hashes(data / "profile.duckdb"), self.hashes)
-        return found + [f"served {d}" for d in differences(logical_hashes(data / "serving.duckdb"), self.served)]
-
-
-def kind_of(point: str) -> str | None:
-    return next((kind for kind, names in KINDS.items() if re.search(names, point)), None)
-
-
-def told(data: Path) -> set[str]:
-    return {name for name in names_in(data) if not HISTORY.match(name)}
-
-
-@pytest.fixture(scope="module")
-def children(child: Children, other_child: Children) -> "SimpleQueue[Children]":
-    """Two processes that fork: as many tries at once as the machine has cores."""
-    free: SimpleQueue[Children] = SimpleQueue()
-    free.put(child)
-    free.put(other_child)
-    return free
 
 
 @pytest.fixture(scope="module")
@@ -102,33 +42,11 @@ def scenarios(children: "SimpleQueue[Children]", tmp_path_factory: pytest.TempPa
             shutil.copytree(before, start)
         if part:
             deliver(folder / "deliveries", part, start)
-        shutil.copytree(start, data)
-        ended = child.try_step(step, data, points=folder / f"points of {name}")
-        assert ended.status == 0, ended.said
-        points = (folder / f"points of {name}").read_text(encoding="utf-8").splitlines()
-        found[name] = Scenario(
-            step, start, logical_hashes(data / "profile.duckdb"), logical_hashes(data / "serving.duckdb"), told(data), ended.seconds, points
-        )  # fmt: skip
+        found[name] = Scenario.undisturbed(child, step, start, data)
         before = data
     children.put(child)
-    unnamed = [point for scenario in found.values() for point in scenario.points if kind_of(point) is None]
-    assert not unnamed, unnamed
     assert found["first load"].hashes != found["refresh"].hashes
     return found
-
-
-def side_by_side(children: "SimpleQueue[Children]", tries: list[Any], one: Callable[[Children, Any], list[str]]) -> list[str]:  # fmt: skip
-    """Make tries with the processes that are free; return what was found wrong."""
-
-    def with_a_child(a_try: Any) -> list[str]:
-        child = children.get()
-        try:
-            return one(child, a_try)
-        finally:
-            children.put(child)
-
-    with ThreadPoolExecutor(2) as pool:
-        return [fault for faults in pool.map(with_a_child, tries) for fault in faults]
 
 
 @pytest.mark.parametrize("number", ROUNDS)
@@ -141,7 +59,7 @@ def test_killed_at_random_moments_again_and_again_it_ends_as_if_nothing_had_happ
         shutil.copytree(scenario.before, data)
         while n_killed < KILLS_A_ROUND:
             moments.append(round(chance.uniform(0, scenario.seconds), 3))
-            ended = child.try_step(scenario.step, data, kill_after=moments[-1])
+            ended = scenario.take(child, data, kill_after=moments[-1])
             if ended.status == 0:  # it was faster: its end is looked at too, and it begins anew
                 if faults := scenario.faults(data, ended):
                     return [f"{name}, killed after {moments} s: {fault}" for fault in faults]
@@ -152,7 +70,7 @@ def test_killed_at_random_moments_again_and_again_it_ends_as_if_nothing_had_happ
             else:
                 n_killed += 1
                 tried()
-        faults = scenario.faults(data, child.try_step(scenario.step, data))
+        faults = scenario.faults(data, scenario.take(child, data))
         shutil.rmtree(data)
         return [f"{name}, killed after {moments} s: {fault}" for fault in faults]
 
@@ -184,15 +102,7 @@ def test_killed_at_every_boundary_it_ends_as_if_nothing_had_happened(
 
     def one(child: Children, a_try: tuple[str, int]) -> list[str]:
         name, number = a_try
-        scenario, data = scenarios[name], tmp_path / f"{name} {number}"
-        shutil.copytree(scenario.before, data)
-        where = f"{name}, point {number}, {scenario.points[number]}"
-        crashed = child.try_step(scenario.step, data, crash_at=number)
-        if crashed.status != -signal.SIGKILL:
-            return [f"{where}: was not reached, it ended with {crashed.status}: {crashed.said[-3000:]}"]
-        faults = scenario.faults(data, child.try_step(scenario.step, data))
-        shutil.rmtree(data)
-        return [f"{where}: {fault}" for fault in faults]
+        return [f"{name}, {fault}" for fault in scenarios[name].crashed_at(child, number, tmp_path / f"{name} {number}")]  # fmt: skip
 
     faults = side_by_side(children, points, one)
     assert not faults, "\n".join([f"drawn with FAULTS_SEED={SEED}", *faults])

@@ -1,7 +1,6 @@
 """The same files give the same tables, whatever the machine: threads, time zone, hash seed, locale, one run or a run a day."""
 
 import contextlib
-import datetime as dt
 import locale
 import os
 import shutil
@@ -12,14 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from profile_pipeline.raw.world.write import write_world
-from profile_pipeline_tests.conftest import LAST_DAY, ROOT, write_config
+from profile_pipeline_tests.conftest import ROOT
 from profile_pipeline_tests.faults.tiny_world import differences, logical_hashes
+from profile_pipeline_tests.faults.trained_world import MADE_OF_MODELS, N_DAYS, write_trained_world
 from profile_pipeline_tests.torture import IS_TORTURE
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200 if IS_TORTURE else 900)]
-N_PEOPLE, N_DAYS = (120, 28) if IS_TORTURE else (60, 15)
-FIRST = LAST_DAY - dt.timedelta(days=N_DAYS - 1)
 # One process each: what a process reads of its surroundings it reads at its start.
 N_ALONE = N_DAYS if IS_TORTURE else 5
 
@@ -67,9 +64,7 @@ r.ingest()
 together, alone = r.days[: len(r.days) - n_alone], r.days[len(r.days) - n_alone :]
 for first, last in [*((together[0], together[-1]) for _ in together[:1]), *((day, day) for day in alone)]:
     r.execute(DAILY, first=first, last=last, groups=FEATURE_STAGES)
-# What a later day's events say of an earlier one is marked, and built again.
-r.build_features(r.days[0], r.days[-1])
-r.train(r.weeks[-1:])
+r.train(r.weeks[-2:])
 r.build_profiles(r.days[-1:])
 r.build_metrics(r.days[0], r.days[-1])
 r.instance.dispose()
@@ -80,9 +75,7 @@ def built(
     data: Path, landed: Path, environment: dict[str, str], threads: int, n_alone: int
 ) -> dict[str, tuple[int, str]]:
     """Build a world in a process of its own; return its tables' hashes."""
-    data.mkdir()
-    shutil.copytree(landed / "landing", data / "landing")
-    write_config(data / "profile.yaml", FIRST, LAST_DAY)
+    shutil.copytree(landed, data)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", BUILD, str(data), str(threads), str(n_alone)], capture_output=True, text=True, cwd=ROOT, env=os.environ | environment,
     )  # fmt: skip
@@ -93,7 +86,7 @@ def built(
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("landed")
-    write_world(folder, n_users=N_PEOPLE, n_days=N_DAYS, seed=11, say=lambda _: None)
+    write_trained_world(folder)
     return folder
 
 
@@ -110,4 +103,5 @@ def test_the_tables_do_not_depend_on(
     record_property("told", variation)
     assert differences(built(tmp_path / "data", landed, *VARIATIONS[variation]), expected) == []
     full = {table for table, (n_rows, _) in expected.items() if n_rows}
-    assert {"cleaned.events", "features.user_features", "profiles.user_profiles", "models.segments"} <= full
+    assert {"cleaned.events", "features.user_features", "profiles.user_profiles", *MADE_OF_MODELS} <= full
+    assert expected["features.stale_days"][0] == 0
