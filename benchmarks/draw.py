@@ -25,19 +25,24 @@ Sizes = dict[int, dict[str, dict[str, dict[str, Any]]]]
 
 
 def newest(folder: Path) -> tuple[Sizes, dict[str, Any], dict[tuple[int, str], str]]:
-    """Return by size and part the newest figures, the machine of the newest result, and of what time and commit each part is."""
+    """Return by size and part the newest figures, the machine of the newest result, and of what time, commit and other machine each part is."""
     sizes: Sizes = {}
-    machine: dict[str, Any] = {}
     taken: dict[tuple[int, str], str] = {}
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        machine = result["machine"]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    machine = results[-1]["machine"] if results else {}
+    for result in results:
+        when = result["begun_at"][:16].replace("T", " ")
+        when += f" at {result['commit']}" if result.get("commit") else ""
+        when += "" if _computer(result["machine"]) == _computer(machine) else " on another machine"
         for size, parts in result["sizes"].items():
             for part, figures in parts.items():
                 sizes.setdefault(int(size), {})[part] = figures
-                at = f" at {result['commit']}" if result.get("commit") else ""
-                taken[int(size), part] = f"{result['begun_at'][:16].replace('T', ' ')}{at}"
+                taken[int(size), part] = when
     return sizes, machine, taken
+
+
+def _computer(machine: dict[str, Any]) -> str:
+    return f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}"
 
 
 def _when(taken: dict[tuple[int, str], str], *parts: str) -> str:
@@ -71,10 +76,10 @@ def points(sizes: Sizes, stage: str) -> list[tuple[int, float]]:
 
 
 def growth(measured: Sequence[tuple[int, float]]) -> str:
-    """Return b of cost = a * events ** b through the first and the last point, nothing where there is one."""
+    """Return b of cost = a * events ** b through the first two points, nothing where there is one: larger ones may be of another machine."""
     if len(measured) < 2:
         return ""
-    (n_small, small), (n_large, large) = measured[0], measured[-1]
+    (n_small, small), (n_large, large) = measured[:2]
     return f"{math.log(large / small) / math.log(n_large / n_small):.2f}"
 
 
@@ -94,7 +99,8 @@ def _stages(sizes: Sizes) -> str:
                 else [f"{f['cpu_s']:.1f}", f"{f['wall_s']:.1f}", f"{f['peak_mb']:.0f}", f"{f['bytes'] / 1e6:.0f}"]
             )
         rows.append([*row, growth(points(sizes, name))])
-    return table([*header, "growth"], rows)
+    between = " to ".join(f"{size / 1e6:g} M" for size in ordered[:2])
+    return table([*header, f"growth, {between}"], rows)
 
 
 def _peers(sizes: Sizes) -> str:
@@ -206,8 +212,9 @@ def write_pages(folder: Path) -> None:
     loads = [f["load_average"] for parts in sizes.values() for figures in parts.values() for f in figures.values()]
     libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items() if version)
     text = (
-        f"\n{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}, Python {machine['python']};"
-        f" {libraries}. Load average while measured: {min(loads)} to {max(loads)}: CPU seconds and ratios count, wall times only on an idle machine.\n\n"
+        f"\n{_computer(machine)}, Python {machine['python']};"
+        f" {libraries}. Load average while measured: {min(loads)} to {max(loads)}: CPU seconds and ratios count, wall times only on an idle machine."
+        " Seconds of another time or machine, named below each table, are not to be compared with each other, ratios are.\n\n"
         f"{_stages(sizes)}\n{_when(taken, *STAGES)}\n![growth of the stages](results/{PLOT.name})\n\n"
         f"The reference job, results equal to the row:\n\n{_peers(sizes)}\n{_when(taken, 'peers')}\n"
         f"Loading a file, one record in a thousand damaged, beside DuckDB's own reader told to skip what it can't read:\n\n{_reading(sizes)}\n{_when(taken, 'reading')}\n"

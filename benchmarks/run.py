@@ -218,14 +218,14 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "overhead": Bench.overhead,
     "peers": Bench.peers,
     "reading": Bench.reading,
-    "one more day": Bench.one_more_day,
+    "one-more-day": Bench.one_more_day,
     "definitions": Bench.definitions,
-    "small files": Bench.small_files,
-    "training set": Bench.training_set,
-    "days as one": Bench.days_as_one,
+    "small-files": Bench.small_files,
+    "training-set": Bench.training_set,
+    "days-as-one": Bench.days_as_one,
 }
 # Of these the number of events is their own, or does not matter.
-ONCE = ("definitions", "small files", "training set", "days as one")
+ONCE = ("definitions", "small-files", "training-set", "days-as-one")
 
 
 def checksum(path: Path) -> tuple[int, int]:

@@ -37,7 +37,7 @@ from profile_pipeline_tests.conftest import ROOT
 
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "recipes/*/*.md")
+    for pattern in ("*.md", "docs/*.md", "benchmarks/*.md", "data/*.md", "recipes/*/*.md")
     for path in ROOT.glob(pattern)
     if path.is_file()
 )

@@ -4,6 +4,7 @@ Every number comes from the tables that were just built. Not here: what is asked
 """
 
 import argparse
+import datetime as dt
 import os
 import platform
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.measure import commit
 from benchmarks.real_data.build import Built, broken_promises, build
 from benchmarks.real_data.deliveries import differing, joined, month_of, outcome, week_of
 from benchmarks.real_data.sets import ROOT, SETS, named
@@ -143,7 +145,9 @@ def main() -> int:
             parts.append(text)
             broken += others
     packages = ", ".join(f"{p} {version(p)}" for p in ("dagster", "duckdb", "scikit-learn", "lightgbm"))
-    parts.append(f"Python {platform.python_version()}, {packages}, {os.cpu_count()} cores.\n")
+    parts.append(
+        f"Made {dt.datetime.now(dt.UTC).date()} at {commit(ROOT, str(TARGET.relative_to(ROOT)))}; Python {platform.python_version()}, {packages}, {os.cpu_count()} cores.\n"
+    )
     page = "\n".join(parts)
     if arguments.only:
         out.print(page)
