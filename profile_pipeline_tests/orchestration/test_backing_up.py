@@ -41,6 +41,7 @@ from profile_pipeline_tests.orchestration.small_project import (
 )
 from profile_pipeline_tests.orchestration.test_manifest import signed
 from profile_pipeline_tests.orchestration.test_rebuilding import command, environment
+from profile_pipeline_tests.torture import examples
 
 SHORT = CONFIG.replace("end: 2026-03-01", "end: 2026-01-18")
 N_DAYS = 14
@@ -171,8 +172,9 @@ def test_what_came_after_a_backup_is_loaded_again_and_a_damaged_file_of_the_arch
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("number", range(examples(1, torture=10)))
 def test_a_backup_taken_during_a_write_holds_whole_commits_and_work_goes_on_from_it(
-    tmp_path: Path, finished: Path
+    number: int, tmp_path: Path, finished: Path
 ) -> None:
     data, place = tmp_path / "data", tmp_path / "elsewhere"
     deliver(data, range(N_DAYS))
@@ -183,6 +185,8 @@ def test_a_backup_taken_during_a_write_holds_whole_commits_and_work_goes_on_from
     while not is_judging(data):
         assert child.poll() is None
         time.sleep(0.02)
+    # Each time at another moment.
+    time.sleep(0.03 * number)
     # Held where it is: it would be done before the backup has begun.
     child.send_signal(signal.SIGSTOP)
     taking = subprocess.Popen(

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.faults
 HEADER = "ts,action,uid,item,price\n"
 # Far more than a busy machine keeps the writer from its next line; it writes for longer than a file must rest.
 STABLE_SECONDS, WRITING_SECONDS = 1.5, 2
-TIMES = range(examples(1, torture=10))
+TIMES = range(examples(1, torture=20))
 # Writes a line each hundredth of a second, in two parts, until it is told to end; says how many lines it wrote.
 WRITER = """
 import select, sys

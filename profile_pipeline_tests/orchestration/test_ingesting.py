@@ -24,7 +24,7 @@ from profile_pipeline.raw.readers.read import FileRead
 from profile_pipeline.settings_file import load_settings
 from profile_pipeline_tests.raw.test_damage import DELIMITED, JSON, REFUSED
 from profile_pipeline_tests.raw.test_malformed import CORPUS, MANIFEST, here
-from profile_pipeline_tests.torture import examples
+from profile_pipeline_tests.torture import SEED, examples
 
 COLUMNS = "{event_id: event_id, user_id: user_id, event_type: event_type, event_time: event_time, item_id: item_id, price: price, quantity: quantity}"
 CONFIG = f"""
@@ -210,8 +210,11 @@ def seeds(tmp_path: Path) -> dict[str, list[bytes]]:
 
 
 @pytest.mark.timeout(36_000)
-def test_mutations_of_both_corpora_lose_nothing_and_stop_nothing(tmp_path: Path) -> None:
-    chance = random.Random(20260105)
+def test_mutations_of_both_corpora_lose_nothing_and_stop_nothing(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("told", f"drawn with FAULTS_SEED={SEED}")
+    chance = random.Random(SEED)
     of_format = seeds(tmp_path)
     kinds: dict[bytes, str] = {}
     while len(kinds) < N_MUTATIONS:
