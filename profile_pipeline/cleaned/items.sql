@@ -49,7 +49,7 @@ filled as (
         last_value(author ignore nulls) over known as author,
         last_value(price ignore nulls) over known as price,
         last_value(currency ignore nulls) over known as currency,
-        last_value(attributes ignore nulls) over known as attributes
+        list(attributes) over known as attributes_so_far
     from placed
     window known as (
         partition by item_id, n_full_records order by record_number
@@ -59,6 +59,8 @@ filled as (
 ranked as (
     select
         *,
+        -- Field by field: a record that names some keeps the others.
+        list_reduce(list_filter(attributes_so_far, lambda a: a is not null), lambda a, b: json_merge_patch(a, b), json('{}')) as merged_attributes,
         row_number() over (partition by item_id, valid_from order by record_number desc) as place
     from filled
 ),
@@ -66,7 +68,8 @@ versions as (
     select * from ranked where place = 1
 )
 select
-    item_id, kind, title, categories, brand, author, price, currency, attributes,
+    item_id, kind, title, categories, brand, author, price, currency,
+    case when cast(merged_attributes as varchar) <> '{}' then merged_attributes end as attributes,
     is_timeless,
     valid_from,
     lead(valid_from) over (partition by item_id order by valid_from) as valid_to

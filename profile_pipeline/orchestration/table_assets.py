@@ -5,7 +5,8 @@ Not here: what an asset computes (`assets/<stage>.py`), or which tables there ar
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -238,20 +239,9 @@ def require_judged(
 
 
 def require_rows(
-    warehouse: Warehouse,
-    wanted: str,
-    upstream: Table,
-    days: Sequence[dt.date],
-    *,
-    expected: str = "features.user_days",
-    built: Collection[str] = (),
+    warehouse: Warehouse, wanted: str, upstream: Table, days: Sequence[dt.date], *, activity_days: int
 ) -> None:
-    """Refuse to build days for which an upstream snapshot has no row although there are people to have one.
-
-    Parameters
-    ----------
-    built
-        Days on which the upstream was built, by Dagster's log: of a table that may have no row although there are people.
+    """Refuse to build days for which an upstream snapshot has no row although somebody came within `activity_days`.
 
     Raises
     ------
@@ -259,12 +249,13 @@ def require_rows(
         With the table, the days and the command that builds them.
     """
     present = set(warehouse.days(f"select distinct {upstream.partition_column} from {upstream.name}"))
-    first_tile = warehouse.rows(f"select min(event_date) from {expected}")[0][0]
-    missing = [
-        day
-        for day in days
-        if day not in present and str(day) not in built and first_tile is not None and day >= first_tile
-    ]
+    with_events = warehouse.days("select distinct event_date from features.user_days order by event_date")
+
+    def has_people(day: dt.date) -> bool:
+        place = bisect_right(with_events, day)
+        return place > 0 and (day - with_events[place - 1]).days < activity_days
+
+    missing = [day for day in days if day not in present and has_people(day)]
     if missing:
         listed = ", ".join(f"{a} to {b}" if a != b else str(a) for a, b in stretches(missing)[:5])
         raise MissingUpstreamError(

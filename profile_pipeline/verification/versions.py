@@ -23,23 +23,13 @@ TEXT = "text_of_"
 
 
 def users(records: Iterable[Row], settings: Settings) -> list[Row]:
-    """Return the rows of `cleaned.users`; attributes are what JSON says, and lie one over the other field by field."""
-    rows = []
-    for row in _versions(records, "user_id", USER_FIELDS, settings):
-        attributes: Any = {}
-        for text in row.pop("attributes_so_far"):
-            attributes = merged(attributes, said(text))
-        rows.append({**row, "attributes": attributes or None})
-    return rows
+    """Return the rows of `cleaned.users`."""
+    return [*_versions(records, "user_id", USER_FIELDS, settings)]
 
 
 def items(records: Iterable[Row], settings: Settings) -> list[Row]:
-    """Return the rows of `cleaned.items`; of attributes the newest that are not null stand."""
-    rows = []
-    for row in _versions(records, "item_id", ITEM_FIELDS, settings):
-        so_far = row.pop("attributes_so_far")
-        rows.append({**row, "attributes": said(so_far[-1]) if so_far else None})
-    return rows
+    """Return the rows of `cleaned.items`."""
+    return [*_versions(records, "item_id", ITEM_FIELDS, settings)]
 
 
 def relations(records: Iterable[Row], settings: Settings) -> list[Row]:
@@ -77,26 +67,29 @@ def _day_of(updated_at: dt.datetime | None, settings: Settings) -> dt.date:
 
 
 def _versions(records: Iterable[Row], key: str, fields: Sequence[str], settings: Settings) -> Iterable[Row]:
+    """Yield versions; attributes are what JSON says, and lie one over the other field by field."""
     full = {name for name, source in settings.sources.items() if source.full_records}
     for name, of_key in by_key(records, key).items():
         by_day: dict[dt.date, Row] = {}
         known: Row = {}
-        attributes: list[str] = []
+        attributes: Any = {}
         # What has no time lies below all else, so it can't be held from a later day than that.
         earliest = min(_day_of(record["updated_at"], settings) for record in of_key)
         for record in sorted(of_key, key=lambda r: _order(r, fields, is_full=r["source"] in full)):
             if record["source"] in full:
-                known, attributes = {}, []
+                known, attributes = {}, {}
             known = known | {
                 field: record[field] for field in fields if field != "attributes" and record[field] is not None
             }
-            attributes = [*attributes, record["attributes"]] if record["attributes"] is not None else attributes
+            attributes = (
+                merged(attributes, said(record["attributes"])) if record["attributes"] is not None else attributes
+            )
             day = earliest if record["updated_at"] is None else _day_of(record["updated_at"], settings)
             # Of several records of one day the last stands.
             by_day[day] = {
                 key: name,
                 **{field: known.get(field) for field in fields if field != "attributes"},
-                "attributes_so_far": attributes,
+                "attributes": attributes or None,
                 "is_timeless": record["updated_at"] is None,
                 "valid_from": day,
             }

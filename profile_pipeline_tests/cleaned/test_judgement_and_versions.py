@@ -214,8 +214,17 @@ def test_a_version_of_an_item_keeps_its_categories_whole(engine: Engine) -> None
     old = {"categories": ["Tea, loose", 'the "best"', "茶"], "price": "3.5000", "attributes": '{"x": "1"}'}
     new = {"price": "4.0000", "updated_at": SECOND}
     (first, second) = items(engine, [new, old])
-    assert first == (["Tea, loose", 'the "best"', "茶"], Decimal("3.5"), '{"x": "1"}', True, dt.date(2026, 1, 5), TENTH)
-    assert second == (["Tea, loose", 'the "best"', "茶"], Decimal("4"), '{"x": "1"}', False, TENTH, None)
+    assert first == (["Tea, loose", 'the "best"', "茶"], Decimal("3.5"), '{"x":"1"}', True, dt.date(2026, 1, 5), TENTH)
+    assert second == (["Tea, loose", 'the "best"', "茶"], Decimal("4"), '{"x":"1"}', False, TENTH, None)
+
+
+def test_a_newer_record_of_an_item_keeps_the_attributes_that_it_leaves_blank(engine: Engine) -> None:
+    old = {"attributes": '{"colour": "red", "size": "L"}', "updated_at": FIRST}
+    new = {"attributes": '{"size": "M"}', "updated_at": SECOND}
+    assert [row[2] for row in items(engine, [new, old])] == [
+        '{"colour":"red","size":"L"}',
+        '{"colour":"red","size":"M"}',
+    ]
 
 
 def test_what_a_catalogue_without_times_says_stays_beside_a_price_of_before_the_calendar(engine: Engine) -> None:

@@ -80,6 +80,21 @@ def test_a_load_of_which_nothing_can_count_stops_and_says_why(tmp_path: Path, te
         ingest(settings(), landed(tmp_path, text, name))
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"table": "users", "columns": {"user_id": "uid", "city": "action", "updated_at": "ts"}}, "2 records of people, the first of 2026-02-07, expected one of 2026-01-11 or before"),
+        ({"table": "items", "columns": {"item_id": "uid", "title": "action", "updated_at": "ts"}}, "found no event and no record of a person"),
+    ],
+)  # fmt: skip
+def test_without_events_a_load_of_which_nobody_counts_stops_and_says_why(
+    source: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    configured = settings(**source)
+    with pytest.raises(NothingCountsError, match=said):
+        ingest(configured, landed(tmp_path, GOOD.replace("2026-01-0", "2026-02-0")))
+
+
 def test_what_is_wrong_with_a_part_is_said_and_the_rest_counts(tmp_path: Path) -> None:
     said = ingest(settings(), landed(tmp_path, GOOD + "yesterday,view,u3\n2016-01-07T10:00:00Z,view,u1\n"))
     assert any("rejected: 1 record of shop: bad_time" in line for line in said)

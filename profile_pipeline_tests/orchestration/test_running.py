@@ -259,6 +259,18 @@ def test_a_history_that_has_ended_trains_nothing_and_builds_profiles_all_the_sam
     assert rows(tmp_path, "select count(*) from profiles.user_profiles where as_of_date = date '2026-06-08'") == [(8,)]
 
 
+def test_where_nobody_has_come_for_the_activity_days_nobody_has_a_profile_and_runs_go_on(tmp_path: Path) -> None:
+    deliver(tmp_path)
+    r = runner(tmp_path, CONFIG.replace("end: 2026-03-03", "end: 2026-03-12") + "activity_days: 5\n")
+    r.ingest()
+    r.build_all(every_day=True)
+    assert rows(tmp_path, "select max(as_of_date) from features.behavior") == [(dt.date(2026, 3, 7),)]
+    r.build_range(dt.date(2026, 3, 8), dt.date(2026, 3, 12))
+    r.build_all()
+    r.instance.dispose()
+    assert rows(tmp_path, "select count(*) from profiles.user_profiles where as_of_date > date '2026-03-07'") == [(0,)]
+
+
 def test_models_that_a_killed_run_left_unjudged_are_judged_and_serve(world: World, tmp_path: Path) -> None:
     copied = world.copied(tmp_path / "copied")
     fewer = copied.settings.training.model_copy(update={"algorithms": ("logistic_regression",), "backfill_weeks": 2})

@@ -242,6 +242,22 @@ def test_a_lone_value_is_the_same_record_beside_one_that_holds_several(tmp_path:
     assert other["category"] == '["a", "b"]'
 
 
+def test_an_expression_reads_text_also_beside_a_record_that_holds_a_list(tmp_path: Path) -> None:
+    columns = NAMELESS | {"category": "upper(tags)", "brand": "coalesce(brand, 'none')"}
+    one = '{"what": "buy", "at": "2026-01-02", "tags": "a", "brand": "x"}\n'
+    other = '{"what": "buy", "at": "2026-01-02", "tags": ["b", "c"], "brand": ["y"]}\n'
+    _, rows, _ = read(written(tmp_path, one + other), source(format="jsonl", columns=columns))
+    assert [(row["category"], row["brand"]) for row in rows] == [("A", "x"), ('["B", "C"]', "y")]
+
+
+def test_attributes_do_not_depend_on_the_order_of_columns(tmp_path: Path) -> None:
+    settings = SourceSettings(table="users", path="*", format="csv", columns={"user_id": "id"}, attributes="all")
+    told = [
+        read(written(tmp_path, text), settings)[1][0]["attributes"] for text in ("id,b,a\nu1,2,1\n", "a,id,b\n1,u1,2\n")
+    ]
+    assert told == ['{"a":"1","b":"2"}'] * 2
+
+
 def test_a_hyphenated_name_is_a_column_also_where_no_record_has_it(tmp_path: Path) -> None:
     settings = source(format="jsonl", columns=NAMELESS | {"url": "page-url"})
     _, rows, rejected = read(written(tmp_path, '{"what": "buy", "at": "2026-01-02"}\n'), settings)

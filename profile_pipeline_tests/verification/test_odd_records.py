@@ -150,7 +150,7 @@ def odd_versions(rng: random.Random) -> tuple[list[dict[str, Any]], list[dict[st
         items.append(dict.fromkeys(ITEMS.column_names) | common | {
             "source": "catalogue", "item_id": rng.choice(("i1", "i2")), "kind": rng.choice((None, "video", "music")), "title": rng.choice((None, 'a"b')),
             "categories": rng.choice((None, [], ["Shoes"], ["Shoes", "Shoes", None, "红"])), "brand": rng.choice((None, "", "Acme")),
-            "author": rng.choice((None, "X")), "price": rng.choice((None, Decimal("1.5"))), "attributes": rng.choice((None, '{"z": 1}')),
+            "author": rng.choice((None, "X")), "price": rng.choice((None, Decimal("1.5"))), "attributes": rng.choice((None, '{"z": 1}', '{"y":{"a":2.50}}', '{"z":null,"y":{"b":1}}')),
         })  # fmt: skip
     # What was said of them is from before the calendar, or without a time.
     for number, at in enumerate((None, START - dt.timedelta(days=30)), start=61):

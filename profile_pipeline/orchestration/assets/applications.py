@@ -55,7 +55,7 @@ def build_applications(
         from profile_pipeline.orchestration.building.delivering import recommendation_rows
 
         run = RunDays.of(context)
-        require_rows(warehouse, RECOMMENDATIONS.name, USER_PROFILES, run.days)
+        require_rows(warehouse, RECOMMENDATIONS.name, USER_PROFILES, run.days, activity_days=settings.activity_days)
         for day in _delivered(warehouse, RECOMMENDATIONS, run, newest):
             rows = recommendation_rows(warehouse, settings, day)
             warehouse.replace_days(RECOMMENDATIONS, rows, [day])
@@ -75,7 +75,7 @@ def build_applications(
     @dg.asset(**asset_arguments(audiences_spec), backfill_policy=single_run)
     def audiences(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         run = RunDays.of(context)
-        require_rows(warehouse, AUDIENCES.name, USER_PROFILES, run.days)
+        require_rows(warehouse, AUDIENCES.name, USER_PROFILES, run.days, activity_days=settings.activity_days)
         for day in _delivered(warehouse, AUDIENCES, run, newest):
             if audiences_text:
                 warehouse.replace_days(AUDIENCES, audiences_text, [day], {"first_day": day, "last_day": day})
@@ -96,7 +96,7 @@ def build_applications(
         from profile_pipeline.orchestration.building.delivering import insight_rows
 
         run = RunDays.of(context)
-        require_rows(warehouse, INSIGHTS.name, USER_PROFILES, run.days)
+        require_rows(warehouse, INSIGHTS.name, USER_PROFILES, run.days, activity_days=settings.activity_days)
         for day in _delivered(warehouse, INSIGHTS, run, newest):
             warehouse.replace_days(INSIGHTS, insight_rows(warehouse, day), [day])
         _settle(warehouse, INSIGHTS, run)

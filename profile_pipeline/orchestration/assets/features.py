@@ -175,7 +175,7 @@ def _snapshot(
         days = days_to_build(w, table.name, run)
         require_judged(w, table.name, between=(settings.calendar.start, max(days)))
         if reads_behavior:
-            require_rows(w, table.name, BEHAVIOR, days)
+            require_rows(w, table.name, BEHAVIOR, days, activity_days=settings.activity_days)
         prepare_snapshots(w, settings)
         n_tiles = max(1, *(w.scalar(f"select count(*) from {tile.name}") for tile in (USER_ITEM_DAYS, USER_TERM_DAYS)))
         n_parts = _prepare_interests(w, n_days=len(days), n_tiles=n_tiles) if table is INTERESTS else 1

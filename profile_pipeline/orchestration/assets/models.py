@@ -81,7 +81,7 @@ def build_models(
         selected = {".".join(key.path) for key in context.selected_asset_keys}
         names = [name for name, table in tables.items() if table.name in selected]
         for week in weeks:
-            _require_features(warehouse, week)
+            _require_features(warehouse, week, activity_days=settings.activity_days)
             material = read_material(warehouse, settings, week, names)
             # Nobody has to wait for the warehouse while models train.
             warehouse.close()
@@ -101,10 +101,11 @@ def build_models(
     return [trained_models]
 
 
-def _require_features(w: Warehouse, week: dt.date) -> None:
+def _require_features(w: Warehouse, week: dt.date, *, activity_days: int) -> None:
     end = last_day_of(week)
     if not w.rows("select 1 from features.user_features where as_of_date = $day limit 1", {"day": end}) and w.rows(
-        "select 1 from features.user_days where event_date <= $day limit 1", {"day": end}
+        "select 1 from features.user_days where event_date > $first and event_date <= $day limit 1",
+        {"first": end - dt.timedelta(days=activity_days), "day": end},
     ):
         raise MissingUpstreamError(
             f"models of the week {week} read features.user_features of {end}, which is not there. Materialize it first, or run `profile-pipeline run --from {week} --to {end}`."

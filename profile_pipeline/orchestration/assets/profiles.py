@@ -74,7 +74,7 @@ def build_profiles(
 
         run = RunDays.of(context)
         days = _days_to_build(warehouse, SCORES, run)
-        require_rows(warehouse, SCORES.name, BEHAVIOR, days)
+        require_rows(warehouse, SCORES.name, BEHAVIOR, days, activity_days=settings.activity_days)
         open_day = first_open_day(settings.calendar)
         for day in days:
             rows = score_day(warehouse, settings, day, is_final=day < open_day)
@@ -97,7 +97,7 @@ def build_profiles(
     ) -> dg.MaterializeResult:
         run = RunDays.of(context)
         days = _days_to_build(warehouse, USER_PROFILES, run)
-        require_rows(warehouse, USER_PROFILES.name, BEHAVIOR, days)
+        require_rows(warehouse, USER_PROFILES.name, BEHAVIOR, days, activity_days=settings.activity_days)
         parameters = {"final_before": first_open_day(settings.calendar), "segment_model": segment_model(settings)}
         hold_snapshot_days(warehouse, days)
         with warehouse.transaction():
@@ -119,7 +119,7 @@ def build_profiles(
     def tags(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         run = RunDays.of(context)
         days = _days_to_build(warehouse, TAGS, run)
-        require_rows(warehouse, TAGS.name, USER_PROFILES, days)
+        require_rows(warehouse, TAGS.name, USER_PROFILES, days, activity_days=settings.activity_days)
         hold_snapshot_days(warehouse, days)
         warehouse.temporary("tag_quantiles", tag_quantiles(warehouse, settings, days))
         warehouse.temporary("other_classes", other_classes(warehouse, settings))

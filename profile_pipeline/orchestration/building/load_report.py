@@ -39,7 +39,8 @@ def load_report(
     Raises
     ------
     NothingCountsError
-        If no record was ever loaded, or no event lies within the calendar: a run would build empty tables.
+        If no record was ever loaded, or no event lies within the calendar, or where no source brings events no record of a person
+        is from before its end: a run would build empty tables.
     """
     told = [
         *_files(warehouse, settings, reloaded),
@@ -52,7 +53,25 @@ def load_report(
     has_events = warehouse.rows("select 1 from raw.events limit 1")
     if has_events and not warehouse.rows(within, {"start": settings.calendar.start, "newest": newest_day}):
         raise NothingCountsError("\n".join(["no event counts", *told]))
+    if not settings.has_events:
+        _require_people(warehouse, settings, newest_day)
     return told
+
+
+def _require_people(warehouse: Warehouse, settings: Settings, newest_day: dt.date) -> None:
+    ((n_records, day),) = warehouse.rows(
+        "select count(*), cast(min(coalesce(updated_at at time zone 'UTC' at time zone $timezone, $start)) as date) from raw.users",
+        {"timezone": settings.calendar.timezone, "start": settings.calendar.start},
+    )
+    if not n_records:
+        raise NothingCountsError(
+            "no person counts: found no event and no record of a person. Add a source of table: events, or of table: users"
+        )
+    if day > newest_day:
+        raise NothingCountsError(
+            f"no person counts: found {counted(n_records, 'record')} of people, the first of {day}, expected one of {newest_day} or before."
+            " Set calendar: in profile.yaml, or see whether time_format is right"
+        )
 
 
 def left_report(landing: Path, waiting: Sequence[LandingFile]) -> list[str]:

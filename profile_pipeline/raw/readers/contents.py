@@ -15,9 +15,10 @@ from profile_pipeline.source_settings import SourceSettings
 
 
 def attributes_of(told: dict[str, pa.Array], n_rows: int, engine: duckdb.DuckDBPyConnection) -> pa.Array:
-    """What else a record says, as JSON text by name; fields without a value are left out."""
+    """What else a record says, as JSON text by name; fields without a value are left out, and the order of columns does not matter."""
     if not told:
         return pa.nulls(n_rows, pa.string())
+    told = {name: told[name] for name in sorted(told)}
     # By number: names that differ by case only are one to the engine.
     engine.register("record", pa.table({f"c{i}": as_text(column) for i, column in enumerate(told.values())}))
     try:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from profile_pipeline.raw.mapping import Expression, select_list
 from profile_pipeline.raw.readers.bytes import FileRefused
+from profile_pipeline.raw.readers.contents import as_text
 from profile_pipeline.raw.readers.records import TextBatch
 
 
@@ -31,14 +32,17 @@ def connect() -> duckdb.DuckDBPyConnection:
 def evaluate(
     connection: duckdb.DuckDBPyConnection, batch: TextBatch, expressions: Mapping[str, Expression]
 ) -> tuple[dict[str, pa.Array], dict[int, str]]:
-    """Return each expression's values as text, and the rows on which one fails, with what the engine says."""
+    """Return each expression's values as text, and the rows on which one fails, with what the engine says.
+
+    An expression reads text, also of a field that is a list in some record beside: what a record gives depends on no other.
+    """
     read = sorted({name for expression in expressions.values() for name in expression.reads})
     twice = [name for name in read if sum(other.casefold() == name.casefold() for other in batch.columns) > 1]
     if twice:
         raise FileRefused(
             "duplicate_column", f"{', '.join(twice)} and another differ by case only, which an expression can't tell"
         )
-    table = pa.table({name: batch.columns[name] for name in read} or {"nothing": batch.row_numbers})
+    table = pa.table({name: as_text(batch.columns[name]) for name in read} or {"nothing": batch.row_numbers})
     values, faults = _by_halves(connection, table, expressions, 0)
     return {name: values.column(name).combine_chunks() for name in expressions}, faults
 
