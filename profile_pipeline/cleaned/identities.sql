@@ -13,8 +13,28 @@ with events as (
     where alias_id is not null or stream_id is not null
     group by alias_id, stream_id, device_id
 ),
+-- Of an event that has a user_id the row of cleaned.events tells no address.
+addresses as (
+    select event_date, file_id, row_number, 'email:' || email_hash as alias_id from raw.events where email_hash is not null
+    union all
+    select event_date, file_id, row_number, 'phone:' || phone_hash as alias_id from raw.events where phone_hash is not null
+),
+addressed as (
+    select
+        addresses.alias_id,
+        case when counted.alias_id like 'user:%' then counted.alias_id end as user_alias,
+        min(counted.event_date) as event_date
+    from addresses
+    join cleaned.events as counted
+        on counted.event_date = addresses.event_date
+        and counted.file_id = addresses.file_id
+        and counted.row_number = addresses.row_number
+    group by 1, 2
+),
 seen as (
     select alias_id, user_alias, event_date from events where alias_id is not null
+    union all
+    select alias_id, user_alias, event_date from addressed
     union all
     select stream_id as alias_id, user_alias, event_date from events where stream_id is not null
     union all

@@ -249,7 +249,7 @@ def require_rows(
         With the table, the days and the command that builds them.
     """
     present = set(warehouse.days(f"select distinct {upstream.partition_column} from {upstream.name}"))
-    with_events = warehouse.days("select distinct event_date from features.user_days order by event_date")
+    with_events = sorted(warehouse.days("select distinct event_date from features.user_days"))
 
     def has_people(day: dt.date) -> bool:
         place = bisect_right(with_events, day)

@@ -5,10 +5,10 @@ Not here: which aliases are looked at.
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from profile_pipeline.verification.judging import CleanEvent
+from profile_pipeline.verification.judging import Address, CleanEvent
 from profile_pipeline.verification.values import profile_of
 
 Row = dict[str, Any]
@@ -21,24 +21,28 @@ class Histories:
     ----------
     events
         All events that count and name one of the aliases, as alias, stream or device.
+    addresses
+        All that events that count tell of one of the aliases that is an e-mail address or a phone.
     known_from
         Where no source brings events: the first day on which the CRM knows an alias.
     """
 
     def __init__(
-        self, aliases: set[str], events: Iterable[CleanEvent], known_from: Mapping[str, dt.date], *, key: str
+        self,
+        aliases: set[str],
+        events: Iterable[CleanEvent],
+        addresses: Iterable[Address],
+        known_from: Mapping[str, dt.date],
+        *,
+        key: str,
     ) -> None:
         first_seen = dict(known_from)
         users: dict[str, dict[str, dt.date]] = defaultdict(dict)
-        for event in events:
-            named = event.alias_id if event.alias_id and event.alias_id.startswith("user:") else None
-            device = f"device:{event.device_id}" if event.device_id is not None else None
-            for alias in {event.alias_id, event.stream_id, device} - {None}:
-                assert alias is not None
-                first_seen[alias] = min(event.event_date, first_seen.get(alias, event.event_date))
-                if named is not None and named != alias:
-                    of_alias = users[alias]
-                    of_alias[named] = min(event.event_date, of_alias.get(named, event.event_date))
+        for alias, named, day in [*_named(events), *addresses]:
+            first_seen[alias] = min(day, first_seen.get(alias, day))
+            if named is not None and named != alias:
+                of_alias = users[alias]
+                of_alias[named] = min(day, of_alias.get(named, day))
         self.heads: dict[str, list[tuple[str, str, dt.date, dt.date | None]]] = {}
         for alias in sorted(aliases & first_seen.keys()):
             self.heads[alias] = list(_intervals(alias, first_seen[alias], users.get(alias, {})))
@@ -56,6 +60,16 @@ class Histories:
                 if start <= day and (end is None or end > day):
                     held[head].append(alias)
         return held
+
+
+def _named(events: Iterable[CleanEvent]) -> Iterator[tuple[str, str | None, dt.date]]:
+    """Yield each alias on each event, with the user_id on it, and its day."""
+    for event in events:
+        named = event.alias_id if event.alias_id and event.alias_id.startswith("user:") else None
+        device = f"device:{event.device_id}" if event.device_id is not None else None
+        for alias in {event.alias_id, event.stream_id, device} - {None}:
+            assert alias is not None
+            yield alias, named, event.event_date
 
 
 def _intervals(

@@ -72,6 +72,11 @@ class RawEvent(NamedTuple):
     def stream_id(self) -> str | None:
         return self._first("anonymous", "device", "user", "email", "phone")
 
+    @property
+    def addresses(self) -> list["Address"]:
+        aliases = (self._first("email"), self._first("phone"))
+        return [Address(alias, self._first("user"), self.event_date) for alias in aliases if alias is not None]
+
     def _first(self, *kinds: str) -> str | None:
         known = {
             "user": self.user_id, "email": self.email_hash, "phone": self.phone_hash, "anonymous": self.anonymous_id, "device": self.device_id,
@@ -102,6 +107,14 @@ class CleanEvent(NamedTuple):
     row_number: int
 
 
+class Address(NamedTuple):
+    """An e-mail address or a phone on an event that counts, and the user_id on it; as aliases."""
+
+    alias_id: str
+    user_alias: str | None
+    event_date: dt.date
+
+
 @dataclass(frozen=True)
 class Judged:
     """What was found of a pool of records.
@@ -110,11 +123,14 @@ class Judged:
     ----------
     clean, excluded
         Those that count, and the reasons why others do not, by (file_id, row_number).
+    addresses
+        What those that count tell of addresses.
     unsettled
         Places of records that share their id with one that waits: which of them wins depends on when it came.
     """
 
     clean: list[CleanEvent]
+    addresses: list[Address]
     excluded: dict[tuple[str, int], tuple[dt.date, str]]
     unsettled: set[tuple[str, int]]
 
@@ -172,7 +188,7 @@ def judge(
     present = [e for copies in by_id.values() for e in copies if (e.file_id, e.event_date) not in waiting]
     per_day = Counter((e.stream_id, e.event_date) for e in present if e.place not in losers)
     judge_of = _Judge(settings)
-    clean, excluded = [], {}
+    clean, addresses, excluded = [], [], {}
     for event in present:
         is_many = (
             event.stream_id is not None
@@ -182,9 +198,10 @@ def judge(
         reason = "duplicate" if event.place in losers else judge_of.reason(event, known_at=known_at, is_bot_day=is_many)
         if reason is None:
             clean.append(judge_of.cleaned(event))
+            addresses += event.addresses
         else:
             excluded[event.place] = (event.event_date, reason)
-    return Judged(clean, excluded, unsettled)
+    return Judged(clean, addresses, excluded, unsettled)
 
 
 def _order(event: RawEvent, order_of_copies: Mapping[tuple[str, int], tuple[Any, ...]]) -> tuple[Any, ...]:

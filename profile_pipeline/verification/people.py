@@ -14,7 +14,7 @@ from profile_pipeline.features.matrix import attribute_column
 from profile_pipeline.settings import Settings
 from profile_pipeline.verification import interests, snapshots, tiles, versions
 from profile_pipeline.verification.identities import Histories
-from profile_pipeline.verification.judging import CleanEvent
+from profile_pipeline.verification.judging import Address, CleanEvent
 from profile_pipeline.verification.sessions import cut
 from profile_pipeline.verification.values import number_of, profile_of, text_in
 
@@ -58,11 +58,12 @@ class People:
         streams: set[str],
         heads: set[str],
         events: Iterable[CleanEvent],
+        addresses: Iterable[Address],
         user_records: Iterable[Row],
         item_records: Iterable[Row],
     ) -> None:
         self.settings, self.key, self.aliases, self.heads = settings, key, aliases, heads
-        self.events = list(events)
+        self.events, self.addresses = list(events), list(addresses)
         self.users = versions.users(user_records, settings)
         self.items = versions.items(item_records, settings)
         self.sessions, self.session_days = cut(e for e in self.events if e.stream_id in streams)
@@ -83,7 +84,7 @@ class People:
             for row in self.users:
                 alias = f"user:{row['user_id']}"
                 known[alias] = min(row["valid_from"], known.get(alias, row["valid_from"]))
-        return Histories(self.aliases, self.events, known, key=self.key)
+        return Histories(self.aliases, self.events, self.addresses, known, key=self.key)
 
     @cached_property
     def _versions_of_users(self) -> Mapping[str, Sequence[Row]]:

@@ -5,6 +5,7 @@ import pytest
 
 from profile_pipeline.cleaned.sessions import cut_long_chains
 from profile_pipeline.cleaned.tables import EVENTS, IDENTITIES, USERS
+from profile_pipeline.raw.tables import EVENTS as RAW_EVENTS
 from profile_pipeline.warehouse.sql import bound, sql_file
 from profile_pipeline_tests.engines import Engine
 
@@ -14,7 +15,7 @@ Event = tuple[str, str, str, str | None, str]
 
 @pytest.fixture
 def engine(engine: Engine) -> Engine:
-    engine.create(EVENTS, IDENTITIES, USERS)
+    engine.create(EVENTS, IDENTITIES, USERS, RAW_EVENTS)
     return engine
 
 
@@ -125,6 +126,29 @@ def test_a_browser_belongs_to_its_user_from_the_day_of_signing_in(engine: Engine
     assert alone[1:] == ("alone", dt.date(2026, 1, 5), dt.date(2026, 1, 7))
     assert signed_in == (user, "signed_in", dt.date(2026, 1, 7), None)
     assert alone[0] != user
+
+
+def test_an_address_belongs_to_its_user_from_the_day_on_which_both_are_on_one_event_that_counts(
+    engine: Engine,
+) -> None:
+    # The second event does not count: its row is in raw alone.
+    for number, day, alias, said in (
+        (1, 5, "email:x", {"email_hash": "x"}),
+        (2, 6, None, {"email_hash": "x", "user_id": "robot"}),
+        (3, 7, "user:u1", {"email_hash": "x", "phone_hash": "y", "user_id": "u1"}),
+    ):
+        place = {"event_id": f"e{number}", "event_date": dt.date(2026, 1, day), "file_id": "f", "row_number": number}
+        engine.insert("raw.events", place | said)
+        if alias:
+            engine.insert("cleaned.events", place | {"alias_id": alias, "stream_id": alias})
+    found = identities(engine)
+    assert [row[1:] for row in found["email:x"]] == [
+        ("alone", dt.date(2026, 1, 5), dt.date(2026, 1, 7)),
+        ("signed_in", dt.date(2026, 1, 7), None),
+    ]
+    user = "p6daf61bb15aa1c6ea285"
+    assert found["phone:y"] == [(user, "signed_in", dt.date(2026, 1, 7), None)]
+    assert found["email:x"][1][0] == user
 
 
 def test_from_the_second_user_on_a_device_belongs_to_neither(engine: Engine) -> None:

@@ -169,7 +169,7 @@ def build_cleaned(
             )
 
     @dg.asset(**asset_arguments(spec_of(
-        IDENTITIES, deps=["cleaned.events", "cleaned.users"], kinds={"duckdb", "sql"}, version=code_version(sql_file("cleaned.identities")), lineage=lineages.of(sql_file("cleaned.identities")),
+        IDENTITIES, deps=["raw.events", "cleaned.events", "cleaned.users"], kinds={"duckdb", "sql"}, version=code_version(sql_file("cleaned.identities")), lineage=lineages.of(sql_file("cleaned.identities")),
     )))  # fmt: skip
     def identities(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         w = warehouse

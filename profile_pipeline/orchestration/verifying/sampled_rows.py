@@ -26,9 +26,10 @@ MOST_EVENTS = 100_000
 _ALIAS = "coalesce('user:' || user_id, 'email:' || email_hash, 'phone:' || phone_hash, 'anonymous:' || anonymous_id, 'device:' || device_id)"
 _STREAM = "coalesce('anonymous:' || anonymous_id, 'device:' || device_id, 'user:' || user_id, 'email:' || email_hash, 'phone:' || phone_hash)"
 NAMED = (
-    f"select *, {_ALIAS} as alias_id, {_STREAM} as stream_id, 'device:' || device_id as device_alias,"
-    " 'user:' || user_id as user_alias from raw.events"
+    f"select *, {_ALIAS} as alias_id, {_STREAM} as stream_id, 'device:' || device_id as device_alias, 'email:' || email_hash as email_alias,"
+    " 'phone:' || phone_hash as phone_alias, 'user:' || user_id as user_alias from raw.events"
 )
+_WEAKER = ("stream_id", "device_alias", "email_alias", "phone_alias")
 # People who are hard to get right, by what makes it hard: aliases, the hardest first. $seed puts equals in an order.
 HARD: dict[str, str] = {
     "most events": f"select alias_id from ({NAMED}) where alias_id is not null group by alias_id having count(*) <= {MOST_EVENTS}"
@@ -102,9 +103,8 @@ def read_records(w: Warehouse, aliases: Iterable[str]) -> Records:
     _hold(w, "asked_aliases", {"alias_id": list(aliases)})
     w.temporary(
         "asked_users",
-        f"with seen as (select alias_id, stream_id, device_alias, user_alias, event_date from ({NAMED}) where user_alias is not null),"
-        " named as (select stream_id as alias, user_alias, event_date from seen"
-        " union all select device_alias, user_alias, event_date from seen where device_alias is not null),"
+        f"with seen as (select stream_id, device_alias, email_alias, phone_alias, user_alias, event_date from ({NAMED}) where user_alias is not null),"
+        f" named as ({' union all '.join(f'select {name} as alias, user_alias, event_date from seen where {name} is not null' for name in _WEAKER)}),"
         " firsts as (select alias, user_alias, min(event_date) as first_day from named"
         " where alias in (select alias_id from asked_aliases) and alias <> user_alias group by alias, user_alias),"
         " ranked as (select user_alias, row_number() over (partition by alias order by first_day, user_alias) as place from firsts)"
@@ -112,9 +112,9 @@ def read_records(w: Warehouse, aliases: Iterable[str]) -> Records:
     )
     w.temporary(
         "verified_aliases",
-        f"with theirs as (select stream_id, device_alias from ({NAMED}) where user_alias in (select user_alias from asked_users))"
+        f"with theirs as (select {', '.join(_WEAKER)} from ({NAMED}) where user_alias in (select user_alias from asked_users))"
         " select alias_id from asked_aliases union select user_alias from asked_users"
-        " union select stream_id from theirs union select device_alias from theirs where device_alias is not null",
+        + "".join(f" union select {name} from theirs where {name} is not null" for name in _WEAKER),
     )
     w.temporary(
         "verified_streams",
@@ -123,7 +123,8 @@ def read_records(w: Warehouse, aliases: Iterable[str]) -> Records:
     w.temporary(
         "verified_records",
         f"select file_id, row_number, event_id, stream_id, event_date from ({NAMED}) where alias_id in (from verified_aliases)"
-        " or stream_id in (from verified_streams) or device_alias in (from verified_aliases)",
+        " or stream_id in (from verified_streams) or device_alias in (from verified_aliases)"
+        " or email_alias in (from verified_aliases) or phone_alias in (from verified_aliases)",
     )
     w.temporary(
         "pool",

@@ -226,6 +226,7 @@ class _Batch:
             streams=records.streams,
             heads=records.heads,
             events=clean,
+            addresses=judged.addresses,
             user_records=records.users,
             item_records=records.items,
         )
