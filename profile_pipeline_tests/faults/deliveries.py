@@ -46,7 +46,7 @@ sources:
     table: events
     path: app/*.jsonl
     format: jsonl
-    columns: {event_time: at, event_type: event, user_id: user, device_id: device, item_id: item}
+    columns: {event_time: at, event_type: event, user_id: user, email_hash: mail, device_id: device, item_id: item}
   crm:
     table: users
     path: crm/*.csv
@@ -179,6 +179,8 @@ def _app(rng: random.Random, days: Sequence[dt.date]) -> Iterator[Record]:
     told = {"at": _moment(rng, days, 480), "event": "read", "device": f"d{person}", "item": f"i{rng.randrange(6)}"}
     if rng.random() < 0.3:
         told["user"] = f"u{person}"
+    if rng.random() < 0.3:
+        told["mail"] = f"m{min(person, rng.randrange(4))}@x.example"
     line = json.dumps(told) if rng.random() < 0.95 else '{"at": '
     for _ in range(rng.choice([1, 1, 2])):
         yield Record("app", line)
