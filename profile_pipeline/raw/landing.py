@@ -7,6 +7,7 @@ pipes, sockets, devices) is never followed nor opened; it is told.
 import fnmatch
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from profile_pipeline.source_settings import SourceSettings
 
 UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial", ".crdownload", ".swp")
+_WILDCARD = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,26 @@ def digest_of(files: Iterable[LandingFile], mapping_version: str) -> str:
 
 def claimed_by(name: str, sources: Mapping[str, SourceSettings]) -> str | None:
     """Return the source that claims a file of this name."""
-    return next((key for key, source in sources.items() if matches(name, source.path)), None)
+    return next(iter(claimants(name, sources)), None)
+
+
+def claimants(name: str, sources: Mapping[str, SourceSettings]) -> list[str]:
+    """Return the sources that may load a file of this name: of the landing folder the first that matches; of other folders each that
+    looks there.
+    """
+    is_elsewhere = Path(name).is_absolute()
+    claiming = [
+        key
+        for key, source in sources.items()
+        if matches(name, source.path) and Path(source.path).is_absolute() == is_elsewhere
+    ]
+    return claiming if is_elsewhere else claiming[:1]
+
+
+def fixed_start(pattern: str) -> str:
+    """Return how every name that a pattern matches begins."""
+    found = _WILDCARD.search(pattern)
+    return pattern[: found.start()] if found else pattern
 
 
 def order_of(source: str | None, sources: Mapping[str, SourceSettings]) -> int:

@@ -1,21 +1,24 @@
 """What the tables were built with: kept with the first rows, and held against the configuration before anything is written.
 
 Rows that were loaded under one mapping, zone or first day, and rows loaded under another, would stand side by side as if they
-said the same. Not here: building anew (`rebuilding`), or reading rejected records again (`recovering`).
+said the same; so would those of one path that was read as two sources. Not here: building anew (`rebuilding`), or reading rejected records again (`recovering`).
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.paths import Paths
+from profile_pipeline.raw.landing import claimants, fixed_start
 from profile_pipeline.raw.tables import BUILT_WITH
 from profile_pipeline.settings import Settings
 from profile_pipeline.settings_file import line_finder
 from profile_pipeline.source_settings import SourceSettings
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.warehouse.opening import WarehouseError
+from profile_pipeline.wording import counted
 
 # Raised when tables change in a way that adding a column does not mend.
 SCHEMA = 1
@@ -24,6 +27,8 @@ SHAPES_NO_ROW = frozenset({"path", "full_records"})
 LONGEST_TOLD = 120
 FEATURES = "features"
 Ask = Callable[[str], list[tuple[Any, ...]]]
+# What differs, by fact: the setting, what it was, what it is.
+Differences = dict[str, list[tuple[str, Any, Any]]]
 
 
 def source_fact(name: str) -> str:
@@ -90,9 +95,9 @@ def adopt_source(w: Warehouse, settings: Settings, source: str) -> None:
         note_facts(w, settings, [source])
 
 
-def differences(ask: Ask, settings: Settings) -> dict[str, list[tuple[str, Any, Any]]]:
-    """Return what differs, by fact: the setting, what it was, what it is. A source that is gone or new differs in nothing."""
-    now, found = facts_of(settings), {}
+def differences(ask: Ask, settings: Settings) -> Differences:
+    """Return what differs from the facts that are kept. A source that is gone or new differs in nothing."""
+    now, found = facts_of(settings), Differences()
     for name, was in stored_facts(ask).items():
         if name == "schema" or name not in now:
             continue
@@ -122,6 +127,44 @@ def _differing(place: str, was: Any, now: Any) -> Iterable[tuple[str, Any, Any]]
         yield place, was, now
 
 
+def refusals(ask: Ask, settings: Settings) -> Differences:
+    """Return all for which nothing is written: what differs from the facts that are kept, and what loaded rows themselves say."""
+    found = differences(ask, settings)
+    for name, told in _of_other_sources(ask, settings).items():
+        found.setdefault(name, []).extend(told)
+    (last,), end = ask("select max(event_date) from cleaned.ledger where n_cleaned > 0")[0], settings.calendar.end
+    if last is not None and end is not None and last > end:
+        found["calendar.end"] = [("calendar.end", f"events up to {last}", str(end))]
+    return found
+
+
+def _of_other_sources(ask: Ask, settings: Settings) -> Differences:
+    """Return what sources claim of files that were loaded as those of another, such as one that has another name now.
+
+    A file that no source claims any more stays what it is.
+    """
+    starts = {name: fixed_start(source.path) for name, source in settings.sources.items()}
+    others: dict[str, tuple[str, ...]] = {}
+    n_files: Counter[tuple[str, str]] = Counter()
+    for source, path in ask("select source, path from raw.files where n_loaded > 0"):
+        if source not in others:
+            others[source] = tuple(start for name, start in starts.items() if name != source)
+        # For speed: of very many files hardly any begins as the pattern of another source does.
+        if path.startswith(others[source]):
+            claiming = claimants(path, settings.sources)
+            if claiming and source not in claiming:
+                n_files[claiming[0], source] += 1
+    found = Differences()
+    for (name, source), n in sorted(n_files.items()):
+        was = f"the source {source} for {counted(n, 'file')} of this path"
+        found.setdefault(source_fact(name), []).append((_path_of(name), was, settings.sources[name].path))
+    return found
+
+
+def _path_of(source: str) -> str:
+    return f"{source_fact(source)}.path"
+
+
 def require_same(w: Warehouse, settings: Settings, paths: Paths, *, sources_too: bool = True) -> None:
     """Refuse to write to tables that were built with something else.
 
@@ -130,18 +173,15 @@ def require_same(w: Warehouse, settings: Settings, paths: Paths, *, sources_too:
     Parameters
     ----------
     sources_too
-        Look at mappings too; else at the calendar only, for who reads a source again and looks at its mapping himself.
+        Look at each source too; else at what concerns all of them, for who reads a source again and looks at its mapping himself.
 
     Raises
     ------
     ConfigurationError
         With all that differs, and the command that helps.
     """
-    found = differences(w.rows, settings)
+    found = refusals(w.rows, settings)
     told = {name: faults for name, faults in found.items() if sources_too or not name.startswith(source_fact(""))}
-    last, end = w.scalar("select max(event_date) from cleaned.ledger where n_cleaned > 0"), settings.calendar.end
-    if last is not None and end is not None and last > end:
-        told["calendar.end"] = [("calendar.end", f"events up to {last}", str(end))]
     if told:
         raise ConfigurationError(_message(told, paths))
     if not stored_facts(w.rows) and not w.is_read_only:
@@ -150,7 +190,7 @@ def require_same(w: Warehouse, settings: Settings, paths: Paths, *, sources_too:
             note_facts(w, settings, sorted(set(loaded) & settings.sources.keys()))
 
 
-def _message(found: dict[str, list[tuple[str, Any, Any]]], paths: Paths) -> str:
+def _message(found: Differences, paths: Paths) -> str:
     line_of = line_finder(paths.config) if paths.config.is_file() else None
     lines = [
         f"{paths.config}{f':{line_of(place)}' if line_of else ''}: {place}: found {_told(now)}, the tables were built with {_told(was)}"
@@ -166,6 +206,8 @@ def _message(found: dict[str, list[tuple[str, Any, Any]]], paths: Paths) -> str:
         lines += [
             f"Where only records that were rejected are to change: profile-pipeline rejected recover --source {name}"
             for name in sources
+            # Records of another source are read anew, whichever were rejected.
+            if _path_of(name) not in (place for place, _, _ in found[source_fact(name)])
         ]
     return "\n".join(lines)
 

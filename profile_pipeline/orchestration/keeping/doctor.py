@@ -15,7 +15,7 @@ from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.building.balance import IN_WHOLE, LISTED, Balance, balance_of
 from profile_pipeline.orchestration.configuration import load_checked
 from profile_pipeline.orchestration.instance import open_instance, orphaned_runs
-from profile_pipeline.orchestration.keeping.built_with import Ask, differences
+from profile_pipeline.orchestration.keeping.built_with import Ask, refusals
 from profile_pipeline.orchestration.keeping.reloading import lost_files
 from profile_pipeline.orchestration.storage import IS_KNOWN
 from profile_pipeline.paths import Paths
@@ -241,7 +241,7 @@ def _size_of(folder: Path) -> str:
 
 
 def _other_mappings(settings: Settings, ask: Ask) -> list[Finding]:
-    changed = [place for told in differences(ask, settings).values() for place, _, _ in told]
+    changed = [place for told in refusals(ask, settings).values() for place, _, _ in told]
     if not changed:
         return []
     return [

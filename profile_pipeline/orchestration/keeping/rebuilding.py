@@ -17,7 +17,7 @@ from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.building.days import last_day_of, stretches
 from profile_pipeline.orchestration.building.dismissed import keep_dismissed
 from profile_pipeline.orchestration.instance import open_instance, require_no_run
-from profile_pipeline.orchestration.keeping.built_with import differences, source_fact
+from profile_pipeline.orchestration.keeping.built_with import refusals, source_fact
 from profile_pipeline.orchestration.resources import open_warehouse
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.table_assets import key_of
@@ -79,7 +79,7 @@ def rebuild(settings: Settings, paths: Paths, *, sources: Sequence[str], say: Ca
             if sources:
                 _require_others_same(old, settings, sources)
             before = _look(old, settings, paths, say)
-            _require_all_files(old, paths, sources)
+            _require_all_files(old, paths, _read_anew(old, settings, sources) if sources else None)
         runner = Runner(settings, work, say)
         if sources:
             if old is None:
@@ -118,15 +118,31 @@ def _held(settings: Settings, paths: Paths, say: Callable[[str], None]) -> Itera
 
 def _require_others_same(old: Warehouse, settings: Settings, sources: Sequence[str]) -> None:
     """Refuse to keep records of others that were built with something else."""
-    others = sorted(differences(old.rows, settings).keys() - set(map(source_fact, sources)))
+    others = sorted(refusals(old.rows, settings).keys() - set(map(source_fact, sources)))
     if others:
         raise ConfigurationError(
             f"found other changes too: {', '.join(others)}. Build all tables anew: profile-pipeline rebuild"
         )
 
 
-def _require_all_files(old: Warehouse, paths: Paths, sources: Sequence[str]) -> None:
+def _read_anew(old: Warehouse, settings: Settings, sources: Sequence[str]) -> list[str]:
+    """Return the ids of the files of these sources: as they were claimed, and as they are claimed now."""
+    return sorted(
+        {
+            file_id
+            for file_id, source, path in old.rows("select file_id, source, path from raw.files")
+            if source in sources or claimed_by(path, settings.sources) in sources
+        }
+    )
+
+
+def _require_all_files(old: Warehouse, paths: Paths, anew: Sequence[str] | None) -> None:
     """Refuse to replace tables by poorer ones, because the archive has lost what they were made of.
+
+    Parameters
+    ----------
+    anew
+        Ids of the files that are read; none: all of them.
 
     Raises
     ------
@@ -136,8 +152,8 @@ def _require_all_files(old: Warehouse, paths: Paths, sources: Sequence[str]) -> 
     lost = [
         path
         for file_id, path in old.rows(
-            "select file_id, min(path) from raw.files where n_loaded > 0 and ($every or list_contains($sources, source)) group by file_id order by 2",
-            {"every": not sources, "sources": list(sources)},
+            "select file_id, min(path) from raw.files where n_loaded > 0 and ($every or list_contains($anew, file_id)) group by file_id order by 2",
+            {"every": anew is None, "anew": list(anew or ())},
         )
         if not archived_path(paths.archive, file_id).is_file()
     ]
@@ -186,21 +202,21 @@ def _complete_sidecars(old: Warehouse, paths: Paths) -> None:
 
 
 def _keep_others(old: Warehouse, runner: Runner, sources: Sequence[str]) -> None:
-    """Copy the records of all files but those of these sources: as they were claimed, and as they are claimed now."""
-    settings = runner.settings
-    anew = {
-        file_id
-        for file_id, source, path in old.rows("select file_id, source, path from raw.files")
-        if source in sources or claimed_by(path, settings.sources) in sources
-    }
-    told = {"anew": sorted(anew), "facts": [source_fact(name) for name in sources]}
+    """Copy the records of all files but those of these sources, and what they were built with."""
+    told = {"anew": _read_anew(old, runner.settings, sources)}
+    others = old.rows(
+        "select distinct source from raw.files where n_loaded > 0 and not list_contains($anew, file_id)", told
+    )
+    facts = [source_fact(name) for (name,) in others if name not in sources]
     with contextlib.closing(runner.warehouse()) as new, new.transaction():
         for table in (FILES, *RECORD_TABLES.values(), REJECTED_RECORDS):
             kept = f"select * from {table.name} where not list_contains($anew, file_id)"
-            rows = old.connection.sql(kept, params={"anew": told["anew"]}).to_arrow_reader(RECORDS_AT_ONCE)
+            rows = old.connection.sql(kept, params=told).to_arrow_reader(RECORDS_AT_ONCE)
             new.insert_from(table, "select * from incoming_arrow", rows)
-        kept = f"select * from {BUILT_WITH.name} where not list_contains($facts, name)"
-        new.insert(BUILT_WITH, old.arrow(kept, {"facts": told["facts"]}))
+        kept = (
+            f"select * from {BUILT_WITH.name} where not starts_with(name, $of_a_source) or list_contains($facts, name)"
+        )
+        new.insert(BUILT_WITH, old.arrow(kept, {"of_a_source": source_fact(""), "facts": facts}))
         new.execute(
             "insert into raw.pending (file_id, event_date, n_events)"
             " select file_id, event_date, count(*) from raw.events group by file_id, event_date"
