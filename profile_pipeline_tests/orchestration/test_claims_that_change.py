@@ -1,4 +1,4 @@
-"""Files that were loaded as those of one source and belong to another now are refused.
+"""Files that were loaded as those of one source and belong to another now, and events without a source of events, are refused.
 
 Not here: a mapping that changes (`test_rebuilding`).
 """
@@ -123,3 +123,24 @@ def test_files_of_other_folders_belong_to_each_source_that_looks_there(tmp_path:
     ingest(tmp_path / "data", everything + other + here)
     with pytest.raises(ConfigurationError, match=r"the source web for 2 files of this path"):
         ingest(tmp_path / "data", here.replace("web:", "shop:"))
+
+
+def test_tables_of_events_are_refused_where_the_last_source_of_events_is_gone(data: Path) -> None:
+    land(data, "crm/2.csv", "uid,city\nu2,Oslo\n")
+    with pytest.raises(ConfigurationError) as refused:
+        ingest(data, CRM)
+    assert "sources: found no source of events, the tables were built with events" in str(refused.value)
+    assert str(refused.value).endswith("profile-pipeline rebuild")
+    with pytest.raises(ConfigurationError, match="found other changes too: sources"):
+        rebuilt(data, CRM, "crm")
+    rebuilt(data, CRM)
+    ingest(data, CRM)
+    assert events(data) == []
+
+
+def test_a_source_of_events_of_which_nothing_was_loaded_may_go(tmp_path: Path) -> None:
+    land(tmp_path, "crm/1.csv", "uid,city\nu1,Rome\n")
+    ingest(tmp_path, WEB + CRM)
+    land(tmp_path, "crm/2.csv", "uid,city\nu2,Oslo\n")
+    ingest(tmp_path, CRM)
+    assert rows(tmp_path / "profile.duckdb", "select count(*) from raw.users") == [(2,)]

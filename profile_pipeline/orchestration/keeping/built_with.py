@@ -135,6 +135,8 @@ def refusals(ask: Ask, settings: Settings) -> Differences:
     (last,), end = ask("select max(event_date) from cleaned.ledger where n_cleaned > 0")[0], settings.calendar.end
     if last is not None and end is not None and last > end:
         found["calendar.end"] = [("calendar.end", f"events up to {last}", str(end))]
+    if not settings.has_events and ask("select 1 from raw.events limit 1"):
+        found["sources"] = [("sources", "events", "no source of events")]
     return found
 
 
