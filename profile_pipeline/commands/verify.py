@@ -61,7 +61,7 @@ def verify(
             warehouse,
             settings,
             n_people=sample,
-            has_new_versions=has_new_versions(warehouse, instance),
+            has_new_versions=has_new_versions(warehouse, instance, settings),
             is_outscored=partial(is_outscored, instance),
             seed=seed,
             missing=missing(warehouse, settings, paths, instance),

@@ -132,7 +132,7 @@ def _verified(settings: Settings, paths: Paths) -> dg.AssetChecksDefinition:
 
     def compared(context: dg.AssetCheckExecutionContext, warehouse: Warehouse) -> dg.AssetCheckResult:
         seed = context.run.tags.get(SEED_TAG)
-        new = has_new_versions(warehouse, context.instance)
+        new = has_new_versions(warehouse, context.instance, settings)
         try:
             verdict = verify(
                 warehouse,

@@ -153,7 +153,7 @@ class Runner(Steps):
                 n_unmarked
                 or has_other_features(warehouse.rows, self.settings)
                 or self._behind(warehouse, FEATURE_CONSUMERS)
-                or has_new_versions(warehouse, self.instance)
+                or has_new_versions(warehouse, self.instance, self.settings)
             )
 
     def build_range(self, first: dt.date, last: dt.date) -> None:

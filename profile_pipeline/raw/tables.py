@@ -195,7 +195,12 @@ BUILT_WITH = Table(
     grain="a setting that rows were made with, as it was when the first of them were loaded",
     key=("name",),
     columns=(
-        Column("name", "VARCHAR", "schema, calendar.start, calendar.timezone or sources.<name>", is_nullable=False),
+        Column(
+            "name",
+            "VARCHAR",
+            "schema, calendar.start, features, sources.<name>, full_records.<table>, …",
+            is_nullable=False,
+        ),
         Column("value", "JSON", "what it was; of a source what shapes its rows", is_nullable=False),
     ),
 )

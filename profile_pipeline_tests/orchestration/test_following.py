@@ -11,6 +11,7 @@ import pytest
 
 from profile_pipeline.orchestration.building.days import REFRESH_TAG
 from profile_pipeline.orchestration.jobs import DAILY
+from profile_pipeline.orchestration.keeping.behind import has_new_versions
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, RunFailedError
 from profile_pipeline.orchestration.verifying.verify import verify
@@ -227,6 +228,34 @@ def test_snapshots_of_other_settings_of_features_are_outdated(data: Path) -> Non
     r.instance.dispose()
     assert rows(data, scores) != before
     assert rows(data, "select count(*) from features.stale_days") == [(0,)]
+
+
+def test_versions_follow_where_newer_records_say_everything_from_now_on(data: Path) -> None:
+    people = f"{CONFIG}  crm: {{table: users, path: crm/*.csv, format: csv, columns: {{user_id: uid, city: city, gender: g, updated_at: at}}}}\n"
+    full = people.replace("table: users,", "table: users, full_records: true,")
+    (data / "landing" / "crm").mkdir(parents=True)
+    told = f"uid,city,g,at\nu1,Rome,f,{FIRST}T10:00:00Z\nu1,,m,{WEEK_END}T10:00:00Z\n"
+    (data / "landing" / "crm" / "1.csv").write_text(told, encoding="utf-8")
+    built(data, people).instance.dispose()
+    cities = "select city from cleaned.users order by valid_from"
+    assert rows(data, cities) == [("Rome",), ("Rome",)]
+    r = runner(data, full)
+    with r.look() as warehouse:
+        new = has_new_versions(warehouse, r.instance, r.settings)
+        assert new
+        assert verify(warehouse, r.settings, n_people=20, has_new_versions=new).differences == []
+    r.build_all()
+    with r.look() as warehouse:
+        assert not has_new_versions(warehouse, r.instance, r.settings)
+        assert verify(warehouse, r.settings, n_people=20, has_new_versions=False).differences == []
+    r.instance.dispose()
+    assert rows(data, cities) == [("Rome",), (None,)]
+    person = "(select profile_id from cleaned.identities where alias_id = 'user:u1')"
+    newest = f"select city from profiles.user_profiles where as_of_date = date '{LAST}' and profile_id = {person}"
+    assert rows(data, newest) == [(None,)]
+    assert (WEEK_END,) in rows(data, "select as_of_date from features.stale_days")
+    built(data, people).instance.dispose()
+    assert rows(data, cities) == [("Rome",), ("Rome",)]
 
 
 def test_metrics_that_have_not_followed_are_told(data: Path) -> None:

@@ -215,13 +215,13 @@ def test_a_recovery_that_finds_nothing_leaves_nothing_to_follow(refused: Path) -
     r = runner(refused, WRONG)
     assert r.recover(Selection(source="crm", reason="no such reason")) == (0, 0)
     with closing(r.warehouse()) as w:
-        assert not has_new_versions(w, r.instance)
+        assert not has_new_versions(w, r.instance, r.settings)
     assert r.recover(Selection(source="shop"))[0] == 0
     r.instance.dispose()
     assert recover(refused, RIGHT, Selection(source="crm"))[0] > 0
     r = runner(refused, RIGHT)
     with closing(r.warehouse()) as w:
-        assert has_new_versions(w, r.instance)
+        assert has_new_versions(w, r.instance, r.settings)
     r.instance.dispose()
 
 

@@ -26,6 +26,7 @@ from profile_pipeline.cleaned.tables import (
 from profile_pipeline.orchestration.building.cleaning import judge_events, outdate_snapshots
 from profile_pipeline.orchestration.building.days import OPEN_END, RunDays, daily_partitions, day_keys
 from profile_pipeline.orchestration.building.sessions import cut_sessions
+from profile_pipeline.orchestration.keeping.built_with import full_sources, note_full_sources
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
@@ -217,7 +218,7 @@ def _versions(
     )
     def versions(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         w = warehouse
-        full = [name for name, source in settings.sources.items() if source.full_records]
+        full = full_sources(settings, table.table)
         listed = ", ".join(f"('{name}')" for name in full)
         w.temporary(
             "full_record_sources",
@@ -227,6 +228,7 @@ def _versions(
             w.temporary("old_versions", f"select * from {table.name}")
             removed, added = w.replace_all(table, text, bound(text, parameters))
             _note_outdated(w, table, before="old_versions", after=table.name)
+            note_full_sources(w, settings, table.table)
             w.drop("old_versions")
         w.drop("full_record_sources")
         return dg.MaterializeResult(metadata=report_whole(w, table, rows_removed=removed, rows_added=added))

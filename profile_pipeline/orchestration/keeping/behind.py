@@ -22,7 +22,9 @@ from profile_pipeline.orchestration.building.cleaning import (
     STREAM_CONSUMERS,
 )
 from profile_pipeline.orchestration.building.days import ONE_DAY, WEEK_DAYS
+from profile_pipeline.orchestration.keeping.built_with import has_other_full_sources
 from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.wording import counted
 
@@ -32,13 +34,15 @@ COUNTS_OF_A_LOAD = ("records_loaded", "records_recovered")
 LOADS_LOOKED_AT = 1_000
 
 
-def has_new_versions(w: Warehouse, instance: dg.DagsterInstance) -> bool:
-    """Say whether records of people, items or relations were loaded that have no version yet; they wait for no day.
+def has_new_versions(w: Warehouse, instance: dg.DagsterInstance, settings: Settings) -> bool:
+    """Say whether records of people, items or relations have no version yet, or one of other settings; they wait for no day.
 
     The rows say when they were loaded: a killed ingest may have loaded them and not told Dagster. Rows that are loaded again from the
     archive say when they first were, and Dagster says when that was.
     """
     for table in VERSIONED:
+        if has_other_full_sources(w.rows, settings, table):
+            return True
         built = instance.get_latest_materialization_event(key_of(f"cleaned.{table}"))
         built_at = built.timestamp if built else 0.0
         loaded_at = w.scalar(f"select epoch(max(loaded_at)) from raw.{table}") or 0.0

@@ -72,6 +72,12 @@ def _note(w: Warehouse, name: str, fact: Any) -> None:
     )
 
 
+def _note_anew(w: Warehouse, name: str, fact: Any) -> None:
+    if stored_facts(w.rows).get(name) != fact:
+        w.execute("delete from raw.built_with where name = $name", {"name": name})
+        _note(w, name, fact)
+
+
 def has_other_features(ask: Ask, settings: Settings) -> bool:
     """Say whether snapshots were built with other settings of features: each stands alone, so they are outdated and nothing is refused."""
     return stored_facts(ask).get(FEATURES, _features(settings)) != _features(settings)
@@ -79,13 +85,31 @@ def has_other_features(ask: Ask, settings: Settings) -> bool:
 
 def note_features(w: Warehouse, settings: Settings) -> None:
     """Note with what snapshots are built from now on."""
-    if stored_facts(w.rows).get(FEATURES) != _features(settings):
-        w.execute("delete from raw.built_with where name = $name", {"name": FEATURES})
-        _note(w, FEATURES, _features(settings))
+    _note_anew(w, FEATURES, _features(settings))
 
 
 def _features(settings: Settings) -> dict[str, Any]:
     return {"activity_days": settings.activity_days} | settings.features.model_dump(mode="json")
+
+
+def full_sources(settings: Settings, table: str) -> list[str]:
+    """Return the sources of a table whose newer records say everything: what they leave out is known no more."""
+    return sorted(name for name, source in settings.sources.items() if source.table == table and source.full_records)
+
+
+def has_other_full_sources(ask: Ask, settings: Settings, table: str) -> bool:
+    """Say whether versions were made with others: they are made of all records by each run, so they follow and nothing is refused."""
+    full = full_sources(settings, table)
+    return stored_facts(ask).get(_full_fact(table), full) != full
+
+
+def note_full_sources(w: Warehouse, settings: Settings, table: str) -> None:
+    """Note with what versions are made; called in the transaction that makes them."""
+    _note_anew(w, _full_fact(table), full_sources(settings, table))
+
+
+def _full_fact(table: str) -> str:
+    return f"full_records.{table}"
 
 
 def adopt_source(w: Warehouse, settings: Settings, source: str) -> None:
