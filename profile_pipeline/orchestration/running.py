@@ -18,7 +18,7 @@ from profile_pipeline.orchestration.building.days import (
 )
 from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.keeping.behind import are_deliveries_older, days_of_older_profiles, has_new_versions
-from profile_pipeline.orchestration.keeping.built_with import has_other_features
+from profile_pipeline.orchestration.keeping.built_with import days_of_other_tags, has_other_features
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.profiles.tags import quantiles_needed
@@ -104,9 +104,14 @@ class Runner(Steps):
             return [day for day in days_of_older_profiles(warehouse) if self.days[0] <= day <= self.days[-1]]
 
     def _are_deliveries_older(self) -> bool:
-        """Say whether what is made of the newest day's profiles has not followed: a run was killed between them."""
+        """Say whether what is made of the newest day's profiles has not followed: a run was killed between them, or its tags are of
+        other settings.
+        """
         with self.look() as warehouse:
-            return are_deliveries_older(warehouse, self.days[-1])
+            newest = self.days[-1]
+            return are_deliveries_older(warehouse, newest) or newest in days_of_other_tags(
+                warehouse.rows, self.settings
+            )
 
     def _unjudged_weeks(self) -> list[dt.date]:
         """Weeks whose chosen model is not the one that its gate judged: a run that was killed in between leaves them."""

@@ -136,10 +136,65 @@ def test_applications_of_the_newest_day_follow_profiles_that_a_killed_run_has_bu
     with r.look() as warehouse:
         verdict = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[LAST])
     assert verdict.differences == []
-    assert f"applications of {LAST} have not followed their features: profile-pipeline run" in verdict.behind
+    assert f"applications of {LAST} have not followed their features or tags: profile-pipeline run" in verdict.behind
     r.build_all()
     r.instance.dispose()
     assert rows(data, members) == [(1,)]
+
+
+BUSY = "tags: {busy: {description: or not, rules: [{value: often, when: n_events_30d >= 10}]}}\naudiences: {busy: {where: busy = 'often'}}\n"
+OFTEN = "select as_of_date, count(*) from profiles.tags group by all order by 1"
+MEMBERS = "select as_of_date, count(*) from applications.audiences group by all order by 1"
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_tags_of_the_newest_day_and_what_is_made_of_them_follow_other_rules_and_past_days_stay(
+    data: Path, is_killed: bool
+) -> None:
+    built(data, CONFIG + BUSY, first=WEEK_END).instance.dispose()
+    assert rows(data, OFTEN) == []
+    r = runner(data, CONFIG + BUSY.replace(">= 10", ">= 2"))
+    if is_killed:
+        r.execute(DAILY, first=LAST, last=LAST, assets=["profiles.tags"])
+        assert rows(data, MEMBERS) == []
+    with r.look() as warehouse:
+        waiting = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[WEEK_END, LAST])
+    assert waiting.differences == []
+    assert f"applications of {LAST} have not followed their features or tags: profile-pipeline run" in waiting.behind
+    r.build_all()
+    assert rows(data, OFTEN) == rows(data, MEMBERS) == [(LAST, 12)]
+    with r.look() as warehouse:
+        verdict = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[WEEK_END, LAST])
+    assert verdict.differences == []
+    assert [told.partition(":")[0] for told in verdict.behind] == ["tags of 2 days were made by other settings of tags"]
+    n_runs = r.instance.get_runs_count()
+    r.build_all()
+    assert r.instance.get_runs_count() == n_runs
+    r.build_range(WEEK_END, LAST)
+    with r.look() as warehouse:
+        verdict = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[WEEK_END, LAST])
+    assert (verdict.differences, verdict.behind) == ([], [])
+    r.instance.dispose()
+    assert [n for _, n in rows(data, OFTEN)] == [12, 12, 12]
+
+
+def test_other_rules_of_tags_are_followed_on_the_newest_day_also_after_past_days_were_built_with_them(
+    data: Path,
+) -> None:
+    built(data, CONFIG + BUSY, first=WEEK_END).instance.dispose()
+    other = CONFIG + BUSY.replace(">= 10", ">= 2")
+    r = runner(data, other)
+    r.build_range(WEEK_END, WEEK_END)
+    assert rows(data, OFTEN) == [(WEEK_END, 12)]
+    r.build_all()
+    assert rows(data, OFTEN) == [(WEEK_END, 12), (LAST, 12)]
+    assert rows(data, MEMBERS) == [(WEEK_END, 12), (LAST, 12)]
+    r.instance.dispose()
+    r = runner(data, other.replace("or not", "or seldom"))
+    n_runs = r.instance.get_runs_count()
+    r.build_all()
+    assert r.instance.get_runs_count() == n_runs
+    r.instance.dispose()
 
 
 def test_a_dictionary_that_a_killed_run_did_not_reach_is_written_by_the_next(data: Path) -> None:

@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 
 from profile_pipeline.features.tables import BEHAVIOR
-from profile_pipeline.orchestration.building.cleaning import OLDER
+from profile_pipeline.orchestration.building.cleaning import DELIVERIES_OF_TAGS, OLDER
 from profile_pipeline.orchestration.building.days import (
     RunDays,
     daily_partitions,
@@ -18,8 +18,10 @@ from profile_pipeline.orchestration.building.days import (
     first_open_day,
     hold_snapshot_days,
     settle_days,
+    touch_days,
     values_of,
 )
+from profile_pipeline.orchestration.keeping.built_with import days_of_other_tags, note_tags
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
@@ -126,6 +128,10 @@ def build_profiles(
         with warehouse.transaction():
             warehouse.replace_days(TAGS, tags_text or "select * from profiles.tags where false", days)
             _settle(warehouse, TAGS, days)
+            # A run may be killed, or go no further: what was made of tags of other settings is older than they are now.
+            others = days_of_other_tags(warehouse.rows, settings) & set(days)
+            touch_days(warehouse, [OLDER + name for name in DELIVERIES_OF_TAGS], sorted(others))
+            note_tags(warehouse, settings, days)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, TAGS, run=run, days=days))
 
     return [scores, user_profiles, tags]

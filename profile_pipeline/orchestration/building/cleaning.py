@@ -34,7 +34,8 @@ FEATURE_CONSUMERS = ("features.behavior", "features.interests", "features.demand
 PROFILE_CONSUMERS = ("profiles.scores", "profiles.tags", "profiles.user_profiles")
 # The dictionary ends the daily path: until it is written a run has not come to its end.
 DICTIONARY = "applications.dictionary"
-DELIVERIES = ("applications.recommendations", "applications.audiences", "applications.insights", DICTIONARY)
+DELIVERIES_OF_TAGS = ("applications.audiences", "applications.insights")
+DELIVERIES = ("applications.recommendations", *DELIVERIES_OF_TAGS, DICTIONARY)
 SNAPSHOT_CONSUMERS = (*FEATURE_CONSUMERS, *PROFILE_CONSUMERS)
 STALE_CONSUMER = "features.stale_days"
 # A snapshot's table notes under this prefix that it has been built; with all of them a day is no longer stale.

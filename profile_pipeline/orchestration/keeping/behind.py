@@ -22,8 +22,9 @@ from profile_pipeline.orchestration.building.cleaning import (
     STREAM_CONSUMERS,
 )
 from profile_pipeline.orchestration.building.days import ONE_DAY, WEEK_DAYS
-from profile_pipeline.orchestration.keeping.built_with import has_other_full_sources
+from profile_pipeline.orchestration.keeping.built_with import days_of_other_tags, has_other_full_sources
 from profile_pipeline.orchestration.table_assets import key_of
+from profile_pipeline.profiles.tables import TAGS
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.wording import counted
@@ -113,6 +114,8 @@ class Behind:
         Days that were scored before the models that serve them were judged.
     older_profiles
         Days whose profiles have not followed their features.
+    other_tags
+        Days whose tags were made by other settings.
     is_unfinished
         A run has not come to its end: what is not kept by day may be behind too.
     """
@@ -124,16 +127,18 @@ class Behind:
     older_profiles: list[dt.date] = field(default_factory=list)
     is_unfinished: bool = False
     outscored: set[dt.date] = field(default_factory=set)
+    other_tags: set[dt.date] = field(default_factory=set)
 
     @classmethod
-    def of(cls, w: Warehouse, *, first: dt.date, newest: dt.date, has_new_versions: bool) -> "Behind":
+    def of(cls, w: Warehouse, settings: Settings, *, newest: dt.date, has_new_versions: bool) -> "Behind":
         """Look at what the warehouse notes of itself.
 
         Parameters
         ----------
-        first, newest
-            The calendar: what waits outside of it is in no table, and never behind.
+        newest
+            The newest day of the calendar: what waits outside of it is in no table, and never behind.
         """
+        first = settings.calendar.start
         notes: dict[str, set[dt.date]] = {}
         for consumer, day in w.rows("select distinct consumer, event_date from cleaned.touched"):
             notes.setdefault(consumer, set()).add(day)
@@ -146,13 +151,14 @@ class Behind:
             w.days("select as_of_date from features.stale_days"),
             is_unfinished=has_new_versions or any(notes.get(name) for name in FEATURE_CONSUMERS),
             older_profiles=days_of_older_profiles(w),
+            other_tags=days_of_other_tags(w.rows, settings),
         )
         for name in SNAPSHOT_CONSUMERS:
             found.days[name] = {*found.stale, *notes.get(name, set()), *notes.get(OLDER + name, set())}
         # Those of past days stay what was delivered then.
         delivered = {newest} & set(w.days("select distinct as_of_date from profiles.user_profiles"))
         for name in DELIVERIES:
-            found.days[name] = notes.get(OLDER + name, set()) & delivered
+            found.days[name] = (notes.get(OLDER + name, set()) | found.other_tags) & delivered
         measured = set(w.days(f"select distinct event_date from {DAILY_METRICS.name}"))
         found.days[DAILY_METRICS.name] = notes.get(DAILY_METRICS.name, set()) & measured
         sessions = notes.get(STREAM_CONSUMERS[0], set())
@@ -179,7 +185,7 @@ class Behind:
         """Say whether a row of a table, of a day or of none, is known to be behind."""
         if day is None:
             return self.is_unfinished or bool(self.days.get(table)) if not table.startswith("raw.") else False
-        if day in self.days.get(table, ()):
+        if day in self.days.get(table, ()) or (table == TAGS.name and day in self.other_tags):
             return True
         is_of_profiles = table.startswith(("profiles.", "applications."))
         if is_of_profiles and day in self.outscored:
@@ -200,7 +206,7 @@ class Behind:
             )
         if days := {day for name in DELIVERIES for day in self.days.get(name, ())}:
             said.append(
-                f"applications of {_listed(sorted(days))} have not followed their features: profile-pipeline run"
+                f"applications of {_listed(sorted(days))} have not followed their features or tags: profile-pipeline run"
             )
         if metrics := self.days.get(DAILY_METRICS.name):
             said.append(
@@ -209,6 +215,11 @@ class Behind:
         if self.older_profiles:
             said.append(
                 f"profiles of {counted(len(self.older_profiles), 'day')} have not followed their features: {_listed(self.older_profiles)}: profile-pipeline run"
+            )
+        if self.other_tags:
+            said.append(
+                f"tags of {counted(len(self.other_tags), 'day')} were made by other settings of tags: {_listed(sorted(self.other_tags))}:"
+                " those of the newest day follow with profile-pipeline run, those of past days stay what was delivered"
             )
         said += [
             f"the models that serve {day} were judged after it was scored: profile-pipeline run --from {day} --to {day}"

@@ -4,9 +4,10 @@ Rows that were loaded under one mapping, zone or first day, and rows loaded unde
 said the same; so would those of one path that was read as two sources. Not here: building anew (`rebuilding`), or reading rejected records again (`recovering`).
 """
 
+import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from profile_pipeline.errors import ConfigurationError
@@ -25,7 +26,9 @@ SCHEMA = 1
 # Where files lie shapes no row, and versions of people and items are made of all records anew by each run.
 SHAPES_NO_ROW = frozenset({"path", "full_records"})
 LONGEST_TOLD = 120
-FEATURES = "features"
+FEATURES, TAGS = "features", "tags"
+# Days whose tags were made by other settings than the fact of that name.
+DAYS_OF_OTHER_TAGS = "days_of_other_tags"
 Ask = Callable[[str], list[tuple[Any, ...]]]
 # What differs, by fact: the setting, what it was, what it is.
 Differences = dict[str, list[tuple[str, Any, Any]]]
@@ -110,6 +113,26 @@ def note_full_sources(w: Warehouse, settings: Settings, table: str) -> None:
 
 def _full_fact(table: str) -> str:
     return f"full_records.{table}"
+
+
+def days_of_other_tags(ask: Ask, settings: Settings) -> set[dt.date]:
+    """Return the days whose tags were made by other settings of tags: those of past days stay what was delivered then."""
+    stored = stored_facts(ask)
+    built = {day for (day,) in ask("select distinct as_of_date from profiles.user_profiles")}
+    if stored.get(TAGS, _tags(settings)) != _tags(settings):
+        return built
+    return built & set(map(dt.date.fromisoformat, stored.get(DAYS_OF_OTHER_TAGS, ())))
+
+
+def note_tags(w: Warehouse, settings: Settings, days: Collection[dt.date]) -> None:
+    """Note by what the tags of these days are made; called in the transaction that makes them."""
+    others = days_of_other_tags(w.rows, settings) - set(days)
+    _note_anew(w, TAGS, _tags(settings))
+    _note_anew(w, DAYS_OF_OTHER_TAGS, sorted(map(str, others)))
+
+
+def _tags(settings: Settings) -> dict[str, Any]:
+    return {name: tag.model_dump(mode="json", exclude={"description"}) for name, tag in settings.tags.items()}
 
 
 def adopt_source(w: Warehouse, settings: Settings, source: str) -> None:

@@ -132,7 +132,7 @@ def verify(
         raise NothingBuiltError("nothing is built yet that could be verified. Run `profile-pipeline run` first.")
     seed = seed or str(built[-1])
     newest = day_keys(daily_partitions(settings.calendar))[-1]
-    behind = Behind.of(w, first=settings.calendar.start, newest=newest, has_new_versions=has_new_versions)
+    behind = Behind.of(w, settings, newest=newest, has_new_versions=has_new_versions)
     aliases = sampled_aliases(w, settings, n_people=n_people, seed=seed)
     drawn = list(days) if days is not None else _drawn(built, seed)
     scored = set(w.days("select distinct as_of_date from profiles.scores"))
