@@ -52,7 +52,7 @@ def run(
     data: DataOption = None,
 ) -> None:
     """Load what has landed and build everything that waits; with --from and --to, build these days again."""
-    from profile_pipeline.orchestration.building.days import checked_range
+    from profile_pipeline.orchestration.building.days import checked_range, ended_weeks
     from profile_pipeline.orchestration.running import Runner
 
     settings, paths = opened(config, data)
@@ -62,6 +62,7 @@ def run(
     runner = Runner(settings, paths, say)
     first_day, last_day = days or (runner.days[0], runner.days[-1])
     checked_range(first_day, last_day, runner.days)
+    weeks = ended_weeks(settings.calendar) if retrain else []
     with runner.publishing_once():
         n_files = runner.ingest()
         if n_files == 0 and not paths.warehouse.exists():
@@ -75,7 +76,7 @@ def run(
         else:
             runner.build_all()
             if retrain:
-                runner.train(runner.weeks[-settings.training.backfill_weeks :])
+                runner.train(weeks[-settings.training.backfill_weeks :])
                 runner.build_profiles(runner.profile_days())
     print_measured(runner.measured.stages, {})
     runner.complain()

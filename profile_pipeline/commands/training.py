@@ -66,7 +66,7 @@ def training_set(
         checked_range,
         daily_partitions,
         day_keys,
-        weekly_partitions,
+        ended_weeks,
     )
     from profile_pipeline.orchestration.resources import open_warehouse
     from profile_pipeline.orchestration.training_sets import (
@@ -95,8 +95,7 @@ def training_set(
         if labels is not None:
             asked = ask_rows(warehouse, settings, labels, asked_days, told)
         else:
-            week = day_keys(weekly_partitions(settings.calendar))[-1]
-            asked = ask_cohorts(warehouse, settings, what, week, asked_days, told)
+            asked = ask_cohorts(warehouse, settings, what, ended_weeks(settings.calendar)[-1], asked_days, told)
         write_training_set(warehouse, settings, asked, target, told, say)
     finally:
         warehouse.close()

@@ -21,7 +21,7 @@ from profile_pipeline.orchestration.instance import open_instance
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import RunFailedError
 from profile_pipeline.paths import Paths
-from profile_pipeline.settings import Settings
+from profile_pipeline.settings import CalendarSettings, Settings
 from profile_pipeline_tests.conftest import ROOT, small_settings
 
 STAGES = {"raw", "cleaned", "features", "models", "evaluation", "profiles", "applications"}
@@ -160,6 +160,25 @@ def test_a_range_that_leaves_the_calendar_is_refused() -> None:
 def test_weeks_are_named_by_their_monday_and_have_ended() -> None:
     weeks = day_keys(weekly_partitions(small_settings().calendar))
     assert (weeks[0], weeks[-1]) == (dt.date(2026, 1, 26), dt.date(2026, 3, 23))
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "America/Santiago"])
+@pytest.mark.parametrize(
+    ("start", "end", "weeks"),
+    [
+        ("2026-09-01", "2026-09-03", []),
+        ("2026-09-07", "2026-09-07", []),
+        ("2026-09-07", "2026-09-12", []),
+        ("2026-09-07", "2026-09-13", ["2026-09-07"]),
+        ("2026-09-01", "2026-09-13", ["2026-09-07"]),
+        ("2026-09-01", "2026-09-19", ["2026-09-07"]),
+    ],
+)
+def test_a_closed_calendar_has_its_whole_weeks_and_none_beyond_its_end(
+    timezone: str, start: str, end: str, weeks: list[str]
+) -> None:
+    calendar = CalendarSettings(start=dt.date.fromisoformat(start), end=dt.date.fromisoformat(end), timezone=timezone)
+    assert weekly_partitions(calendar).get_partition_keys() == weeks
 
 
 def test_stretches_have_no_hole() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
+from profile_pipeline.cli import app
 from profile_pipeline.orchestration.building.days import RANGE_END_TAG, RANGE_START_TAG, REFRESH_TAG, DaysError
 from profile_pipeline.orchestration.building.load_report import NothingCountsError
 from profile_pipeline.orchestration.running import Runner
@@ -269,6 +271,23 @@ def test_where_nobody_has_come_for_the_activity_days_nobody_has_a_profile_and_ru
     r.build_all()
     r.instance.dispose()
     assert rows(tmp_path, "select count(*) from profiles.user_profiles where as_of_date > date '2026-03-07'") == [(0,)]
+
+
+def test_a_calendar_without_a_whole_week_builds_profiles_and_says_that_nothing_can_be_trained(tmp_path: Path) -> None:
+    models = "models:\n  churn: {task: outcome, is_absence: true}\n"
+    tags = "tags:\n  spender: {rules: [{value: high, when: 'purchase_amount_all >= quantile(purchase_amount_all, 0.8)'}]}\n"
+    deliver(tmp_path)
+    runner(tmp_path, CONFIG.replace("start: 2026-02-23", "start: 2026-02-24") + models + tags)
+    of = ["--config", str(tmp_path / "profile.yaml"), "--data", str(tmp_path)]
+    built = CliRunner().invoke(app, ["run", *of])
+    assert built.exit_code == 0, built.output
+    assert rows(tmp_path, "select count(*) from profiles.user_profiles where as_of_date = date '2026-03-03'") == [(8,)]
+    for command in (["run", "--retrain"], ["training-set", "churn", "--out", str(tmp_path / "set.parquet")]):
+        told = CliRunner().invoke(app, [*command, *of])
+        assert told.exit_code == 1
+        assert "found 2026-02-24 to 2026-03-03, expected a week, Monday to Sunday, that has ended" in str(
+            told.exception
+        )
 
 
 def test_models_that_a_killed_run_left_unjudged_are_judged_and_serve(world: World, tmp_path: Path) -> None:

@@ -41,16 +41,37 @@ def daily_partitions(calendar: CalendarSettings) -> dg.DailyPartitionsDefinition
 
 
 def weekly_partitions(calendar: CalendarSettings) -> dg.WeeklyPartitionsDefinition:
-    """All weeks of the calendar that have ended, named by their Monday."""
-    end = str(calendar.end + ONE_DAY) if calendar.end else None
+    """All weeks of the calendar that have ended, named by their Monday; a closed calendar may be too short for one."""
+    end = calendar.end + ONE_DAY if calendar.end else None
+    first_week = calendar.start + dt.timedelta(days=-calendar.start.weekday() % WEEK_DAYS)
+    if calendar.end and last_day_of(first_week) > calendar.end:
+        # Dagster counts the first week even if it reaches beyond the end: only what ends where it starts has none.
+        end = calendar.start
     return dg.WeeklyPartitionsDefinition(
-        start_date=str(calendar.start), end_date=end, timezone=calendar.timezone, day_offset=1
+        start_date=str(calendar.start), end_date=str(end) if end else None, timezone=calendar.timezone, day_offset=1
     )
 
 
 def day_keys(partitions: dg.TimeWindowPartitionsDefinition) -> list[dt.date]:
     """The days (or Mondays) that are partitions now, in order."""
     return [dt.date.fromisoformat(key) for key in partitions.get_partition_keys()]
+
+
+def ended_weeks(calendar: CalendarSettings) -> list[dt.date]:
+    """The Mondays of all weeks that have ended, in order.
+
+    Raises
+    ------
+    DaysError
+        If there is none: models are of whole weeks.
+    """
+    weeks = day_keys(weekly_partitions(calendar))
+    if not weeks:
+        raise DaysError(
+            f"`calendar` of profile.yaml: found {calendar.start} to {calendar.end or 'today'}, expected a week, Monday to Sunday,"
+            " that has ended: models are of whole weeks"
+        )
+    return weeks
 
 
 def first_open_day(calendar: CalendarSettings) -> dt.date:
