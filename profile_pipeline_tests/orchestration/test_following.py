@@ -17,6 +17,7 @@ from profile_pipeline.orchestration.steps import FEATURE_STAGES, RunFailedError
 from profile_pipeline.orchestration.verifying.verify import verify
 from profile_pipeline.paths import Paths
 from profile_pipeline.settings_file import load_settings
+from profile_pipeline_tests.orchestration import small_project
 
 CONFIG = """
 calendar: {start: 2026-02-23, end: 2026-03-03}
@@ -323,3 +324,18 @@ def test_metrics_that_have_not_followed_are_told(data: Path) -> None:
         verdict = verify(warehouse, r.settings, n_people=1, has_new_versions=False)
     r.instance.dispose()
     assert f"daily metrics of 2 days have not followed: {WEEK_END}, {LAST}: profile-pipeline run" in verdict.behind
+
+
+def test_daily_metrics_by_segment_follow_an_older_day_that_is_scored_after_newer_ones(tmp_path: Path) -> None:
+    metrics = "select * from applications.daily_metrics order by all"
+    by_segment = "select distinct event_date from applications.daily_metrics where segment <> 'all' order by 1"
+    small_project.deliver(tmp_path)
+    small_project.build(tmp_path)
+    assert rows(tmp_path, by_segment) == []
+    r = small_project.runner(tmp_path)
+    r.build_range(dt.date(2026, 2, 24), dt.date(2026, 2, 25))
+    followed = rows(tmp_path, metrics)
+    r.build_metrics(r.days[0], r.days[-1])
+    r.instance.dispose()
+    assert rows(tmp_path, by_segment) == [(dt.date(2026, 2, d),) for d in (25, 26, 27, 28)] + [(dt.date(2026, 3, 1),)]
+    assert followed == rows(tmp_path, metrics)

@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 
 from profile_pipeline.features.tables import BEHAVIOR
-from profile_pipeline.orchestration.building.cleaning import DELIVERIES_OF_TAGS, OLDER
+from profile_pipeline.orchestration.building.cleaning import DAY_CONSUMERS, DELIVERIES_OF_TAGS, OLDER
 from profile_pipeline.orchestration.building.days import (
     RunDays,
     daily_partitions,
@@ -81,8 +81,10 @@ def build_profiles(
         for day in days:
             rows = score_day(warehouse, settings, day, is_final=day < open_day)
             with warehouse.transaction():
+                told = _days_told_by(warehouse, settings, day)
                 warehouse.replace_days(SCORES, rows, [day])
                 _settle(warehouse, SCORES, [day])
+                touch_days(warehouse, DAY_CONSUMERS, {*told, *_days_told_by(warehouse, settings, day)})
             if rows.num_rows == 0:
                 context.log.info(f"{day}: no model yet that passed its gate and whose week had ended")
         return dg.MaterializeResult(metadata=report_days(context, warehouse, SCORES, run=run, days=days))
@@ -153,6 +155,16 @@ def _settle(w: Warehouse, table: Table, days: Sequence[dt.date]) -> None:
     w.execute(
         f"delete from cleaned.touched where consumer = $consumer and event_date not in (select as_of_date from {table.name})",
         {"consumer": OLDER + table.name},
+    )
+
+
+def _days_told_by(w: Warehouse, settings: Settings, day: dt.date) -> list[dt.date]:
+    """Return the days whose metrics tell of the segments of a day: those with events after it, up to the next that has segments."""
+    return w.days(
+        "with segmented as (select distinct as_of_date from profiles.scores where model = $segments and as_of_date >= $day)"
+        " select event_date from cleaned.ledger asof join segmented on ledger.event_date > segmented.as_of_date"
+        " where segmented.as_of_date = $day group by event_date having sum(n_cleaned) > 0",
+        {"day": day, "segments": segment_model(settings)},
     )
 
 
