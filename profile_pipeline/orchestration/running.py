@@ -6,8 +6,6 @@ Not here: a single run (`steps`), the command line itself, or what the jobs comp
 import datetime as dt
 from collections.abc import Sequence
 
-import dagster as dg
-
 from profile_pipeline.orchestration.building.cleaning import DAY_CONSUMERS, FEATURE_CONSUMERS, REBUILT, STALE_CONSUMER
 from profile_pipeline.orchestration.building.days import (
     STALE_TAG,
@@ -17,10 +15,14 @@ from profile_pipeline.orchestration.building.days import (
     stretches,
 )
 from profile_pipeline.orchestration.jobs import DAILY
-from profile_pipeline.orchestration.keeping.behind import are_deliveries_older, days_of_older_profiles, has_new_versions
+from profile_pipeline.orchestration.keeping.behind import (
+    are_deliveries_older,
+    days_of_older_profiles,
+    has_new_versions,
+    is_outscored,
+)
 from profile_pipeline.orchestration.keeping.built_with import days_of_other_tags, has_other_features
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
-from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.profiles.tags import quantiles_needed
 from profile_pipeline.warehouse.duckdb import Warehouse
 
@@ -68,7 +70,7 @@ class Runner(Steps):
         days = [
             day
             for day in known
-            if not self.has("applications.insights", [day]) or day in gone_days or self._is_outscored(day)
+            if not self.has("applications.insights", [day]) or day in gone_days or is_outscored(self.instance, day)
         ]
         restated = self._days_of_older_profiles()
         if restated or weeks or self._are_deliveries_older():
@@ -124,17 +126,6 @@ class Runner(Steps):
             return []
         with self.look() as warehouse:
             return warehouse.days(f"select distinct week from ({' union all '.join(queries)})")
-
-    def _is_outscored(self, day: dt.date) -> bool:
-        """Say whether the models that serve a day were judged after they scored it."""
-        week = day - dt.timedelta(days=day.weekday() + WEEK_DAYS)
-        judged, scored = self._built_at("evaluation.gates", week), self._built_at("profiles.scores", day)
-        return judged is not None and (scored is None or scored < judged)
-
-    def _built_at(self, table: str, partition: dt.date) -> float | None:
-        wanted = dg.AssetRecordsFilter(asset_key=key_of(table), asset_partitions=[str(partition)])
-        found = self.instance.fetch_materializations(wanted, limit=1).records
-        return found[0].timestamp if found else None
 
     def _behind(self, warehouse: Warehouse, consumers: Sequence[str]) -> list[dt.date]:
         """Days whole of which some of these tables have not followed yet: a killed run, or a late event, leaves them."""

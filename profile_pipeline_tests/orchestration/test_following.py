@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from profile_pipeline.orchestration.building.days import REFRESH_TAG
+from profile_pipeline.orchestration.building.days import REFRESH_TAG, last_day_of
 from profile_pipeline.orchestration.jobs import DAILY
-from profile_pipeline.orchestration.keeping.behind import has_new_versions
+from profile_pipeline.orchestration.keeping.behind import has_new_versions, is_outscored
 from profile_pipeline.orchestration.running import Runner
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, RunFailedError
 from profile_pipeline.orchestration.verifying.verify import verify
@@ -339,3 +339,18 @@ def test_daily_metrics_by_segment_follow_an_older_day_that_is_scored_after_newer
     r.instance.dispose()
     assert rows(tmp_path, by_segment) == [(dt.date(2026, 2, d),) for d in (25, 26, 27, 28)] + [(dt.date(2026, 3, 1),)]
     assert followed == rows(tmp_path, metrics)
+
+
+def test_a_run_scores_again_what_verify_calls_scored_before_the_models_that_may_serve_it_were_judged(
+    tmp_path: Path,
+) -> None:
+    last = small_project.day(small_project.N_DAYS - 1)
+    small_project.deliver(tmp_path)
+    small_project.build(tmp_path)
+    r = small_project.runner(tmp_path)
+    older = r.weeks[-3]
+    r.build_range(older, last_day_of(older))
+    assert is_outscored(r.instance, last)
+    r.build_all()
+    assert not is_outscored(r.instance, last)
+    r.instance.dispose()
