@@ -239,7 +239,7 @@ def test_what_was_dismissed_stays_out_where_its_file_is_read_anew_by_a_mended_ma
     r.ingest()
     ((n_loaded, n_crm),) = rows(data, "select (select count(*) from raw.events), (select count(*) from raw.users)")
     with closing(r.warehouse()) as w:
-        keep_dismissed(w, dismissed)
+        keep_dismissed(w, r.settings, r.paths.archive, dismissed)
     r.build_all()
     r.instance.dispose()
     n_dismissed, n_people = (sum(s == name for s in dismissed["source"].to_pylist()) for name in ("shop", "crm"))
@@ -281,6 +281,33 @@ def test_what_was_dismissed_stays_out_where_a_file_of_which_nothing_was_loaded_i
         ("shop/b.csv", "loaded", 3, 1, 2),
     ]
     assert rows(data, "select n_loaded, n_waiting from cleaned.ledger") == [(1, 1)]
+
+
+def test_what_was_dismissed_is_found_again_by_its_text_where_a_mended_mapping_cuts_other_records(
+    tmp_path: Path,
+) -> None:
+    data, landing = tmp_path / "data", tmp_path / "data" / "landing" / "shop"
+    landing.mkdir(parents=True)
+    moment = "2026-02-24T08:00:00Z,purchase"
+    # Quotes join two lines, of which the second is a good record by itself.
+    lines = [f'at {moment},"u1', f'{moment},u2",i1,1', f"at {moment},u3,i1,1", f"at {moment},u3,i1,1"]
+    text = "\n".join(["ts,action,uid,item,price", *lines, ""])
+    (landing / "a.csv").write_text(text, encoding="utf-8")
+    r = runner(data, RIGHT)
+    with pytest.raises(NothingCountsError):
+        r.ingest()
+    with closing(r.warehouse()) as w:
+        assert dismiss(w, Selection(), now=dt.datetime(2026, 11, 27)) == 3
+    r.instance.dispose()
+    (landing / "a.csv").write_text(text, encoding="utf-8")
+    mended = RIGHT.replace("event_time: ts", "event_time: \"replace(ts, 'at ', '')\"")
+    r = runner(data, mended.replace("format: csv\n    identical", "format: csv\n    has_quotes: false\n    identical"))
+    assert r.ingest() == 1
+    r.instance.dispose()
+    assert rows(data, "select row_number, user_id from raw.events") == [(2, 'u2"')]
+    told = "select row_number, record, dismissed_at is not null from raw.rejected_records order by 1"
+    assert rows(data, told) == [(1, lines[0], False), (3, lines[2], True), (4, lines[3], True)]
+    assert rows(data, "select n_records, n_loaded, n_rejected from raw.files") == [(4, 1, 3)]
 
 
 @pytest.mark.parametrize("given", [("--source", "shpo"), ("--reason", "bad_tiem"), ("--file", "shop/2026-02-30.csv")])

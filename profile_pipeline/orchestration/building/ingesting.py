@@ -281,7 +281,7 @@ class Load:
                 {"files": events},
             )
         require_files_add_up(self.warehouse.rows, [row["file_id"] for row in rows], since=self.now)
-        n_out = keep_dismissed(self.warehouse, dismissed) if dismissed else {}
+        n_out = keep_dismissed(self.warehouse, self.settings, self.paths.archive, dismissed) if dismissed else {}
         loaded = {row["source"] for row in rows if row["n_loaded"] > n_out.get(row["file_id"], 0)}
         note_facts(self.warehouse, self.settings, sorted(loaded))
         for row in rows:

@@ -234,7 +234,7 @@ def _build(runner: Runner, before: Before | None) -> None:
         runner.build_all()
         return
     with contextlib.closing(runner.warehouse()) as new:
-        keep_dismissed(new, before.dismissed)
+        keep_dismissed(new, runner.settings, runner.paths.archive, before.dismissed)
     days = runner.days
     runner.build_features(days[max(0, len(days) - 1 - runner.settings.restate_days)], days[-1])
     for first, last in stretches(_in(days, before.snapshots) - _built(runner, "features.user_features")):

@@ -22,7 +22,14 @@ from profile_pipeline.raw.readers.csv_lossless import RecordReader
 from profile_pipeline.raw.readers.csv_pieces import PieceReader
 from profile_pipeline.raw.readers.evaluate import evaluate
 from profile_pipeline.raw.readers.jsonl import JsonReader
-from profile_pipeline.raw.readers.records import CountedBefore, Rejects, TextBatch, TextReader, UnsureError
+from profile_pipeline.raw.readers.records import (
+    CountedBefore,
+    Rejects,
+    TextBatch,
+    TextReader,
+    UnsureError,
+    kept_text,
+)
 from profile_pipeline.raw.readers.typing import (
     Converted,
     blanks_to_null,
@@ -124,6 +131,27 @@ def read_file(
         check_cases(source, names)
     batches = _typed(reader.batches(), name, source, rejects, engine)
     return FileRead(batches, lambda: reader.n_records, rejects.table)
+
+
+def is_cut_as_mapped(source: SourceSettings) -> bool:
+    """Say whether it is the mapping that says where records begin: quotes, header and delimiter do; a row of Parquet is one by any."""
+    return source.format in ("csv", "tsv")
+
+
+def texts_of_records(path: Path, source: SourceSettings) -> Iterator[tuple[int, str]]:
+    """Yield each record of delimited text, loaded or not, by its row number, as `raw.rejected_records` would keep it.
+
+    Raises
+    ------
+    FileRefused
+        If the file is bad as a whole.
+    """
+    rejects = Rejects()
+    source, names = _header(path, source)
+    for batch in PieceReader(path, source, names, rejects).batches():
+        for row, number in enumerate(batch.row_numbers.to_pylist()):
+            yield number, kept_text(batch.record_text(row))
+    yield from zip(rejects.row_numbers, rejects.records, strict=True)
 
 
 def read_here(path: Path, *, name: str, source: SourceSettings, engine: duckdb.DuckDBPyConnection) -> FileRead:

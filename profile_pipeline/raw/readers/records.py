@@ -20,6 +20,12 @@ class UnsureError(Exception):
     """Part of a file is not what its format says: it has to be read with more care, as its reader's caller decides."""
 
 
+def kept_text(record: str | bytes) -> str:
+    """Return the text of a record as it is kept: cut at 10,000 characters, bytes that are no text escaped."""
+    text = record.decode("utf-8", "backslashreplace") if isinstance(record, bytes) else record
+    return text.replace("\x00", "\\x00")[:RECORD_LIMIT]
+
+
 @dataclass
 class Rejects:
     """Records that could not be loaded, as they come up."""
@@ -30,7 +36,7 @@ class Rejects:
     records: list[str] = field(default_factory=list)
 
     def add(self, row_number: int, reason: str, detail: str, record: str | bytes) -> None:
-        """Note one; the record's text is cut at 10,000 characters, bytes that are no text are shown escaped.
+        """Note one.
 
         Raises
         ------
@@ -41,11 +47,10 @@ class Rejects:
             raise FileRefused(
                 "too_many_bad", f"more than {MOST_REJECTED:,} records can't be loaded; the last one: {reason}"
             )
-        text = record.decode("utf-8", "backslashreplace") if isinstance(record, bytes) else record
         self.row_numbers.append(row_number)
         self.reasons.append(reason)
         self.details.append(detail[:500])
-        self.records.append(text.replace("\x00", "\\x00")[:RECORD_LIMIT])
+        self.records.append(kept_text(record))
 
     def table(self) -> pa.Table:
         return pa.table({
