@@ -1,5 +1,6 @@
 """Rejected records: what was refused for a wrong mapping enters, once it is mended, as if it had been right the first time."""
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -209,6 +210,58 @@ def test_a_record_that_stays_rejected_is_so_for_what_is_wrong_with_it_now(tmp_pa
     ((reason, detail),) = rows(data, "select reason_code, detail from raw.rejected_records")
     assert reason == "bad_number"
     assert "many" in detail
+
+
+GOOD, BAD = "2026-02-24T08:00:00Z,purchase,u0,i1,1", "2026-02-24T08:00:00Z,purchase,u0,i1,many"
+# By quotes the first line and the second are one record, of a number that is none.
+JOINED = ['2026-02-24T08:00:00Z,purchase,u1,i1,"1', '2026-02-24T08:00:00Z,purchase,u2,i2,2"']
+SHOP = "format: csv\n    identical_records"
+UNQUOTED = RIGHT.replace(SHOP, f"has_quotes: false\n    {SHOP}").replace("[$]", '[$\\"]')
+
+
+def load_refused(data: Path, config: str, lines: list[str]) -> None:
+    """Load a file of the shop of which some records, or all, are rejected."""
+    (data / "landing" / "shop").mkdir(parents=True)
+    text = "\n".join(["ts,action,uid,item,price", *lines, ""])
+    (data / "landing" / "shop" / "a.csv").write_text(text, encoding="utf-8")
+    r = runner(data, config)
+    with contextlib.suppress(NothingCountsError):
+        r.ingest()
+    r.instance.dispose()
+
+
+@pytest.mark.parametrize("lines", [[GOOD, *JOINED], JOINED, [*JOINED, BAD]])
+def test_a_mended_mapping_that_cuts_other_records_is_refused_and_loses_none(tmp_path: Path, lines: list[str]) -> None:
+    data = tmp_path / "data"
+    load_refused(data, RIGHT, lines)
+    before = rows(data, "select * from raw.rejected_records order by all")
+    told = f"cuts 1 file into other records: found {len(lines)}, expected the same {len(lines) - 1} as before"
+    with pytest.raises(RunFailedError, match=f"{told}.*profile-pipeline rebuild --source shop"):
+        recover(data, UNQUOTED, Selection(source="shop"))
+    assert rows(data, "select * from raw.rejected_records order by all") == before
+
+
+def test_a_mended_mapping_that_cuts_as_many_records_but_others_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    load_refused(data, WRONG.replace(SHOP, f"has_quotes: false\n    {SHOP}"), [GOOD.replace("i1,1", "i1,$1"), *JOINED])
+    assert rows(data, "select n_records, n_rejected from raw.files") == [(3, 3)]
+    # The line of names is a record more, and the quotes make one of two.
+    headed = RIGHT.replace(SHOP, f"header: [ts, action, uid, item, price]\n    {SHOP}")
+    with pytest.raises(RunFailedError, match="cuts 1 file into other records: found 3, expected the same 3 as before"):
+        recover(data, headed, Selection(source="shop"))
+    assert rows(data, "select count(*) from raw.events") == [(0,)]
+
+
+def test_a_mended_encoding_recovers_what_was_no_text(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "landing" / "shop").mkdir(parents=True)
+    text = "\n".join(["ts,action,uid,item,price", GOOD, GOOD.replace("i1", "café"), ""])
+    (data / "landing" / "shop" / "a.csv").write_text(text, encoding="latin-1")
+    r = runner(data, RIGHT)
+    r.ingest()
+    r.instance.dispose()
+    assert recover(data, RIGHT.replace(SHOP, f"encoding: latin-1\n    {SHOP}"), Selection(source="shop")) == (1, 0)
+    assert rows(data, "select item_id from raw.events order by row_number") == [("i1",), ("café",)]
 
 
 def test_a_recovery_that_finds_nothing_leaves_nothing_to_follow(refused: Path) -> None:

@@ -1,7 +1,8 @@
 """Records that were rejected: listed, shown, and read again from the archive once the mapping is mended.
 
 What is recovered enters as if it had been right the first time: the same row of the same file, judged like any other that waits.
-A mapping that changed since is taken for that of the whole source only if it gives every row that is loaded as it stands.
+A mapping that changed since is taken for that of the whole source only if it gives every row that is loaded as it stands, and cuts
+files into the same records as before.
 Not here: why a record is rejected (`raw.readers`), loading of files (`ingesting`), or the command line.
 """
 
@@ -19,14 +20,15 @@ import pyarrow.compute as pc
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.building.cleaning import write_ledger
 from profile_pipeline.orchestration.building.ingesting import insert_batches
-from profile_pipeline.orchestration.keeping.built_with import adopt_source, differences, source_fact
+from profile_pipeline.orchestration.keeping.built_with import adopt_source, differences, source_fact, stored_facts
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
 from profile_pipeline.raw.readers.evaluate import connect
-from profile_pipeline.raw.readers.read import read_file
+from profile_pipeline.raw.readers.read import is_cut_as_mapped, read_file, texts_of_records
 from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES
 from profile_pipeline.settings import Settings
+from profile_pipeline.source_settings import SourceSettings
 from profile_pipeline.table import quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
 from profile_pipeline.wording import counted
@@ -139,7 +141,8 @@ def recover(
     DamagedArchiveError
         If the bytes of a file are not those that were delivered; files before it stay recovered.
     ConfigurationError
-        If a mapping that changed gives other rows than those that are loaded: all of the source is to be built anew then.
+        If a mapping that changed gives other rows than those that are loaded, or other records: all of the source is to be built
+        anew then.
     """
     done = Recovered()
     files = w.rows(
@@ -163,47 +166,90 @@ def recover(
     return done
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """A file as it stands beside what the mapping makes of it now."""
+
+    n_records: int
+    n_found: int
+    n_same: int
+    is_cut_alike: bool
+
+
 def _adopt_mappings(
     w: Warehouse, settings: Settings, paths: Paths, sources: set[str], *, engine: Any, say: Callable[[str], None]
 ) -> None:
-    """Take the changed mappings of sources for what their rows were built with, once that is seen to be true."""
+    """Take the changed mappings of sources for what their rows were built with, once that is seen to be true.
+
+    Where nothing was loaded there is nothing to be taken; that files are cut as they were has to be seen all the same.
+    """
     faults = []
-    changed = differences(w.rows, settings).keys()
-    for name in sorted(name for name in sources if source_fact(name) in changed):
+    known, changed = stored_facts(w.rows).keys(), differences(w.rows, settings).keys()
+    for name in sorted(sources & settings.sources.keys()):
+        if source_fact(name) in known - changed:
+            continue
         files = w.rows(
-            "select file_id, n_loaded from raw.files where source = $source and n_loaded > 0 order by 1",
+            "select file_id, n_records, n_loaded from raw.files where source = $source and status = 'loaded' order by 1",
             {"source": name},
         )
-        n_loaded = sum(n for _, n in files)
-        n_same = sum(_count_same(w, settings, paths, name, file_id, engine) for file_id, _ in files)
-        if n_same < n_loaded:
+        n_loaded = sum(n for _, _, n in files)
+        beside = [_beside(w, settings, paths, name, file_id, n_records, engine) for file_id, n_records, _ in files]
+        n_same, cut = sum(b.n_same for b in beside), [b for b in beside if not b.is_cut_alike]
+        anew = f"All of the source is to be read anew: profile-pipeline rebuild --source {name}"
+        if cut:
             faults.append(
-                f"sources.{name}: the mapping as it is now gives another row for {n_loaded - n_same:,} of {counted(n_loaded, 'loaded record')}."
-                f" All of the source is to be read anew: profile-pipeline rebuild --source {name}"
+                f"sources.{name}: the mapping as it is now cuts {counted(len(cut), 'file')} into other records: found {sum(b.n_found for b in cut):,},"
+                f" expected the same {sum(b.n_records for b in cut):,} as before. {anew}"
             )
-        else:
+        elif n_same < n_loaded:
+            faults.append(
+                f"sources.{name}: the mapping as it is now gives another row for {n_loaded - n_same:,} of {counted(n_loaded, 'loaded record')}. {anew}"
+            )
+        elif source_fact(name) in changed:
             say(f"{name}: the mapping as it is now gives the same row for each of {counted(n_loaded, 'loaded record')}")
             adopt_source(w, settings, name)
     if faults:
         raise ConfigurationError("\n".join(faults))
 
 
-def _count_same(w: Warehouse, settings: Settings, paths: Paths, name: str, file_id: str, engine: Any) -> int:
-    """Return how many records of a file stand in the warehouse just as the mapping gives them now."""
+def _beside(
+    w: Warehouse, settings: Settings, paths: Paths, name: str, file_id: str, n_records: int, engine: Any
+) -> _Beside:
+    """Hold a file as it stands against what the mapping makes of it now."""
+    path, source = verified_path(paths.archive, file_id), settings.sources[name]
+    try:
+        read = read_file(path, name=name, source=source, engine=engine)
+        n_same = sum(_count_same(w, settings, name, file_id, batch) for batch in read.batches)
+        is_cut_alike = read.n_records == n_records and _has_rejected_texts(w, file_id, path, source)
+    except FileRefused:
+        return _Beside(n_records, 0, 0, is_cut_alike=False)
+    return _Beside(n_records, read.n_records, n_same, is_cut_alike)
+
+
+def _count_same(w: Warehouse, settings: Settings, name: str, file_id: str, batch: pa.Table) -> int:
+    """Return how many records of a batch stand in the warehouse just as the mapping gives them now."""
     table = RECORD_TABLES[settings.sources[name].table]
     names = ", ".join(quote_identifier(c) for c in table.column_names if c != "loaded_at")
-    path, source, fresh = verified_path(paths.archive, file_id), settings.sources[name], replace(table, name=READ_AGAIN)
+    w.temporary("read_again", f"select * from {table.name} where false")
+    fresh = replace(table, name=READ_AGAIN)
+    insert_batches(w, settings, name, [(file_id, batch)], now=dt.datetime(1970, 1, 1), into=fresh)
     same = f"select {names} from {READ_AGAIN} intersect select {names} from {table.name} where file_id = $file"
-    n_same = 0
-    try:
-        for batch in read_file(path, name=name, source=source, engine=engine).batches:
-            w.temporary("read_again", f"select * from {table.name} where false")
-            insert_batches(w, settings, name, [(file_id, batch)], now=dt.datetime(1970, 1, 1), into=fresh)
-            n_same += w.scalar(f"select count(*) from ({same})", {"file": file_id})
-            w.drop("read_again")
-    except FileRefused:
-        return 0
+    n_same = w.scalar(f"select count(*) from ({same})", {"file": file_id})
+    w.drop("read_again")
     return n_same
+
+
+def _has_rejected_texts(w: Warehouse, file_id: str, path: Path, source: SourceSettings) -> bool:
+    """Say whether the records that are rejected stand at their rows, as the mapping cuts the file now; another encoding gives another text."""
+    if not is_cut_as_mapped(source):
+        return True
+    rejected = dict(
+        w.rows(
+            "select row_number, record from raw.rejected_records where file_id = $file and reason_code <> 'bad_encoding'",
+            {"file": file_id},
+        )
+    )
+    return not rejected or rejected == {n: text for n, text in texts_of_records(path, source) if n in rejected}
 
 
 def _read_again(
