@@ -11,7 +11,7 @@ from profile_pipeline.features.tables import TABLES as FEATURES
 from profile_pipeline.models.tables import TABLES as MODELS
 from profile_pipeline.models.tables import model_table
 from profile_pipeline.profiles.tables import TABLES as PROFILES
-from profile_pipeline.raw.tables import BUILT_WITH
+from profile_pipeline.raw.tables import BUILT_WITH, DISMISSED_BEFORE
 from profile_pipeline.raw.tables import TABLES as RAW
 from profile_pipeline.settings import Settings
 from profile_pipeline.table import Table
@@ -26,4 +26,15 @@ def all_tables(settings: Settings) -> list[Table]:
         for t in FEATURES
     ]
     models = [model_table(name) for name in settings.models]
-    return [*RAW, BUILT_WITH, *CLEANED, *features, *models, *MODELS, *EVALUATION, *PROFILES, *APPLICATIONS]
+    return [
+        *RAW,
+        BUILT_WITH,
+        DISMISSED_BEFORE,
+        *CLEANED,
+        *features,
+        *models,
+        *MODELS,
+        *EVALUATION,
+        *PROFILES,
+        *APPLICATIONS,
+    ]

@@ -3,6 +3,8 @@
 Types are real already here. Not here: how files are read (`readers`), or what counts (`cleaned`).
 """
 
+from dataclasses import replace
+
 from profile_pipeline.table import MONEY, PRICE, Column, Table
 
 _ORIGIN = (
@@ -179,6 +181,12 @@ REJECTED_RECORDS = Table(
     ),
 )
 
+DISMISSED_BEFORE = replace(
+    REJECTED_RECORDS,
+    name="raw.dismissed_before",
+    grain="a record that was dismissed, of a file that is refused as a whole since: it stays out once the file can be read",
+)
+
 PENDING = Table(
     "raw.pending",
     grain="a day of a file that waits to be refreshed; a day that was opened has no file",
@@ -212,5 +220,5 @@ RECORD_TABLES: dict[str, Table] = {
     "relations": RELATIONS,
     "contacts": CONTACTS,
 }
-# What arrived, each an asset. BUILT_WITH is none: nothing is computed from it, it is what everything is held against.
+# What arrived, each an asset. BUILT_WITH and DISMISSED_BEFORE are none: no table is computed from them.
 TABLES: tuple[Table, ...] = (FILES, *RECORD_TABLES.values(), REJECTED_RECORDS, PENDING)

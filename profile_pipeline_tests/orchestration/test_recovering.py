@@ -221,7 +221,7 @@ UNQUOTED = RIGHT.replace(SHOP, f"has_quotes: false\n    {SHOP}").replace("[$]", 
 
 def load_refused(data: Path, config: str, lines: list[str]) -> None:
     """Load a file of the shop of which some records, or all, are rejected."""
-    (data / "landing" / "shop").mkdir(parents=True)
+    (data / "landing" / "shop").mkdir(parents=True, exist_ok=True)
     text = "\n".join(["ts,action,uid,item,price", *lines, ""])
     (data / "landing" / "shop" / "a.csv").write_text(text, encoding="utf-8")
     r = runner(data, config)

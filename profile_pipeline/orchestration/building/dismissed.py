@@ -1,7 +1,8 @@
 """Records that were dismissed stay out where their file is read anew: by a load, as by a rebuild.
 
 What was dismissed is a record, by its text in its file. Its row number is another one where a mended mapping cuts the file into
-other records; where none of these has its text, nothing is left of what was dismissed. Not here: dismissing a record (`recovering`), or why one is rejected (`raw.readers`).
+other records; where none of these has its text, nothing is left of what was dismissed. Not here: dismissing a record (`recovering`), or why one is rejected
+(`raw.readers`).
 """
 
 from collections import defaultdict
@@ -14,17 +15,24 @@ import pyarrow.compute as pc
 from profile_pipeline.orchestration.building.cleaning import write_ledger
 from profile_pipeline.raw.archive import verified_path
 from profile_pipeline.raw.readers.read import is_cut_as_mapped, texts_of_records
-from profile_pipeline.raw.tables import EVENTS, RECORD_TABLES, REJECTED_RECORDS
+from profile_pipeline.raw.tables import DISMISSED_BEFORE, EVENTS, RECORD_TABLES, REJECTED_RECORDS
 from profile_pipeline.settings import Settings
 from profile_pipeline.warehouse.duckdb import Warehouse
+
+_DISMISSED = f"select * from {REJECTED_RECORDS.name} where dismissed_at is not null union all by name from {DISMISSED_BEFORE.name}"
+
+
+def dismissed_records(w: Warehouse) -> pa.Table:
+    """Return all records that were dismissed, of files that stand loaded or were refused as a whole since."""
+    return w.arrow(_DISMISSED)
 
 
 def forget_rejected(w: Warehouse, file_ids: Sequence[str]) -> pa.Table:
     """Remove the rejected records of files that are read anew; return those of them that were dismissed."""
     of = {"files": list(file_ids)}
-    among = f"from {REJECTED_RECORDS.name} where list_contains($files, file_id)"
-    dismissed = w.arrow(f"select * {among} and dismissed_at is not null", of)
-    w.execute(f"delete {among}", of)
+    dismissed = w.arrow(f"select * from ({_DISMISSED}) where list_contains($files, file_id)", of)
+    for table in (REJECTED_RECORDS, DISMISSED_BEFORE):
+        w.execute(f"delete from {table.name} where list_contains($files, file_id)", of)
     return dismissed
 
 
@@ -82,6 +90,8 @@ def _at_rows_now(w: Warehouse, settings: Settings, archive: Path, dismissed: pa.
 def keep_dismissed(w: Warehouse, settings: Settings, archive: Path, dismissed: pa.Table) -> dict[str, int]:
     """Take what was dismissed out again where a file that was read anew has loaded it, before anything is judged.
 
+    Where a file is refused as a whole, it is kept until the file can be read.
+
     Parameters
     ----------
     dismissed
@@ -126,5 +136,9 @@ def keep_dismissed(w: Warehouse, settings: Settings, archive: Path, dismissed: p
                 w.execute("delete from raw.pending where n_events = 0 and file_id is not null")
                 write_ledger(w, w.days("select distinct event_date from dismissed_now"))
             w.drop("dismissed_now")
+        w.insert(
+            DISMISSED_BEFORE,
+            "select * from dismissed_before anti join (from raw.files where status = 'loaded') as f using (file_id)",
+        )
     w.drop("dismissed_before")
     return taken_out

@@ -127,8 +127,7 @@ class Load:
         row["arrived_at"] = seen.get(file.name, arrived_at)
         if file.source is None:
             self.done.n_unclaimed += 1
-            rejected = row | {"status": "rejected", "reason": NO_SOURCE}
-            self._note(file, archived, rejected, is_known=file.name in seen)
+            self._note(file, archived, row | {"status": "rejected", "reason": NO_SOURCE}, is_known=file.name in seen)
             return
         if loaded_as is not None:
             self.done.n_duplicates += 1
@@ -151,8 +150,9 @@ class Load:
         """Note a file of which nothing is loaded; one that is noted already is only put away."""
         if not is_known:
             with self.warehouse.transaction():
-                self._forget([row])
+                dismissed = self._forget([row])
                 _note_files(self.warehouse, [row])
+                self._keep_dismissed(dismissed)
             self.again.discard(row["file_id"])
         self._put_away(file, archived.state)
 
@@ -281,7 +281,7 @@ class Load:
                 {"files": events},
             )
         require_files_add_up(self.warehouse.rows, [row["file_id"] for row in rows], since=self.now)
-        n_out = keep_dismissed(self.warehouse, self.settings, self.paths.archive, dismissed) if dismissed else {}
+        n_out = self._keep_dismissed(dismissed)
         loaded = {row["source"] for row in rows if row["n_loaded"] > n_out.get(row["file_id"], 0)}
         note_facts(self.warehouse, self.settings, sorted(loaded))
         for row in rows:
@@ -289,6 +289,9 @@ class Load:
             self.done.n_records += row["n_records"]
             self.done.n_loaded += row["n_loaded"] - n_out.get(row["file_id"], 0)
             self.done.n_rejected += row["n_rejected"] + n_out.get(row["file_id"], 0)
+
+    def _keep_dismissed(self, dismissed: pa.Table | None) -> dict[str, int]:
+        return keep_dismissed(self.warehouse, self.settings, self.paths.archive, dismissed) if dismissed else {}
 
     def _put_away(self, file: LandingFile, state: FileState) -> None:
         """Remove from the landing folder what is archived and noted; other folders are left as they are.

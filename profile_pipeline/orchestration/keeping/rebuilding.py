@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.building.days import last_day_of, stretches
-from profile_pipeline.orchestration.building.dismissed import keep_dismissed
+from profile_pipeline.orchestration.building.dismissed import dismissed_records, keep_dismissed
 from profile_pipeline.orchestration.instance import open_instance, require_no_run
 from profile_pipeline.orchestration.keeping.built_with import refusals, source_fact
 from profile_pipeline.orchestration.resources import open_warehouse
@@ -185,7 +185,7 @@ def _built_before(old: Warehouse, settings: Settings) -> Before:
         weeks=old.days("select distinct week from evaluation.gates"),
         contests=old.days(f"select distinct week from ({' union all '.join(several)})") if several else [],
         profiles=old.days("select distinct as_of_date from profiles.user_profiles"),
-        dismissed=old.arrow("select * from raw.rejected_records where dismissed_at is not null"),
+        dismissed=dismissed_records(old),
     )
 
 
