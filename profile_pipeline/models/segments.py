@@ -6,7 +6,7 @@ gates, reports, or the features themselves.
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,15 +91,18 @@ def train_segments(
     train_dates: tuple[dt.date, dt.date],
     before: Mapping[str, str],
     names_used: Sequence[str] = (),
+    named_after: dt.date | None = None,
 ) -> Segmented | NotTrained:
-    """Find segments and name them after those of the week before.
+    """Find segments and name them after those of an earlier week.
 
     Parameters
     ----------
     before
-        Person to segment, the week before; empty in the first week.
+        Person to segment, in that week; empty where there is none.
     names_used
-        Names that any earlier week has given: a new segment gets a new one.
+        Names that it and those before it have given: a new segment gets a new one.
+    named_after
+        That week, kept with the model: see `naming_chain`.
     """
     if len(frame) < 10 * settings.k_max:
         return NotTrained(f"not_trained: needs {10 * settings.k_max} people, found {len(frame)}")
@@ -138,7 +141,7 @@ def train_segments(
     shares = np.bincount(clusters, minlength=k) / len(clusters)
     row = {
         "model": model, "week": week, "algorithm": "kmeans", "is_chosen": True, "feature_names": features, "n_train": len(sample),
-        "params": json.dumps({"k": k, "n_init": settings.n_init, "k_min": settings.k_min, "k_max": settings.k_max}),
+        "params": json.dumps({"k": k, "n_init": settings.n_init, "k_min": settings.k_min, "k_max": settings.k_max, "named_after": str(named_after) if named_after else None}),
         "train_from_date": train_dates[0], "train_to_date": train_dates[1], "seed": seed, "classes": names, "calibration": None, "reference": None,
         "data_fingerprint": frame.fingerprint([""] * len(frame)),
         "library_versions": json.dumps({"scikit-learn": sklearn.__version__, "numpy": np.__version__}),
@@ -157,6 +160,30 @@ def train_segments(
 
 def _silhouette(values: np.ndarray, labels: np.ndarray, seed: int) -> float:
     return float(silhouette_score(values, labels, random_state=seed)) if len(set(labels.tolist())) > 1 else -1.0
+
+
+def naming_chain(
+    week: dt.date, trained: Iterable[dt.date], recorded: Mapping[dt.date, dt.date | None]
+) -> list[dt.date]:
+    """Return the weeks from which the segments of a week have their names, nearest first.
+
+    A week is named after the newest that is trained before it, and stays so: a week trained later in between changes no name.
+
+    Examples
+    --------
+    >>> d = dt.date
+    >>> naming_chain(d(2026, 1, 19), [d(2026, 1, 5), d(2026, 1, 12)], {d(2026, 1, 12): None})
+    [datetime.date(2026, 1, 12)]
+    """
+    known = sorted(trained)
+    chain: list[dt.date] = []
+    at: dt.date | None = week
+    while at is not None:
+        newest = max((other for other in known if other < at), default=None)
+        at = recorded.get(at, newest)
+        if at is not None:
+            chain.append(at)
+    return chain
 
 
 def matched_names(

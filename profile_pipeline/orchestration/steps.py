@@ -313,12 +313,12 @@ class Steps:
             # What a killed run has judged and not told is not told again: it stays in the table.
             self._tell(exclusion_report(not_counted(warehouse) - before))
 
-    def train(self, weeks: Sequence[dt.date]) -> None:
+    def train(self, weeks: Sequence[dt.date], *, tags: Mapping[str, str] | None = None) -> None:
         """Train, evaluate and report weeks, oldest first."""
         for first, last in _week_stretches(weeks):
             self.say(f"training: weeks {first} to {last}")
             with self.measured.stage("training"):
-                self.execute(WEEKLY, first=first, last=last, groups=("models",))
+                self.execute(WEEKLY, first=first, last=last, groups=("models",), tags=tags)
             self.judge([week for week in weeks if first <= week <= last])
 
     def judge(self, weeks: Sequence[dt.date]) -> None:

@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from profile_pipeline.models.contest import NotTrained
 from profile_pipeline.models.frame import Frame
 from profile_pipeline.models.inputs import SEGMENT_FEATURES
-from profile_pipeline.models.segments import Segmented, assign, kmeans, matched_names, train_segments
+from profile_pipeline.models.segments import Segmented, assign, kmeans, matched_names, naming_chain, train_segments
 from profile_pipeline.settings import SegmentModelSettings
 
 WEEK = dt.date(2026, 1, 5)
@@ -38,6 +38,15 @@ def test_a_segment_keeps_its_name_when_the_algorithm_numbers_its_clusters_otherw
 def test_a_new_segment_gets_a_name_that_was_never_used() -> None:
     before = {"p0": "s1", "p1": "s2"}
     assert matched_names(["p0", "p1", "p2"], np.array([0, 1, 2]), 3, before, ["s3"]) == ["s1", "s2", "s4"]
+
+
+def test_segments_are_named_after_the_week_that_was_newest_when_they_were_trained() -> None:
+    first, second, third, fourth = (WEEK + dt.timedelta(weeks=n) for n in range(4))
+    recorded = {second: None, third: second}
+    assert naming_chain(fourth, [first, second, third], recorded) == [third, second]
+    assert naming_chain(third, [first, second, third], recorded) == [second]
+    assert naming_chain(first, [second, third], recorded) == []
+    assert naming_chain(third, [first, second], {}) == [second, first]
 
 
 def blobs(n: int, seed: int) -> tuple[Frame, np.ndarray]:

@@ -354,3 +354,18 @@ def test_a_run_scores_again_what_verify_calls_scored_before_the_models_that_may_
     r.build_all()
     assert not is_outscored(r.instance, last)
     r.instance.dispose()
+
+
+def test_segments_of_a_week_that_is_trained_again_keep_their_names_although_an_older_week_was_trained_meanwhile(
+    tmp_path: Path,
+) -> None:
+    members = "select * from models.segment_members where week >= date '2026-02-16' order by all"
+    small_project.deliver(tmp_path)
+    small_project.build(tmp_path)
+    before = rows(tmp_path, members)
+    r = small_project.runner(tmp_path)
+    older = r.weeks[-4]
+    r.build_range(older, last_day_of(older))
+    r.train(r.weeks[-2:])
+    r.instance.dispose()
+    assert rows(tmp_path, members) == before

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from profile_pipeline.errors import ConfigurationError
+from profile_pipeline.orchestration.building.days import last_day_of
 from profile_pipeline.orchestration.instance import RunAtWorkError
 from profile_pipeline.orchestration.jobs import DAILY
 from profile_pipeline.orchestration.keeping.built_with import SCHEMA, differences
@@ -235,6 +236,20 @@ def test_a_rebuild_from_the_archive_alone_gives_identical_tables(built: Path, tm
         {p.name for p in built.iterdir()} - {"landing"} | {"ui.lock"}
     )
     assert "nothing waits" in command(data, "run").stdout
+
+
+@pytest.mark.faults
+def test_a_rebuild_gives_the_same_segments_where_older_weeks_were_trained_after_newer_ones(
+    built: Path, tmp_path: Path
+) -> None:
+    data = only(built, tmp_path / "data", *(p.name for p in built.iterdir()))
+    r = runner(data)
+    r.build_range(r.weeks[-4], last_day_of(r.weeks[-3]))
+    r.build_all()
+    r.instance.dispose()
+    before = contents(data / "profile.duckdb")
+    rebuilt(data, CONFIG)
+    assert_equal(contents(data / "profile.duckdb"), before)
 
 
 @pytest.mark.faults

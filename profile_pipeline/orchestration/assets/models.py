@@ -19,6 +19,7 @@ from profile_pipeline.models.tables import (
 )
 from profile_pipeline.orchestration.building.days import day_keys, last_day_of, weekly_partitions
 from profile_pipeline.orchestration.building.model_rows import weeks_of
+from profile_pipeline.orchestration.building.naming import told_by
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     MissingUpstreamError,
@@ -82,7 +83,7 @@ def build_models(
         names = [name for name, table in tables.items() if table.name in selected]
         for week in weeks:
             _require_features(warehouse, week, activity_days=settings.activity_days)
-            material = read_material(warehouse, settings, week, names)
+            material = read_material(warehouse, settings, week, names, told_by(context.run.tags))
             # Nobody has to wait for the warehouse while models train.
             warehouse.close()
             hold_contest = settings.training.contest == "every" or week == weeks[-1]

@@ -25,7 +25,7 @@ from profile_pipeline.models.labels import (
     outcome_labels,
 )
 from profile_pipeline.models.population import population_sql
-from profile_pipeline.models.segments import Segmented, train_segments
+from profile_pipeline.models.segments import Segmented, naming_chain, train_segments
 from profile_pipeline.models.tables import POPULATION, PREDICTIONS, SEGMENT_MEMBERS, SEGMENT_TRAITS, SELECTED_FEATURES
 from profile_pipeline.orchestration.building.days import last_day_of
 from profile_pipeline.orchestration.building.frames import (
@@ -35,6 +35,7 @@ from profile_pipeline.orchestration.building.frames import (
     read_frame,
 )
 from profile_pipeline.orchestration.building.model_rows import write_rows
+from profile_pipeline.orchestration.building.naming import NamedAfter, recorded_names, trained_weeks
 from profile_pipeline.settings import AttributeModelSettings, OutcomeModelSettings, SegmentModelSettings, Settings
 from profile_pipeline.table import Table
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -49,11 +50,21 @@ class Material:
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     segments_before: dict[str, dict[str, str]] = field(default_factory=dict)
     segment_names: dict[str, list[str]] = field(default_factory=dict)
+    named_after: dict[str, dt.date | None] = field(default_factory=dict)
 
 
-def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[str]) -> Material:
-    """Read frames and labels of the models of a week."""
+def read_material(
+    w: Warehouse, settings: Settings, week: dt.date, names: list[str], named_after: NamedAfter
+) -> Material:
+    """Read frames and labels of the models of a week.
+
+    Parameters
+    ----------
+    named_after
+        What is known beforehand of the weeks after which segments are named.
+    """
     material = Material()
+    recorded = recorded_names(w, settings)
     end = last_day_of(week)
     days: set[dt.date] = set()
     for name in names:
@@ -73,16 +84,8 @@ def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[s
                 days.add(cohort)
         else:
             days.add(end)
-            material.segments_before[name] = _segments_before(w, name, week)
-            material.segment_names[name] = sorted(
-                {
-                    s
-                    for (s,) in w.rows(
-                        "select distinct segment from models.segment_traits where model = $m and week < $w",
-                        {"m": name, "w": week},
-                    )
-                }
-            )
+            known = {**recorded[name], **named_after.get(name, {})}
+            _read_names(w, material, name, naming_chain(week, trained_weeks(w, name), known))
     present = set(w.days("select distinct as_of_date from features.user_features"))
     if days & present:
         reads_items = ITEM_ALGORITHM in (*settings.training.algorithms, settings.training.default_algorithm)
@@ -102,12 +105,13 @@ def read_material(w: Warehouse, settings: Settings, week: dt.date, names: list[s
     return material
 
 
-def _segments_before(w: Warehouse, name: str, week: dt.date) -> dict[str, str]:
-    rows = w.rows(
-        "select profile_id, segment from models.segment_members where model = $m and week = (select max(week) from models.segment_members where model = $m and week < $w)",
-        {"m": name, "w": week},
-    )
-    return dict(rows)
+def _read_names(w: Warehouse, material: Material, name: str, chain: list[dt.date]) -> None:
+    """Read who was in which segment of the first of these weeks, and all names that they have given."""
+    after = material.named_after[name] = chain[0] if chain else None
+    members = "select profile_id, segment from models.segment_members where model = $m and week = $w"
+    material.segments_before[name] = dict(w.rows(members, {"m": name, "w": after}))
+    given = "select distinct segment from models.segment_traits where model = $m and list_contains($weeks, week)"
+    material.segment_names[name] = sorted(segment for (segment,) in w.rows(given, {"m": name, "weeks": chain}))
 
 
 def train_week(
@@ -136,6 +140,7 @@ def train_week(
                     train_dates=(settings.calendar.start, end),
                     before=material.segments_before[name],
                     names_used=material.segment_names[name],
+                    named_after=material.named_after[name],
                     **common,
                 )
             )

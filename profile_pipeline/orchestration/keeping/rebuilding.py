@@ -16,6 +16,7 @@ import pyarrow as pa
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.building.days import last_day_of, stretches
 from profile_pipeline.orchestration.building.dismissed import dismissed_records, keep_dismissed
+from profile_pipeline.orchestration.building.naming import NamedAfter, recorded_names, written
 from profile_pipeline.orchestration.instance import open_instance, require_no_run
 from profile_pipeline.orchestration.keeping.built_with import refusals, source_fact
 from profile_pipeline.orchestration.resources import open_warehouse
@@ -46,6 +47,7 @@ class Before:
     contests: list[dt.date]
     profiles: list[dt.date]
     dismissed: pa.Table
+    named_after: NamedAfter
 
 
 def rebuild(settings: Settings, paths: Paths, *, sources: Sequence[str], say: Callable[[str], None]) -> Runner:
@@ -186,6 +188,7 @@ def _built_before(old: Warehouse, settings: Settings) -> Before:
         contests=old.days(f"select distinct week from ({' union all '.join(several)})") if several else [],
         profiles=old.days("select distinct as_of_date from profiles.user_profiles"),
         dismissed=dismissed_records(old),
+        named_after=recorded_names(old, settings),
     )
 
 
@@ -243,7 +246,7 @@ def _build(runner: Runner, before: Before | None) -> None:
     newest = runner.weeks[-runner.settings.training.backfill_weeks :]
     weeks = [w for w in sorted(_in(runner.weeks, before.weeks) | set(newest)) if last_day_of(w) in snapshots]
     for together in _up_to(weeks, set(before.contests)):
-        runner.train(together)
+        runner.train(together, tags=written(before.named_after))
     runner.build_profiles(sorted((_in(days, before.profiles) | set(runner.profile_days())) & snapshots))
     runner.build_all()
 
