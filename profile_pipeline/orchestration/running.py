@@ -21,7 +21,11 @@ from profile_pipeline.orchestration.keeping.behind import (
     has_new_versions,
     is_outscored,
 )
-from profile_pipeline.orchestration.keeping.built_with import days_of_other_tags, has_other_features
+from profile_pipeline.orchestration.keeping.built_with import (
+    days_of_other_tags,
+    has_other_features,
+    other_deliveries,
+)
 from profile_pipeline.orchestration.steps import FEATURE_STAGES, Steps
 from profile_pipeline.profiles.tags import quantiles_needed
 from profile_pipeline.warehouse.duckdb import Warehouse
@@ -106,13 +110,15 @@ class Runner(Steps):
             return [day for day in days_of_older_profiles(warehouse) if self.days[0] <= day <= self.days[-1]]
 
     def _are_deliveries_older(self) -> bool:
-        """Say whether what is made of the newest day's profiles has not followed: a run was killed between them, or its tags are of
-        other settings.
+        """Say whether what is made of the newest day's profiles has not followed: a run was killed between them, or they, or its
+        tags, are of other settings.
         """
         with self.look() as warehouse:
             newest = self.days[-1]
-            return are_deliveries_older(warehouse, newest) or newest in days_of_other_tags(
-                warehouse.rows, self.settings
+            return (
+                are_deliveries_older(warehouse, newest)
+                or newest in days_of_other_tags(warehouse.rows, self.settings)
+                or bool(other_deliveries(warehouse.rows, self.settings))
             )
 
     def _unjudged_weeks(self) -> list[dt.date]:

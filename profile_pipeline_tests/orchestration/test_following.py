@@ -137,7 +137,10 @@ def test_applications_of_the_newest_day_follow_profiles_that_a_killed_run_has_bu
     with r.look() as warehouse:
         verdict = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[LAST])
     assert verdict.differences == []
-    assert f"applications of {LAST} have not followed their features or tags: profile-pipeline run" in verdict.behind
+    assert (
+        f"applications of {LAST} have not followed their features, tags or settings: profile-pipeline run"
+        in verdict.behind
+    )
     r.build_all()
     r.instance.dispose()
     assert rows(data, members) == [(1,)]
@@ -161,7 +164,10 @@ def test_tags_of_the_newest_day_and_what_is_made_of_them_follow_other_rules_and_
     with r.look() as warehouse:
         waiting = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[WEEK_END, LAST])
     assert waiting.differences == []
-    assert f"applications of {LAST} have not followed their features or tags: profile-pipeline run" in waiting.behind
+    assert (
+        f"applications of {LAST} have not followed their features, tags or settings: profile-pipeline run"
+        in waiting.behind
+    )
     r.build_all()
     assert rows(data, OFTEN) == rows(data, MEMBERS) == [(LAST, 12)]
     with r.look() as warehouse:
@@ -196,6 +202,40 @@ def test_other_rules_of_tags_are_followed_on_the_newest_day_also_after_past_days
     r.build_all()
     assert r.instance.get_runs_count() == n_runs
     r.instance.dispose()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "table", "found"),
+    [
+        ("busy = 'often'", "busy = 'seldom'", "audiences", [(12,), (12,)]),
+        ("audiences: {busy: {where: busy = 'often'}}", "audiences: {}", "audiences", [(12,), (12,)]),
+        ("per_person: 1", "per_person: 2", "recommendations", [(12,), (12,), (24,)]),
+    ],
+)
+def test_what_is_delivered_on_the_newest_day_follows_other_settings_of_it(
+    data: Path, before: str, after: str, table: str, found: list[tuple]
+) -> None:
+    first = CONFIG + BUSY.replace(">= 10", ">= 2") + "recommendations: {per_person: 1}\n"
+    built(data, first, first=WEEK_END).instance.dispose()
+    per_day = f"select count(*) from applications.{table} group by as_of_date order by as_of_date"
+    assert rows(data, per_day) == [(12,), (12,), (12,)]
+    r = runner(data, first.replace(before, after))
+    with r.look() as warehouse:
+        waiting = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[LAST])
+    assert waiting.differences == []
+    assert (
+        f"applications of {LAST} have not followed their features, tags or settings: profile-pipeline run"
+        in waiting.behind
+    )
+    r.build_all()
+    with r.look() as warehouse:
+        verdict = verify(warehouse, r.settings, n_people=20, has_new_versions=False, days=[LAST])
+    assert (verdict.differences, verdict.behind) == ([], [])
+    n_runs = r.instance.get_runs_count()
+    r.build_all()
+    assert r.instance.get_runs_count() == n_runs
+    r.instance.dispose()
+    assert rows(data, per_day) == found
 
 
 def test_a_dictionary_that_a_killed_run_did_not_reach_is_written_by_the_next(data: Path) -> None:

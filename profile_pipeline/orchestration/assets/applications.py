@@ -14,7 +14,15 @@ from profile_pipeline.applications.audiences import audiences_sql
 from profile_pipeline.applications.tables import AUDIENCES, DAILY_METRICS, INSIGHTS, RECOMMENDATIONS
 from profile_pipeline.orchestration.assets.profiles import segment_model
 from profile_pipeline.orchestration.building.cleaning import OLDER
-from profile_pipeline.orchestration.building.days import RunDays, daily_partitions, day_keys, days_to_build, settle_days
+from profile_pipeline.orchestration.building.days import (
+    RunDays,
+    daily_partitions,
+    day_keys,
+    days_to_build,
+    settle_days,
+    touch_days,
+)
+from profile_pipeline.orchestration.keeping.built_with import note_delivery, other_deliveries
 from profile_pipeline.orchestration.lineage import Lineage, LineageCache
 from profile_pipeline.orchestration.table_assets import (
     asset_arguments,
@@ -58,7 +66,10 @@ def build_applications(
         require_rows(warehouse, RECOMMENDATIONS.name, USER_PROFILES, run.days, activity_days=settings.activity_days)
         for day in _delivered(warehouse, RECOMMENDATIONS, run, newest):
             rows = recommendation_rows(warehouse, settings, day)
-            warehouse.replace_days(RECOMMENDATIONS, rows, [day])
+            with warehouse.transaction():
+                warehouse.replace_days(RECOMMENDATIONS, rows, [day])
+                if day == newest:
+                    note_delivery(warehouse, settings, RECOMMENDATIONS.name)
         _settle(warehouse, RECOMMENDATIONS, run)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, RECOMMENDATIONS, run=run, days=run.days))
 
@@ -77,8 +88,16 @@ def build_applications(
         run = RunDays.of(context)
         require_rows(warehouse, AUDIENCES.name, USER_PROFILES, run.days, activity_days=settings.activity_days)
         for day in _delivered(warehouse, AUDIENCES, run, newest):
-            if audiences_text:
-                warehouse.replace_days(AUDIENCES, audiences_text, [day], {"first_day": day, "last_day": day})
+            with warehouse.transaction():
+                if audiences_text:
+                    warehouse.replace_days(AUDIENCES, audiences_text, [day], {"first_day": day, "last_day": day})
+                else:
+                    warehouse.replace_days(AUDIENCES, f"select * from {AUDIENCES.name} where false", [day])
+                if day == newest:
+                    # A run may be killed before it says anything of their members.
+                    others = other_deliveries(warehouse.rows, settings) & {AUDIENCES.name}
+                    touch_days(warehouse, [OLDER + INSIGHTS.name], [day] if others else [])
+                    note_delivery(warehouse, settings, AUDIENCES.name)
         _settle(warehouse, AUDIENCES, run)
         return dg.MaterializeResult(metadata=report_days(context, warehouse, AUDIENCES, run=run, days=run.days))
 

@@ -22,7 +22,11 @@ from profile_pipeline.orchestration.building.cleaning import (
     STREAM_CONSUMERS,
 )
 from profile_pipeline.orchestration.building.days import ONE_DAY, WEEK_DAYS
-from profile_pipeline.orchestration.keeping.built_with import days_of_other_tags, has_other_full_sources
+from profile_pipeline.orchestration.keeping.built_with import (
+    days_of_other_tags,
+    has_other_full_sources,
+    other_deliveries,
+)
 from profile_pipeline.orchestration.table_assets import key_of
 from profile_pipeline.profiles.tables import TAGS
 from profile_pipeline.settings import Settings
@@ -157,8 +161,10 @@ class Behind:
             found.days[name] = {*found.stale, *notes.get(name, set()), *notes.get(OLDER + name, set())}
         # Those of past days stay what was delivered then.
         delivered = {newest} & set(w.days("select distinct as_of_date from profiles.user_profiles"))
+        others = other_deliveries(w.rows, settings)
         for name in DELIVERIES:
-            found.days[name] = (notes.get(OLDER + name, set()) | found.other_tags) & delivered
+            behind = notes.get(OLDER + name, set()) | found.other_tags | (delivered if name in others else set())
+            found.days[name] = behind & delivered
         measured = set(w.days(f"select distinct event_date from {DAILY_METRICS.name}"))
         found.days[DAILY_METRICS.name] = notes.get(DAILY_METRICS.name, set()) & measured
         sessions = notes.get(STREAM_CONSUMERS[0], set())
@@ -206,7 +212,7 @@ class Behind:
             )
         if days := {day for name in DELIVERIES for day in self.days.get(name, ())}:
             said.append(
-                f"applications of {_listed(sorted(days))} have not followed their features or tags: profile-pipeline run"
+                f"applications of {_listed(sorted(days))} have not followed their features, tags or settings: profile-pipeline run"
             )
         if metrics := self.days.get(DAILY_METRICS.name):
             said.append(

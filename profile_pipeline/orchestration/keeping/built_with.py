@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from profile_pipeline.applications.tables import AUDIENCES, RECOMMENDATIONS
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.landing import claimants, fixed_start
@@ -133,6 +134,24 @@ def note_tags(w: Warehouse, settings: Settings, days: Collection[dt.date]) -> No
 
 def _tags(settings: Settings) -> dict[str, Any]:
     return {name: tag.model_dump(mode="json", exclude={"description"}) for name, tag in settings.tags.items()}
+
+
+def other_deliveries(ask: Ask, settings: Settings) -> set[str]:
+    """Return the tables of applications that were made by other settings than those of now."""
+    stored = stored_facts(ask)
+    return {table for table, fact in _of_deliveries(settings).items() if stored.get(table, fact) != fact}
+
+
+def note_delivery(w: Warehouse, settings: Settings, table: str) -> None:
+    """Note by what a table of applications is made; called in the transaction that makes its newest day."""
+    _note_anew(w, table, _of_deliveries(settings)[table])
+
+
+def _of_deliveries(settings: Settings) -> dict[str, Any]:
+    return {
+        AUDIENCES.name: {name: audience.where for name, audience in settings.audiences.items()},
+        RECOMMENDATIONS.name: settings.recommendations.model_dump(mode="json"),
+    }
 
 
 def adopt_source(w: Warehouse, settings: Settings, source: str) -> None:
