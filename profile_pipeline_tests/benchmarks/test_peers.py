@@ -119,7 +119,7 @@ def test_a_cost_that_grows_as_the_square_has_the_exponent_two() -> None:
     assert draw.growth([(10, 1.0), (30, 9.0), (100, 100.0)]) == "2.00"
 
 
-def test_of_each_part_the_newest_result_is_drawn_whole_and_said_of_when_it_is(tmp_path: Path) -> None:
+def test_of_each_part_the_newest_result_is_drawn_whole_and_said_of_when_and_where_it_is(tmp_path: Path) -> None:
     for name, commit, cpu in (("2026-01-01", None, 9.0), ("2026-01-02", "a1b2c3d", 7.0)):
         parts = {"stages": {"judge": {"cpu_s": cpu}}}
         if commit is None:
@@ -128,10 +128,13 @@ def test_of_each_part_the_newest_result_is_drawn_whole_and_said_of_when_it_is(tm
         told = {
             "begun_at": f"{name}T03:04:05+00:00",
             "commit": commit,
-            "machine": {"cores": 2},
+            "machine": {"cores": 2, "processor": "A", "memory_gb": 24.7 if commit else 8.0, "system": "Linux"},
             "sizes": {"1000": parts},
         }
         (tmp_path / f"{name}.json").write_text(json.dumps(told))
     sizes, _, taken = draw.newest(tmp_path)
     assert sizes[1000] == {"stages": {"judge": {"cpu_s": 7.0}}, "peers": {"duckdb_sql": {"cpu_s": 1.0}}}
-    assert taken == {(1000, "stages"): "2026-01-02 03:04 at a1b2c3d", (1000, "peers"): "2026-01-01 03:04"}
+    assert taken == {
+        (1000, "stages"): "2026-01-02 03:04 at a1b2c3d",
+        (1000, "peers"): "2026-01-01 03:04 on another machine",
+    }

@@ -114,7 +114,7 @@ def read_records(w: Warehouse, aliases: Iterable[str]) -> Records:
         "verified_aliases",
         f"with theirs as (select {', '.join(_WEAKER)} from ({NAMED}) where user_alias in (select user_alias from asked_users))"
         " select alias_id from asked_aliases union select user_alias from asked_users"
-        + "".join(f" union select {name} from theirs where {name} is not null" for name in _WEAKER),
+        f" union {' union '.join(f'select {name} from theirs where {name} is not null' for name in _WEAKER)}",
     )
     w.temporary(
         "verified_streams",
