@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
         "orchestration/assets/profiles.py: settings.models", "orchestration/building/judging.py: part.gates", "orchestration/building/judging.py: settings.models",
         "orchestration/building/reporting.py: settings.models", "orchestration/building/scoring.py: settings.models", "orchestration/demo.py: settings.models",
         "orchestration/keeping/rebuilding.py: settings.models", "orchestration/running.py: self.settings.models", "orchestration/verifying/scores_again.py: settings.models",
-        "orchestration/configuration.py: settings.tags", "orchestration/assets/cleaned.py: 'settings.sources'", "raw/readers/contents.py: 'name'",
+        "orchestration/configuration.py: settings.tags", "raw/readers/contents.py: 'name'",
     },
     "roles of our list: the settings take no other": {
         "orchestration/building/frames.py: 'settings.features.role_weights'", "orchestration/building/recommending.py: 'settings.features.role_weights'",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
 from profile_pipeline.cleaned.tables import (
     EVENTS,
@@ -219,11 +220,7 @@ def _versions(
     def versions(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         w = warehouse
         full = full_sources(settings, table.table)
-        listed = ", ".join(f"('{name}')" for name in full)
-        w.temporary(
-            "full_record_sources",
-            f"select * from (values {listed}) as v(source)" if full else "select null::varchar as source where false",
-        )
+        w.temporary("full_record_sources", pa.table({"source": pa.array(full, pa.string())}))
         with w.transaction():
             w.temporary("old_versions", f"select * from {table.name}")
             removed, added = w.replace_all(table, text, bound(text, parameters))

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 
 from profile_pipeline.settings import SegmentModelSettings, Settings
+from profile_pipeline.table import quote_identifier
 from profile_pipeline.warehouse.duckdb import Warehouse
 
 # A rebuild tells with this tag of a run what the tables that stand say.
@@ -17,7 +18,7 @@ NamedAfter = Mapping[str, Mapping[dt.date, dt.date | None]]
 
 def trained_weeks(w: Warehouse, name: str) -> list[dt.date]:
     """Return the weeks that have segments."""
-    return w.days(f"select week from models.{name} where is_chosen")
+    return w.days(f"select week from models.{quote_identifier(name)} where is_chosen")
 
 
 def recorded_names(w: Warehouse, settings: Settings) -> NamedAfter:
@@ -25,7 +26,7 @@ def recorded_names(w: Warehouse, settings: Settings) -> NamedAfter:
     found: dict[str, dict[dt.date, dt.date | None]] = {}
     for name, model in settings.models.items():
         if isinstance(model, SegmentModelSettings):
-            rows = w.rows(f"select week, params from models.{name} where is_chosen")
+            rows = w.rows(f"select week, params from models.{quote_identifier(name)} where is_chosen")
             told = {week: json.loads(params) for week, params in rows}
             found[name] = {week: _day(said["named_after"]) for week, said in told.items() if "named_after" in said}
     return found
