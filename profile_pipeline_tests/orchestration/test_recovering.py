@@ -159,6 +159,16 @@ def test_recovered_records_enter_as_if_they_had_been_right_the_first_time(
     assert rows(data, open_rows) == [(0,)]
 
 
+def test_the_first_rows_of_a_source_keep_with_what_mapping_they_were_recovered(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    load_refused(data, RIGHT, [f"at {GOOD}"])
+    assert rows(data, "select name from raw.built_with where name = 'sources.shop'") == []
+    assert recover(
+        data, RIGHT.replace("event_time: ts", "event_time: \"replace(ts, 'at ', '')\""), Selection(source="shop")
+    ) == (1, 0)
+    assert rows(data, "select name from raw.built_with where name = 'sources.shop'") == [("sources.shop",)]
+
+
 def test_a_second_recovery_finds_nothing_more(refused: Path) -> None:
     recover(refused, RIGHT, Selection())
     before = rows(refused, "select count(*) from raw.events")

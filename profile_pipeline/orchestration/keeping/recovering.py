@@ -20,7 +20,13 @@ import pyarrow.compute as pc
 from profile_pipeline.errors import ConfigurationError
 from profile_pipeline.orchestration.building.cleaning import write_ledger
 from profile_pipeline.orchestration.building.ingesting import insert_batches
-from profile_pipeline.orchestration.keeping.built_with import adopt_source, differences, source_fact, stored_facts
+from profile_pipeline.orchestration.keeping.built_with import (
+    adopt_source,
+    differences,
+    note_facts,
+    source_fact,
+    stored_facts,
+)
 from profile_pipeline.paths import Paths
 from profile_pipeline.raw.archive import verified_path
 from profile_pipeline.raw.readers.bytes import FileRefused
@@ -161,6 +167,8 @@ def recover(
             with w.transaction():
                 n = _load(w, settings, file_id, source, found, now=now)
                 _note_reasons(w, file_id, rejected)
+                if n:
+                    note_facts(w, settings, [source])
             done.n_recovered += n
             done.n_still_rejected += len(numbers) - n
     return done
