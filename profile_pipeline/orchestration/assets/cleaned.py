@@ -177,10 +177,7 @@ def build_cleaned(
         w = warehouse
         text = sql_file("cleaned.identities")
         with w.transaction():
-            w.temporary("old_identities", "select * from cleaned.identities")
-            removed, added = w.replace_all(IDENTITIES, text, bound(text, parameters))
-            _note_outdated(w, IDENTITIES, before="old_identities", after=IDENTITIES.name)
-            w.drop("old_identities")
+            removed, added = _replace_history(w, IDENTITIES, text, parameters)
         return dg.MaterializeResult(metadata=report_whole(w, IDENTITIES, rows_removed=removed, rows_added=added))
 
     return [
@@ -222,25 +219,29 @@ def _versions(
         full = full_sources(settings, table.table)
         w.temporary("full_record_sources", pa.table({"source": pa.array(full, pa.string())}))
         with w.transaction():
-            w.temporary("old_versions", f"select * from {table.name}")
-            removed, added = w.replace_all(table, text, bound(text, parameters))
-            _note_outdated(w, table, before="old_versions", after=table.name)
+            removed, added = _replace_history(w, table, text, parameters)
             note_full_sources(w, settings, table.table)
-            w.drop("old_versions")
         w.drop("full_record_sources")
         return dg.MaterializeResult(metadata=report_whole(w, table, rows_removed=removed, rows_added=added))
 
     return versions
 
 
-def _note_outdated(w: Warehouse, table: Table, *, before: str, after: str) -> None:
-    """Note the first day on which a table of intervals reads otherwise than before: a row that was closed or opened, from its end on."""
+def _replace_history(w: Warehouse, table: Table, text: str, parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """Rewrite a table of intervals where it differs; return rows removed and added.
+
+    Noted is the first day on which it reads otherwise than before: a row that was closed or opened, from its end on.
+    """
     names = ", ".join(table.column_names)
     same = ", ".join(name for name in table.column_names if name != "valid_to")
+    w.temporary("history_before", f"select {names} from {table.name}")
+    counts = w.replace_all(table, text, bound(text, parameters))
     changed: dt.date | None = w.rows(
         f"select min(day) from (select case count(*) when 2 then min(valid_to) else min(valid_from) end as day from"
-        f" ((select {names} from {before} except select {names} from {after}) union all (select {names} from {after} except select {names} from {before}))"
+        f" ((from history_before except select {names} from {table.name}) union all (select {names} from {table.name} except from history_before))"
         f" group by {same})"
     )[0][0]
+    w.drop("history_before")
     if changed is not None:
         outdate_snapshots(w, [changed])
+    return counts
